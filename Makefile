@@ -1,0 +1,48 @@
+# Two commands do all the set-up on a fresh machine: `make serve` and `make test`.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: serve test lint format clean help
+
+help: ## Show the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
+
+serve: $(VENV)/.serve ## Install, then classify sound at http://127.0.0.1:$(PORT)/classify
+	@$(BIN)/snn-voice serve --port $(PORT) $(ARGS)
+
+test: $(VENV)/.dev ## Install, then run the checks and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Style and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+# A stamp a set of extras: installing again happens only when pyproject.toml changes.
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit("snn-voice-hub needs Python 3.11 or later; this is %d.%d. Try: make PYTHON=python3.12 ..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No venv module: on Debian or Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.created pyproject.toml
+	@echo "Installing (PyTorch is large: a few minutes the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[serve]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	@echo "Installing (PyTorch is large: a few minutes the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.serve

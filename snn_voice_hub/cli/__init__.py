@@ -1,0 +1,78 @@
+"""`snn-voice`: one small file a command. A user's mistake is one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+
+from snn_voice_hub._version import __version__
+from snn_voice_hub.cli.classify import classify
+from snn_voice_hub.cli.evaluate import evaluate
+from snn_voice_hub.cli.models import models
+from snn_voice_hub.errors import SnnVoiceError
+
+app = typer.Typer(
+    name="snn-voice",
+    help="Spoken words by spiking neural networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"snn-voice {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Spoken words by spiking neural networks."""
+
+
+for _command in (classify, models, evaluate):
+    app.command()(_command)
+
+
+def _command_of(entry: EntryPoint) -> Callable[..., None]:
+    """The command of another package; one that can't be imported says so when it is called."""
+    try:
+        command: Callable[..., None] = entry.load()
+    except ImportError as error:
+        reason = str(error)
+
+        def command() -> None:
+            raise SnnVoiceError(f"the command {entry.name!r} ({entry.value}) can't be loaded: {reason}")
+
+        command.__doc__ = f"Not available: {reason}."
+    return command
+
+
+# Other packages, the service among them, add commands; this package does not import them.
+for _entry in sorted(entry_points(group="snn_voice_hub.commands"), key=lambda entry: entry.name):
+    app.command(_entry.name)(_command_of(_entry))
+
+
+def main() -> None:
+    """Entry point of the `snn-voice` program."""
+    try:
+        app()
+    except SnnVoiceError as error:
+        line = " ".join(str(error).split())
+        print(f"snn-voice: error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # `snn-voice ... | head`: the reader has what it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,79 @@
+"""`snn-voice classify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.training.data import SUFFIXES as AUDIO_SUFFIXES
+from snn_voice_hub.voice import SnnVoice
+
+# More files than this take long enough to want a progress bar.
+_FEW = 8
+
+
+def classify(
+    clips: Annotated[list[str], typer.Argument(help="Sound files, folders of them, or - for stdin.")],
+    model: Annotated[
+        str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
+    ] = None,
+    top_k: Annotated[int, typer.Option(help="How many labels a clip.", min=1)] = 3,
+    min_score: Annotated[float | None, typer.Option(help="Only words of at least this score.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Say which word is in each sound file.
+
+    A file that can't be used gets a line on stderr; the others are still answered, and the exit code is 2.
+    """
+    paths = list(_files(clips))
+    voice = SnnVoice.from_pretrained(model, device=device)
+    failed = 0
+    sources = (sys.stdin.buffer if path == "-" else path for path in paths)
+    answers = voice.classify_each(sources, top_k=top_k, min_score=min_score, on_error="return")
+    width = max(map(len, paths))
+    for path, answer in zip(paths, _with_progress(answers, len(paths)), strict=True):
+        if isinstance(answer, AudioError):
+            failed += 1
+            reason = " ".join(str(answer).split())
+            typer.echo(f"snn-voice: error: {reason if path in reason else f'{path}: {reason}'}", err=True)
+        elif as_json:
+            found = [{"label": p.label, "score": round(p.score, 6)} for p in answer]
+            typer.echo(json.dumps({"file": path, "predictions": found}, ensure_ascii=False))
+        else:
+            typer.echo(
+                f"{path:<{width}}  " + ("  ".join(f"{p.label} {p.score:.2f}" for p in answer) or "(no word)")
+            )
+    if failed:
+        raise typer.Exit(2)
+
+
+def _files(arguments: Iterable[str]) -> Iterator[str]:
+    """The files that the arguments name; folders are walked."""
+    for argument in arguments:
+        path = Path(argument)
+        if argument == "-" or not path.is_dir():
+            yield argument
+            continue
+        inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+        if not inside:
+            raise SnnVoiceError(
+                f"{argument} holds no sound files", hint=f"files ending in {', '.join(AUDIO_SUFFIXES)}"
+            )
+        yield from inside
+
+
+def _with_progress(answers: Iterator[Any], total: int) -> Iterable[Any]:
+    if total <= _FEW or not sys.stderr.isatty():
+        return answers
+    return track(
+        answers, total=total, description="Classifying", console=Console(stderr=True), transient=True
+    )

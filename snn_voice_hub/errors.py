@@ -1,0 +1,60 @@
+"""The exceptions that users see: one family, each with a way out.
+
+Every message says what was wrong; `hint`, where there is one, says what would be right. `code` is a
+short stable word for programs (the service puts it into its JSON answers).
+"""
+
+from __future__ import annotations
+
+
+class SnnVoiceError(Exception):
+    """Base class of every error that this package raises on purpose.
+
+    Attributes:
+        code: Short stable identifier, for programs.
+        hint: What to do about it; empty where the message says it all.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default would call the class with `args` alone and lose the keyword-only parts.
+        return (_rebuild, (type(self), self.message, self.hint, self.code))
+
+
+def _rebuild(cls: type[SnnVoiceError], message: str, hint: str, code: str) -> SnnVoiceError:
+    return cls(message, hint=hint, code=code)
+
+
+class AudioError(SnnVoiceError, ValueError):
+    """Sound that can't be used: not audio, empty, truncated, too long, not finite, of a wrong shape."""
+
+    code = "bad_audio"
+
+
+class ConfigError(SnnVoiceError, ValueError):
+    """A configuration value that is not legal; the message names the field and the legal values."""
+
+    code = "bad_config"
+
+
+class CheckpointError(SnnVoiceError):
+    """A checkpoint that can't be found, read or matched with the network."""
+
+    code = "bad_checkpoint"
+
+
+class MissingExtraError(SnnVoiceError, ImportError):
+    """An optional dependency is not installed; the hint names the extra that brings it."""
+
+    code = "missing_extra"

@@ -1,0 +1,110 @@
+"""Waveform batch -> model input.
+
+One `nn.Module` made from a `FeatureConfig`. Under "fixed" and "clip" normalisation one clip's features
+never depend on another's. The chain is the paper's (`Eve-ning/snn_voice`): resample, standardise, mel
+filters, logarithm, standardise; a configuration with other constants makes today's front ends of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+import torchaudio
+from torch import Tensor, nn
+
+from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.errors import AudioError
+
+# Under "clip", deviations below these are noise of the recorder, or digital silence; dividing by them
+# would blow it up to speech. The unit is that of the waveform (1.0 = full scale), and of its logarithm.
+_MIN_WAVEFORM_STD = 1e-4
+_MIN_FEATURE_STD = 1e-2
+
+
+class Features(nn.Module):
+    """Waveforms `[B, N]` at `config.sample_rate` -> `[B, 1, M]` or `[B, 1, n_mels, frames]`.
+
+    Args:
+        config: What to compute; see `FeatureConfig`.
+    """
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.resample: nn.Module = nn.Identity()
+        if config.feature_rate != config.sample_rate:
+            self.resample = torchaudio.transforms.Resample(config.sample_rate, config.feature_rate)
+        self.mel: nn.Module = nn.Identity()
+        if config.kind == "logmel":
+            with warnings.catch_warnings():
+                # The paper's filters have empty bands at its resolution; that is part of the model.
+                warnings.filterwarnings("ignore", message=".*all zero values.*")
+                self.mel = torchaudio.transforms.MelSpectrogram(
+                    sample_rate=config.mel_rate,
+                    n_fft=config.n_fft,
+                    win_length=config.win_length,
+                    hop_length=config.hop_length,
+                    n_mels=config.n_mels,
+                    f_min=config.f_min,
+                    f_max=config.f_max,
+                )
+        # The kernels follow from the configuration; a checkpoint holds the network's tensors alone.
+        for module in self.modules():
+            module._non_persistent_buffers_set.update(module._buffers)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Compute the features of a batch.
+
+        Args:
+            waveforms: `[B, N]`, float, at `config.sample_rate`. Under "batch", N is that of the longest
+                clip; otherwise the caller pads to `config.num_samples`.
+
+        Returns:
+            `[B, 1, M]` for kind "waveform", `[B, 1, n_mels, frames]` for "logmel", float32.
+
+        Raises:
+            AudioError: Not a two-dimensional float tensor, or N is 0.
+        """
+        if waveforms.ndim != 2 or not waveforms.is_floating_point() or waveforms.shape[-1] == 0:
+            raise AudioError(
+                f"waveforms have shape {list(waveforms.shape)}, {waveforms.dtype}",
+                hint="a float tensor [B, N] with N > 0",
+                code="bad_shape",
+            )
+        x = self._standardise_waveform(self.resample(waveforms.float())).unsqueeze(1)
+        if self.config.kind == "waveform":
+            return x
+        # float64 offset and float32 sound, as in the paper: the sum is float32.
+        return self._standardise_logmel(torch.log(self.mel(x) + self.config.log_offset))
+
+    def _standardise_waveform(self, x: Tensor) -> Tensor:
+        c = self.config
+        if c.normalization == "fixed":
+            return (x - c.waveform_mean) / c.waveform_std
+        if c.normalization == "clip":
+            std = x.std(dim=-1, keepdim=True, correction=0).clamp(min=_MIN_WAVEFORM_STD)
+            return (x - x.mean(dim=-1, keepdim=True)) / std
+        return (x - x.mean()) / _not_zero(x.std())
+
+    def _standardise_logmel(self, x: Tensor) -> Tensor:
+        c = self.config
+        if c.normalization == "fixed":
+            x = (x - c.feature_mean) / c.feature_std
+        else:
+            kept = torch.ones_like(x, dtype=torch.bool) if c.ignore_below is None else x > c.ignore_below
+            if c.normalization == "clip":
+                dims = (1, 2, 3)
+                count = kept.sum(dims, keepdim=True).clamp(min=1)
+                mean = (x * kept).sum(dims, keepdim=True) / count
+                var = ((x - mean).square() * kept).sum(dims, keepdim=True) / count
+                x = (x - mean) / var.sqrt().clamp(min=_MIN_FEATURE_STD)
+            else:
+                values = x[kept]
+                x = (x - values.mean()) / _not_zero(values.std())
+        return x if c.zero_below is None else x.masked_fill(x < c.zero_below, 0.0)
+
+
+def _not_zero(std: Tensor) -> Tensor:
+    """A deviation to divide by; 1 for digital silence and for a single value (whose deviation is NaN)."""
+    return torch.where(std > 0, std, torch.ones_like(std))

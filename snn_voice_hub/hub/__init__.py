@@ -1,0 +1,1 @@
+"""Everything that touches checkpoints and the Hugging Face Hub."""

@@ -1,0 +1,59 @@
+"""What is bundled: the table behind `list_models` and `snn-voice models`."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from snn_voice_hub.hub.checkpoints import WEIGHTS_FILE, bundled_names, bundled_root, read_config
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One bundled checkpoint.
+
+    Attributes:
+        name: What `from_pretrained` takes.
+        architecture: Name of the network class.
+        num_steps: Time steps of a spiking network; None for a CNN.
+        parameters: Number of trained values; None where it was not measured.
+        accuracy: Top-1 over all test clips, 0 to 1, as `snn-voice evaluate` measured it; None where not.
+        size: Bytes of the weights on disk.
+        description: One line.
+    """
+
+    name: str
+    architecture: str
+    num_steps: int | None
+    parameters: int | None
+    accuracy: float | None
+    size: int
+    description: str
+
+
+def list_models(pattern: str = "*") -> list[ModelInfo]:
+    """The bundled checkpoints whose name matches, the default first.
+
+    Args:
+        pattern: Shell-style, for example "*snn*".
+
+    Returns:
+        One entry a checkpoint.
+    """
+    found = []
+    for name in bundled_names():
+        if fnmatch.fnmatchcase(name, pattern):
+            folder = bundled_root() / name
+            config = read_config(folder)
+            found.append(
+                ModelInfo(
+                    name=name,
+                    architecture=config.architecture,
+                    num_steps=config.network.get("num_steps"),
+                    parameters=config.metrics.get("parameters"),
+                    accuracy=config.metrics.get("test", {}).get("top1"),
+                    size=(folder / WEIGHTS_FILE).stat().st_size,
+                    description=config.description,
+                )
+            )
+    return found

@@ -1,0 +1,1 @@
+"""How a loaded model is run: windows of clips, batches of windows."""

@@ -1,0 +1,77 @@
+"""Logits -> scores -> what a user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import is_word
+
+FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label and its score.
+
+    Attributes:
+        label: A word, or a class such as `_silence_`.
+        score: Probability, 0 to 1 (under `function_to_apply="none"`: a logit).
+    """
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """The answer for one window of a longer clip.
+
+    Attributes:
+        start: Where the window begins, in seconds.
+        end: Where it ends, in seconds.
+        predictions: Best labels first.
+    """
+
+    start: float
+    end: float
+    predictions: list[Prediction]
+
+
+def scores(logits: Tensor, temperature: float, function: str) -> Tensor:
+    """Scores `[..., C]` of logits `[..., C]`, by one of `FUNCTIONS`."""
+    scaled = logits / temperature
+    if function == "softmax":
+        return scaled.softmax(-1)
+    return scaled.sigmoid() if function == "sigmoid" else logits
+
+
+def combine(windows: Tensor, labels: Sequence[str]) -> Tensor:
+    """Scores of a clip from those of its windows.
+
+    A word is there if any window holds it: the maximum. Silence (and any other class that is no word) is
+    only there if no window holds a word: the minimum.
+
+    Args:
+        windows: `[W, C]`.
+        labels: C labels.
+
+    Returns:
+        `[C]`; the scores of several windows need not sum to 1.
+    """
+    if len(windows) == 1:
+        return windows[0]
+    word = torch.tensor([is_word(label) for label in labels], device=windows.device)
+    return torch.where(word, windows.amax(0), windows.amin(0))
+
+
+def best(row: Tensor, labels: Sequence[str], top_k: int, min_score: float | None) -> list[Prediction]:
+    """The `top_k` best labels of scores `[C]`; with `min_score`, words of at least that score only."""
+    values, order = row.sort(descending=True, stable=True)
+    ranked = [Prediction(labels[i], value) for value, i in zip(values.tolist(), order.tolist(), strict=True)]
+    if min_score is not None:
+        ranked = [p for p in ranked if p.score >= min_score and is_word(p.label)]
+    return ranked[:top_k]

@@ -1,0 +1,404 @@
+"""The leaky integrate-and-fire neuron: a pure step, its scan over all steps, a thin module around them.
+
+Membranes are arguments and results, never attributes: one network may serve many threads, and a step
+loop and the whole sequence at once run the very same code.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from snntorch import surrogate as _surrogate
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
+from snn_voice_hub.models.base import Network, Tap
+from snn_voice_hub.models.encoding import ENCODINGS, encode
+
+RESETS = ("subtract", "subtract-before-decay")
+
+SpikeGrad = Callable[[Tensor], Tensor]
+
+# Names of snnTorch's surrogates; "heaviside" passes the gradient through where a spike was, which is
+# what the paper's snnTorch 0.5.3 did by default.
+SURROGATES: dict[str, Callable[[], SpikeGrad]] = {
+    "atan": _surrogate.atan,
+    "fast_sigmoid": _surrogate.fast_sigmoid,
+    "sigmoid": _surrogate.sigmoid,
+    "heaviside": _surrogate.heaviside,
+    "straight_through": _surrogate.straight_through_estimator,
+}
+
+
+def lif_step(
+    x: Tensor,
+    mem: Tensor,
+    beta: Tensor,
+    threshold: Tensor,
+    *,
+    reset: str = "subtract",
+    spike_grad: SpikeGrad,
+) -> tuple[Tensor, Tensor]:
+    r"""One time step of a layer of leaky integrate-and-fire neurons.
+
+    With :math:`s[t-1] = (m[t-1] > \theta)` and :math:`\beta` clamped to [0, 1]:
+
+    - ``"subtract"``: :math:`m[t] = \beta m[t-1] + x[t] - s[t-1] \theta` (snnTorch 0.9.1 and later)
+    - ``"subtract-before-decay"``: :math:`m[t] = \beta (m[t-1] - s[t-1] \theta) + x[t]` (snnTorch up to
+      0.7.0, so the paper's nets)
+
+    A neuron fires when :math:`m[t] > \theta`, strictly. The reset carries no gradient to the membrane.
+
+    Args:
+        x: Input current of this step, `[B, ...]`.
+        mem: Membrane potential after the step before, of the same shape (or broadcastable to it).
+        beta: Decay, a scalar tensor (or broadcastable to `x`).
+        threshold: Firing threshold, a scalar tensor (or broadcastable to `x`).
+        reset: One of `RESETS`.
+        spike_grad: Heaviside step with a surrogate gradient, applied to `mem - threshold`.
+
+    Returns:
+        Spikes (0.0 or 1.0) and membrane potential of this step, each of the shape of `x`.
+    """
+    # Not clamp(): its gradient at the bounds themselves is 0 in newer torch, 1 in the paper's.
+    decay = torch.where(beta < 0, 0.0, torch.where(beta > 1, 1.0, beta))
+    drop = (mem > threshold).to(x.dtype) * threshold
+    mem = decay * mem + x - drop if reset == "subtract" else decay * (mem - drop) + x
+    return spike_grad(mem - threshold), mem
+
+
+def lif_scan(
+    x: Tensor,
+    mem: Tensor | None,
+    beta: Tensor,
+    threshold: Tensor,
+    *,
+    num_steps: int,
+    reset: str = "subtract",
+    spike_grad: SpikeGrad,
+) -> tuple[Tensor, Tensor]:
+    """`lif_step` over all time steps, with the same numbers and gradients.
+
+    For training it keeps one tensor a step (the membranes), where autograd through the steps would keep
+    about six.
+
+    Args:
+        x: Input currents, `[T, B, ...]`; or `[1, B, ...]` for a current that is the same in all steps.
+        mem: Membrane potential before the first step `[B, ...]`; None means rest (0).
+        beta: As in `lif_step`.
+        threshold: As in `lif_step`.
+        num_steps: T.
+        reset: As in `lif_step`.
+        spike_grad: As in `lif_step`.
+
+    Returns:
+        Spikes and membrane potentials after each step, both `[T, B, ...]`.
+    """
+    start = torch.zeros_like(x[0]) if mem is None else mem
+    out: tuple[Tensor, Tensor] = _Scan.apply(x, start, beta, threshold, num_steps, reset, spike_grad)
+    return out
+
+
+class _Scan(torch.autograd.Function):
+    """All steps of a layer; the backward pass runs the recursion of `lif_step` the other way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        start: Tensor,
+        beta: Tensor,
+        threshold: Tensor,
+        num_steps: int,
+        reset: str,
+        spike_grad: SpikeGrad,
+    ) -> tuple[Tensor, Tensor]:
+        decay = beta.clamp(0, 1)
+        mems = x.new_empty((num_steps, *x.shape[1:]))
+        before = start
+        for mem, current in zip(mems, x.expand_as(mems), strict=True):
+            drop = (before > threshold).to(x.dtype).mul_(threshold)
+            if reset == "subtract":
+                torch.mul(before, decay, out=mem).add_(current).sub_(drop)
+            else:
+                torch.sub(before, drop, out=mem).mul_(decay).add_(current)
+            before = mem
+        ctx.save_for_backward(mems, start, beta, threshold)
+        ctx.set_materialize_grads(False)
+        ctx.one_current, ctx.reset, ctx.spike_grad = x.shape[0] < num_steps, reset, spike_grad
+        return (mems > threshold).to(x.dtype), mems
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spk: Tensor | None, grad_mems: Tensor | None) -> tuple[Tensor | None, ...]:
+        mems, start, beta, threshold = ctx.saved_tensors
+        decay = beta.clamp(0, 1)
+        # Gradient at each membrane: by its own spike, by itself, and by the membrane that follows it.
+        grad = torch.zeros_like(mems)
+        if grad_spk is not None:
+            with torch.enable_grad():
+                over = (mems - threshold).requires_grad_()
+                (grad,) = torch.autograd.grad(ctx.spike_grad(over), over, grad_spk)
+        need_start, need_beta, need_threshold = ctx.needs_input_grad[1:4]
+        grad_beta = torch.zeros_like(beta) if need_beta else None
+        grad_threshold = -grad.sum_to_size(threshold.shape) if need_threshold else None
+        if grad_mems is not None:
+            grad = grad + grad_mems
+        before_decay = ctx.reset == "subtract-before-decay"
+        for t in reversed(range(len(grad))):
+            if t + 1 < len(grad):
+                grad[t].addcmul_(grad[t + 1], decay)
+            if not (need_beta or need_threshold):
+                continue
+            before = mems[t - 1] if t else start
+            spk = (before > threshold).to(grad.dtype)
+            if grad_beta is not None:
+                left = before - spk * threshold if before_decay else before
+                grad_beta += (grad[t] * left).sum_to_size(beta.shape)
+            if grad_threshold is not None:
+                by_reset = grad[t] * spk * decay if before_decay else grad[t] * spk
+                grad_threshold -= by_reset.sum_to_size(threshold.shape)
+        if grad_beta is not None:
+            # At the bounds themselves the gradient passes, as in the paper's torch: a beta that was learned
+            # down to 0 can come back.
+            grad_beta *= (beta >= 0) & (beta <= 1)
+        grad_start = grad[0] * decay if need_start else None
+        grad_x = grad.sum(0, keepdim=True) if ctx.one_current else grad
+        return grad_x, grad_start, grad_beta, grad_threshold, None, None, None
+
+
+class Lif(nn.Module):
+    """A layer of LIF neurons with one beta and one threshold (snnTorch's names in the state dict).
+
+    Args:
+        beta: Membrane decay per step, used clamped to [0, 1].
+        learn_beta: Whether beta is a parameter.
+        threshold: Firing threshold.
+        learn_threshold: Whether the threshold is a parameter.
+        reset: One of `RESETS`.
+        surrogate: A name in `SURROGATES`.
+    """
+
+    beta: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        beta: float = 0.5,
+        *,
+        learn_beta: bool = False,
+        threshold: float = 1.0,
+        learn_threshold: bool = False,
+        reset: str = "subtract",
+        surrogate: str = "atan",
+    ) -> None:
+        super().__init__()
+        for name, value, learn in (("threshold", threshold, learn_threshold), ("beta", beta, learn_beta)):
+            tensor = torch.tensor(float(value))
+            if learn:
+                self.register_parameter(name, nn.Parameter(tensor))
+            else:
+                self.register_buffer(name, tensor)
+        self.reset = reset
+        self.surrogate = surrogate
+
+    def forward(self, x: Tensor, mem: Tensor | None, num_steps: int) -> tuple[Tensor, Tensor]:
+        """Run over all steps; see `lif_scan` for the shapes."""
+        return lif_scan(
+            x,
+            mem,
+            self.beta,
+            self.threshold,
+            num_steps=num_steps,
+            reset=self.reset,
+            spike_grad=SURROGATES[self.surrogate](),
+        )
+
+    def extra_repr(self) -> str:
+        """Show the neuron's constants in `print(model)`."""
+        return f"beta={float(self.beta):.3g}, threshold={float(self.threshold):.3g}, reset={self.reset!r}"
+
+
+State = dict[str, Tensor]
+
+
+class Pass:
+    """One pass of one batch through a spiking network: what its LIF layers read and leave behind.
+
+    Attributes:
+        num_steps: Steps in this pass.
+        state: Membranes after the pass, by layer name, where they were to be kept.
+    """
+
+    def __init__(
+        self, num_steps: int, *, state: State | None = None, keep_state: bool = False, tap: Tap | None = None
+    ) -> None:
+        self.num_steps = num_steps
+        self._before = state or {}
+        self._keep_state = keep_state
+        self._tap = tap
+        self.state: State = {}
+
+    def fire(self, name: str, lif: Lif, x: Tensor) -> Tensor:
+        """Let one layer of neurons run over all steps of this pass.
+
+        Args:
+            name: The layer's name in the state dict; the key of its membrane.
+            lif: The layer.
+            x: Input current `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
+
+        Returns:
+            Spikes `[T, B, ...]`.
+        """
+        spk: Tensor
+        spk, mems = lif(x, self._before.get(name), self.num_steps)
+        if self._keep_state:
+            self.state[name] = mems[-1]
+        if self._tap is not None:
+            self._tap(name, spk)
+            self._tap(f"{name}.mem", mems)
+        return spk
+
+
+class _OverBatch(Protocol):
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+def over_time(layer: _OverBatch, x: Tensor) -> Tensor:
+    """Apply a stateless layer to every step: the steps `[T, B, ...]` are folded into its batch."""
+    out = layer(x.flatten(0, 1))
+    return out.view(x.shape[0], -1, *out.shape[1:])
+
+
+class SpikingNetwork(Network):
+    """What all spiking networks share: the neuron's settings, encoding, and the run over the steps.
+
+    A subclass implements `build()`, where it takes its neurons from `self.make_lif()`, and `layers(x, run)`.
+
+    Args:
+        num_classes: Number of classes C, at least 1.
+        num_steps: Number of time steps T, at least 1.
+        beta: Membrane decay, 0 to 1.
+        learn_beta: Whether each layer's beta is a parameter.
+        threshold: Firing threshold, above 0.
+        learn_threshold: Whether each layer's threshold is a parameter.
+        encoding: "repeat" (the same input at every step), "rate" or "latency"; see `models.encoding`.
+        reset: "subtract", or "subtract-before-decay" for the paper's weights; see `lif_step`.
+        surrogate: Surrogate gradient for training, a name in `SURROGATES`.
+
+    Raises:
+        ConfigError: A value is out of range; the message names it and the legal values.
+    """
+
+    # A network with a bare LIF on its input can't spike under latency encoding; it warns.
+    lif_on_input = False
+
+    def __init__(
+        self,
+        num_classes: int = 35,
+        num_steps: int = 5,
+        beta: float = 0.5,
+        learn_beta: bool = False,
+        threshold: float = 1.0,
+        learn_threshold: bool = False,
+        encoding: str = "repeat",
+        reset: str = "subtract",
+        surrogate: str = "atan",
+    ) -> None:
+        super().__init__(num_classes)
+        self.num_steps = check_int("num_steps", num_steps, low=1)
+        self.beta = check_number("beta", beta, low=0.0, high=1.0)
+        self.learn_beta = check_bool("learn_beta", learn_beta)
+        self.threshold = check_number("threshold", threshold, above=0.0)
+        self.learn_threshold = check_bool("learn_threshold", learn_threshold)
+        self.encoding = check_choice("encoding", encoding, ENCODINGS)
+        self.reset = check_choice("reset", reset, RESETS)
+        self.surrogate = check_choice("surrogate", surrogate, tuple(SURROGATES))
+        if self.lif_on_input and self.encoding == "latency" and self.threshold >= 1.0:
+            warnings.warn(
+                f"{type(self).__name__} puts a bare LIF on its input; latency encoding gives it one spike of "
+                f"1.0 in all, which never exceeds threshold={self.threshold:g}: the network stays silent",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.build()
+
+    def make_lif(self) -> Lif:
+        """A LIF layer with this network's settings."""
+        return Lif(
+            self.beta,
+            learn_beta=self.learn_beta,
+            threshold=self.threshold,
+            learn_threshold=self.learn_threshold,
+            reset=self.reset,
+            surrogate=self.surrogate,
+        )
+
+    def layers(self, x: Tensor, run: Pass) -> Tensor:
+        """The network itself, over all steps.
+
+        Args:
+            x: Encoded input `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
+            run: Fires the LIF layers; holds their membranes.
+
+        Returns:
+            Output of the last layer at each step, `[T, B, C]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define layers()")
+
+    def forward_steps(
+        self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
+    ) -> Tensor:
+        """Output of every time step.
+
+        Args:
+            features: Model input `[B, 1, ...]`.
+            tap: Called with `(layer name, spikes [T, B, ...])` and `(layer name + ".mem", membranes)`.
+            clip_seeds: One seed a clip: each clip is then encoded by itself; see `models.encoding.encode`.
+
+        Returns:
+            Logits of each step `[T, B, C]`; their sum over T are the logits of `forward`.
+        """
+        self.check_features(features)
+        run = Pass(self.num_steps, tap=tap)
+        return self.layers(encode(features, self.encoding, self.num_steps, clip_seeds), run)
+
+    def step(self, x: Tensor, state: State | None = None, *, tap: Tap | None = None) -> tuple[Tensor, State]:
+        """One time step, with the membranes as argument and result.
+
+        Args:
+            x: Encoded input of this step `[B, 1, ...]`.
+            state: Membranes left by the step before; None to start at rest.
+            tap: As in `forward_steps`, with T = 1.
+
+        Returns:
+            Logits of this step `[B, C]` and the membranes after it.
+        """
+        run = Pass(1, state=state, keep_state=True, tap=tap)
+        return self.layers(x.unsqueeze(0), run)[0], run.state
+
+    def forward_loop(self, features: Tensor) -> Tensor:
+        """The same as `forward_steps`, one step after the other: readable, slow, for checks.
+
+        Args:
+            features: Model input `[B, 1, ...]`.
+
+        Returns:
+            Logits of each step `[T, B, C]`.
+        """
+        self.check_features(features)
+        x = encode(features, self.encoding, self.num_steps)
+        state: State | None = None
+        outputs = []
+        for t in range(self.num_steps):
+            out, state = self.step(x[t] if x.shape[0] > 1 else x[0], state)
+            outputs.append(out)
+        return torch.stack(outputs)
+
+    def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Logits `[B, C]` of features `[B, 1, ...]`: the sum of all steps' outputs."""
+        return self.forward_steps(features, clip_seeds=clip_seeds).sum(0)

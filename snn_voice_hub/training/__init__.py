@@ -1,0 +1,1 @@
+"""How the bundled checkpoints were made and measured."""

@@ -1,0 +1,121 @@
+"""Random changes to a batch of waveforms or spectrograms that leave the word what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How strongly to change the clips.
+
+    Attributes:
+        shift: Largest shift in seconds, either way.
+        speed: Largest relative change of speed (pitch goes along).
+        gain_db: Lowest and highest gain in dB.
+        noise: Share of clips that get background noise.
+        snr_db: Lowest and highest signal-to-noise ratio of those, in dB.
+        bands: Widest block of mel bands to blank (0: none), as in SpecAugment.
+        frames: Longest block of frames to blank (0: none).
+    """
+
+    shift: float = 0.1
+    speed: float = 0.1
+    gain_db: tuple[float, float] = (-15.0, 6.0)
+    noise: float = 0.5
+    snr_db: tuple[float, float] = (5.0, 30.0)
+    bands: int = 0
+    frames: int = 0
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, 1, generator=generator)
+
+
+class Augmenter:
+    """Applies an `Augmentation`, drawing from one generator.
+
+    Args:
+        settings: How strongly.
+        noises: Background recordings, each `[N]`.
+        sample_rate: Rate of clips and recordings in Hz.
+        seed: Seed of the generator.
+    """
+
+    def __init__(self, settings: Augmentation, noises: list[Tensor], sample_rate: int, seed: int) -> None:
+        self.settings = settings
+        self.noises = noises
+        self.sample_rate = sample_rate
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def waveforms(self, x: Tensor) -> Tensor:
+        """Change speed, position, loudness and background of clips `[B, N]`."""
+        s, g = self.settings, self.generator
+        count, length = x.shape
+        # One resampling does speed and shift together: output sample i is input position a * i + b.
+        speed = 1 + _uniform(count, -s.speed, s.speed, g)
+        shift = _uniform(count, -s.shift, s.shift, g) * self.sample_rate
+        middle = (length - 1) / 2
+        position = (torch.arange(length) - middle) * speed + middle + shift
+        low = position.floor()
+        part = position - low
+        index = low.long()
+        inside = (index >= 0) & (index < length - 1)
+        index = index.clamp(0, length - 2)
+        x = (x.gather(1, index) * (1 - part) + x.gather(1, index + 1) * part) * inside
+        x = x * 10 ** (_uniform(count, *s.gain_db, g) / 20)
+        if self.noises and s.noise > 0:
+            noise = torch.stack([self.noise(length) for _ in range(count)])
+            level = x.square().mean(1, keepdim=True).sqrt() / 10 ** (_uniform(count, *s.snr_db, g) / 20)
+            noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5) * level
+            x = x + noise * (torch.rand(count, 1, generator=g) < s.noise)
+        return x.clamp(-1, 1)
+
+    def noise(self, length: int) -> Tensor:
+        """A piece of a background recording, or made noise of a random colour, `[N]`."""
+        g = self.generator
+        pick = int(torch.randint(len(self.noises) + 2, (1,), generator=g))
+        if pick < len(self.noises):
+            recording = self.noises[pick]
+            start = int(torch.randint(len(recording) - length, (1,), generator=g))
+            return recording[start : start + length]
+        spectrum = torch.fft.rfft(torch.randn(length, generator=g))
+        slope = float(torch.rand(1, generator=g)) * 2
+        frequency = torch.arange(len(spectrum)).clamp(min=1)
+        made: Tensor = torch.fft.irfft(spectrum / frequency ** (slope / 2), n=length)
+        return made / made.std()
+
+    def silence(self, count: int, length: int) -> Tensor:
+        """Clips in which nobody speaks `[B, N]`: noise of any loudness, clicks, digital silence."""
+        g = self.generator
+        clips = torch.stack([self.noise(length) for _ in range(count)])
+        clips = clips / clips.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
+        if count > 1:  # two sources at once
+            clips = clips + clips.roll(1, 0) * torch.rand(count, 1, generator=g)
+        level = 10 ** (_uniform(count, -80, -8, g) / 20)
+        level = level * (torch.rand(count, 1, generator=g) > 0.05)
+        # Slow swells and fades, so that a change of loudness alone is no word.
+        knots = torch.rand(count, 1, 6, generator=g)
+        swell = torch.nn.functional.interpolate(knots, size=length, mode="linear", align_corners=True)[:, 0]
+        steady = torch.rand(count, 1, generator=g) < 0.5
+        return (clips * level * torch.where(steady, 1.0, swell)).clamp(-1, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Blank a block of bands and a block of frames of spectrograms `[B, 1, n_mels, frames]`."""
+        if x.ndim != 4:
+            return x
+        for dim, widest in ((2, self.settings.bands), (3, self.settings.frames)):
+            if widest:
+                size = x.shape[dim]
+                width = torch.randint(widest + 1, (len(x), 1), generator=self.generator)
+                start = (torch.rand(len(x), 1, generator=self.generator) * (size - width)).long()
+                axis = torch.arange(size)
+                blank = (axis >= start) & (axis < start + width)
+                shape = [len(x), 1, 1, 1]
+                shape[dim] = size
+                mean = x.mean((1, 2, 3), keepdim=True)
+                x = torch.where(blank.view(shape), mean, x)
+        return x

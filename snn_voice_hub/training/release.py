@@ -1,0 +1,68 @@
+"""From a training run to a bundled checkpoint: `python -m snn_voice_hub.training.release RUN --data FOLDER`.
+
+Fits the temperature on the validation speakers, measures everything on the test speakers, and writes
+`snn_voice_hub/weights/<name>/`. All figures in the configuration come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
+from snn_voice_hub.training.data import load_clips, load_noise
+from snn_voice_hub.training.evaluate import accuracy, clip_logits, evaluate, false_alarms, fit_temperature
+from snn_voice_hub.training.train import HELD_OUT_NOISE
+from snn_voice_hub.voice import SnnVoice
+
+
+def release(run: Path, data: Path, out: Path) -> VoiceConfig:
+    """Calibrate and measure one run, and write its checkpoint folder.
+
+    Args:
+        run: Checkpoint folder written by training.
+        data: Folder with `val.tar`, `test.tar` and `background_noise.tar`.
+        out: Checkpoint folder to write.
+
+    Returns:
+        The configuration with its figures.
+    """
+    model = SnnVoice.from_pretrained(run)
+    val = load_clips(data / "val.tar")
+    logits = clip_logits(model, val)
+    targets = torch.tensor([model.labels.index(word) for word in val.labels])
+    before = accuracy(logits, val.labels, model.labels, 1.0)["calibration_error"]
+    model.config = dataclasses.replace(model.config, temperature=fit_temperature(logits, targets))
+    noises = load_noise(data / "background_noise.tar")
+    metrics: dict[str, Any] = {
+        "parameters": model.num_parameters(),
+        "validation": accuracy(logits, val.labels, model.labels, model.config.temperature)
+        | {"calibration_error_before": before},
+        "test": evaluate(model, data / "test.tar"),
+        "false_alarms_held_out": false_alarms(model, {name: noises[name] for name in HELD_OUT_NOISE}),
+    }
+    model.config = dataclasses.replace(model.config, metrics=metrics)
+    write_checkpoint(out, model.config, model.network.state_dict())
+    return model.config
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="default: the bundled checkpoint of the run's name")
+    given = parser.parse_args()
+    name = VoiceConfig.load(given.run / "config.json").name
+    config = release(given.run, given.data, given.out or bundled_root() / name)
+    print(json.dumps({"name": name, "temperature": config.temperature, **config.metrics}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

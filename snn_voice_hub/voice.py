@@ -1,0 +1,425 @@
+"""`SnnVoice`: a network with its front end and labels; sound in, words out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, TypeGuard, cast, overload
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from snn_voice_hub import audio
+from snn_voice_hub.config import FeatureConfig, VoiceConfig, check_choice, check_int, check_number
+from snn_voice_hub.errors import AudioError, ConfigError
+from snn_voice_hub.features import Features
+from snn_voice_hub.hub.checkpoints import read_config, read_weights
+from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
+from snn_voice_hub.inference.windows import CUT_SECONDS, fit, split
+from snn_voice_hub.models.base import HubModel, Network
+from snn_voice_hub.models.spiking import SpikingNetwork
+from snn_voice_hub.registry import build_network, get_architecture
+
+Clip = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | Tensor | Any
+
+HOP_SECONDS = 0.5
+
+
+class SnnVoice(nn.Module, HubModel):
+    """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.
+
+    Args:
+        network: The network; a `Network` of a registered architecture can be saved and pushed.
+        features: Its front end: a `FeatureConfig`, or keyword arguments of one as a dict. By default the
+            one of the network's architecture.
+        labels: One label a class, in index order.
+        temperature: Logits are divided by it before the softmax.
+        name: The checkpoint's name.
+        description: One line for tables and cards.
+        license: Licence of the weights.
+
+    Raises:
+        ConfigError: Labels do not fit the network, or another value is not legal.
+
+    Example:
+        >>> model = SnnVoice.from_pretrained()
+        >>> model.classify("yes.wav")[0].label
+        'yes'
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        features: FeatureConfig | dict[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        *,
+        temperature: float = 1.0,
+        name: str = "",
+        description: str = "",
+        license: str = "",
+    ) -> None:
+        super().__init__()
+        if features is None and isinstance(network, Network):
+            features = network.default_features
+        if isinstance(features, dict):
+            try:
+                features = FeatureConfig(**features)
+            except TypeError as error:
+                legal = ", ".join(f.name for f in dataclasses.fields(FeatureConfig))
+                raise ConfigError(
+                    "features has an unknown or missing field", hint=f"legal fields: {legal}"
+                ) from error
+        if not isinstance(features, FeatureConfig):
+            raise ConfigError(f"features={features!r} is not legal", hint="a FeatureConfig")
+        num_classes = getattr(network, "num_classes", len(labels))
+        if len(labels) != num_classes:
+            raise ConfigError(
+                f"{len(labels)} labels for a network of {num_classes} classes", hint="one label a class"
+            )
+        arguments = network.arguments() if isinstance(network, Network) else {}
+        self.config = VoiceConfig(
+            architecture=type(network).__name__,
+            network=arguments,
+            features=features,
+            labels=[str(label) for label in labels],
+            temperature=temperature,
+            name=name,
+            description=description,
+            license=license,
+        )
+        self.network = network
+        self.features = Features(features)
+
+    # --- loading and saving -----------------------------------------------------------------------
+
+    @classmethod
+    def _from_checkpoint(cls, folder: Path) -> Self:
+        config = read_config(folder)
+        network = build_network(config)
+        network.load_state_dict(read_weights(folder, network.state_dict()))
+        model = cls(network, config.features, config.labels)
+        model.config = config
+        return model
+
+    def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
+        # Raises where the architecture is not registered: nobody could open that checkpoint.
+        get_architecture(self.config.architecture)
+        return self.config, self.network.state_dict()
+
+    # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> list[str]:
+        """One label a class, in index order."""
+        return list(self.config.labels)
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz of the waveforms that `forward` takes."""
+        return self.config.features.sample_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((t.device for t in self.network.state_dict().values()), torch.device("cpu"))
+
+    def num_parameters(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    # --- waveforms in, logits out -----------------------------------------------------------------
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Raw logits of waveforms.
+
+        Args:
+            waveforms: `[B, N]` float at `sample_rate`. Clips shorter than the window are padded with zeros,
+                up to 0.25 s longer ones are cut at their quieter end; under `normalization="batch"` they
+                are taken as they are.
+
+        Returns:
+            Logits `[B, C]`, summed over the time steps, before temperature and softmax.
+
+        Raises:
+            AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
+        """
+        c = self.config.features
+        if c.normalization == "batch":
+            return cast(Tensor, self.network(self.features(waveforms)))
+        if waveforms.ndim == 2 and waveforms.shape[1] != c.num_samples:
+            if waveforms.shape[1] > c.num_samples + self._cut:
+                raise AudioError(
+                    f"waveforms of {waveforms.shape[1]} samples exceed the model's window of {c.num_samples}",
+                    hint="classify() and classify_windows() take clips of any length",
+                    code="too_long",
+                )
+            waveforms = torch.stack([fit(wave, c.num_samples) for wave in waveforms])
+        x = self.features(waveforms)
+        if isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat":
+            seeds = [zlib.crc32(wave.numpy().tobytes()) for wave in waveforms.detach().float().cpu()]
+            return cast(Tensor, self.network(x, clip_seeds=seeds))
+        return cast(Tensor, self.network(x))
+
+    @property
+    def _cut(self) -> int:
+        return round(CUT_SECONDS * self.sample_rate)
+
+    # --- sound in, words out ----------------------------------------------------------------------
+
+    @overload
+    def classify(
+        self,
+        clips: list[Clip] | tuple[Clip, ...],
+        *,
+        sample_rate: int | None = ...,
+        top_k: int = ...,
+        min_score: float | None = ...,
+        function_to_apply: str = ...,
+        batch_size: int = ...,
+        max_seconds: float = ...,
+        on_error: Literal["raise"] = ...,
+    ) -> list[list[Prediction]]: ...
+
+    @overload
+    def classify(
+        self,
+        clips: list[Clip] | tuple[Clip, ...],
+        *,
+        sample_rate: int | None = ...,
+        top_k: int = ...,
+        min_score: float | None = ...,
+        function_to_apply: str = ...,
+        batch_size: int = ...,
+        max_seconds: float = ...,
+        on_error: Literal["return"],
+    ) -> list[list[Prediction] | AudioError]: ...
+
+    @overload
+    def classify(
+        self,
+        clips: Clip,
+        *,
+        sample_rate: int | None = ...,
+        top_k: int = ...,
+        min_score: float | None = ...,
+        function_to_apply: str = ...,
+        batch_size: int = ...,
+        max_seconds: float = ...,
+        on_error: str = ...,
+    ) -> list[Prediction]: ...
+
+    def classify(
+        self,
+        clips: Clip,
+        *,
+        sample_rate: int | None = None,
+        top_k: int = 5,
+        min_score: float | None = None,
+        function_to_apply: str = "softmax",
+        batch_size: int = 32,
+        max_seconds: float = 600.0,
+        on_error: str = "raise",
+    ) -> Any:
+        """The best words of one clip or of many.
+
+        A clip longer than the model's window is read in windows half a second apart; a word's score is its
+        best over the windows.
+
+        Args:
+            clips: One clip (a path, the bytes of a sound file, a binary file object, an array or tensor
+                `[N]` or `[channels, N]`), or a list or tuple of clips.
+            sample_rate: Rate of arrays in Hz; files carry their own.
+            top_k: At most so many labels, best first.
+            min_score: Words of at least this score only; the answer may then be empty: no word.
+            function_to_apply: "softmax", "sigmoid", or "none" for raw logits.
+            batch_size: Windows that run together.
+            max_seconds: Longer clips are an error.
+            on_error: "raise", or "return" to get an `AudioError` at the place of a clip that failed.
+
+        Returns:
+            A list of `Prediction` for one clip; a list of such lists for many, in their order.
+
+        Raises:
+            AudioError: A clip can't be used; in a list the message names which.
+            ConfigError: An argument is not legal.
+        """
+        options: dict[str, Any] = {
+            "sample_rate": sample_rate,
+            "top_k": top_k,
+            "min_score": min_score,
+            "function_to_apply": function_to_apply,
+            "batch_size": batch_size,
+            "max_seconds": max_seconds,
+            "on_error": on_error,
+        }
+        if _is_many(clips):
+            return list(self.classify_each(clips, **options))
+        self._check_options(top_k, min_score, function_to_apply, batch_size, on_error)
+        try:
+            wave = self._load(clips, sample_rate, max_seconds)
+        except AudioError as error:
+            if on_error == "return":
+                return error
+            raise
+        rows = scores(self._window_logits(wave, batch_size)[0], self.config.temperature, function_to_apply)
+        return best(combine(rows, self.config.labels), self.config.labels, top_k, min_score)
+
+    def classify_each(
+        self,
+        clips: Iterable[Clip],
+        *,
+        sample_rate: int | None = None,
+        top_k: int = 5,
+        min_score: float | None = None,
+        function_to_apply: str = "softmax",
+        batch_size: int = 32,
+        max_seconds: float = 600.0,
+        on_error: str = "raise",
+    ) -> Iterator[Any]:
+        """The best words of each clip of any iterable, as soon as they are known, in order.
+
+        Memory is bounded by the batch and the longest clip, not by the number of clips.
+
+        Args:
+            clips: See `classify`; here always many.
+            sample_rate: See `classify`.
+            top_k: See `classify`.
+            min_score: See `classify`.
+            function_to_apply: See `classify`.
+            batch_size: See `classify`.
+            max_seconds: See `classify`.
+            on_error: See `classify`.
+
+        Yields:
+            A list of `Prediction` a clip; with `on_error="return"` an `AudioError` for one that failed.
+
+        Raises:
+            AudioError: A clip can't be used; the message names which.
+            ConfigError: An argument is not legal.
+        """
+        self._check_options(top_k, min_score, function_to_apply, batch_size, on_error)
+        labels = self.config.labels
+        pending: list[Tensor | AudioError] = []
+        windows = 0
+
+        def flush() -> Iterator[Any]:
+            good = [item for item in pending if isinstance(item, Tensor)]
+            logits = self._run(torch.cat(good), batch_size) if good else torch.empty(0, len(labels))
+            rows = scores(logits, self.config.temperature, function_to_apply)
+            parts = iter(torch.split(rows, [len(item) for item in good]) if good else ())
+            for item in pending:
+                yield (
+                    item
+                    if isinstance(item, AudioError)
+                    else best(combine(next(parts), labels), labels, top_k, min_score)
+                )
+
+        for index, clip in enumerate(clips):
+            try:
+                item: Tensor | AudioError = self._split(self._load(clip, sample_rate, max_seconds))[0]
+            except AudioError as error:
+                item = error if isinstance(clip, str | os.PathLike) else _at(error, index)
+                if on_error == "raise":
+                    raise item from error
+            pending.append(item)
+            windows += len(item) if isinstance(item, Tensor) else 1
+            if windows >= batch_size:
+                yield from flush()
+                pending, windows = [], 0
+        yield from flush()
+
+    def classify_windows(
+        self,
+        clip: Clip,
+        *,
+        sample_rate: int | None = None,
+        top_k: int = 5,
+        min_score: float | None = None,
+        function_to_apply: str = "softmax",
+        hop_seconds: float = HOP_SECONDS,
+        batch_size: int = 32,
+        max_seconds: float = 600.0,
+    ) -> list[Window]:
+        """The best words of each window of one clip.
+
+        Args:
+            clip: See `classify`.
+            sample_rate: See `classify`.
+            top_k: See `classify`.
+            min_score: See `classify`.
+            function_to_apply: See `classify`.
+            hop_seconds: Distance between windows; the last one ends with the clip.
+            batch_size: See `classify`.
+            max_seconds: See `classify`.
+
+        Returns:
+            The windows in order, each with start and end in seconds. A clip that is shorter than a window,
+            or at most 0.25 s longer, is one window with the clip's own length.
+
+        Raises:
+            AudioError: The clip can't be used.
+            ConfigError: An argument is not legal.
+        """
+        self._check_options(top_k, min_score, function_to_apply, batch_size, "raise")
+        hop = max(1, round(check_number("hop_seconds", hop_seconds, above=0.0) * self.sample_rate))
+        wave = self._load(clip, sample_rate, max_seconds)
+        logits, begins = self._window_logits(wave, batch_size, hop)
+        rows = scores(logits, self.config.temperature, function_to_apply)
+        size = self.config.features.num_samples if len(begins) > 1 else len(wave)
+        return [
+            Window(
+                begin / self.sample_rate,
+                (begin + size) / self.sample_rate,
+                best(row, self.config.labels, top_k, min_score),
+            )
+            for begin, row in zip(begins, rows, strict=True)
+        ]
+
+    # --- the way of a clip ------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_options(
+        top_k: int, min_score: float | None, function_to_apply: str, batch_size: int, on_error: str
+    ) -> None:
+        check_int("top_k", top_k, low=1)
+        check_int("batch_size", batch_size, low=1)
+        check_choice("function_to_apply", function_to_apply, FUNCTIONS)
+        check_choice("on_error", on_error, ("raise", "return"))
+        if min_score is not None:
+            check_number("min_score", min_score)
+
+    def _load(self, clip: Clip, sample_rate: int | None, max_seconds: float) -> Tensor:
+        return audio.load(
+            clip, sample_rate=sample_rate, target_rate=self.sample_rate, max_seconds=max_seconds
+        )
+
+    def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Tensor, list[int]]:
+        c = self.config.features
+        if c.normalization == "batch" and len(wave) <= c.num_samples:
+            return wave.unsqueeze(0), [0]
+        return split(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), self._cut)
+
+    def _window_logits(
+        self, wave: Tensor, batch_size: int, hop: int | None = None
+    ) -> tuple[Tensor, list[int]]:
+        windows, begins = self._split(wave, hop)
+        return self._run(windows, batch_size), begins
+
+    @torch.inference_mode()
+    def _run(self, windows: Tensor, batch_size: int) -> Tensor:
+        """Logits `[W, C]` on the CPU of windows `[W, N]`, in batches."""
+        # Batch statistics would make a clip's answer depend on its batch-mates.
+        size = 1 if self.config.features.normalization == "batch" else batch_size
+        return torch.cat([self(part.to(self.device)).float().cpu() for part in torch.split(windows, size)])
+
+
+def _is_many(clips: Clip) -> TypeGuard[list[Clip] | tuple[Clip, ...]]:
+    return isinstance(clips, list | tuple)
+
+
+def _at(error: AudioError, index: int) -> AudioError:
+    return AudioError(f"clip {index}: {error.message}", hint=error.hint, code=error.code)
