@@ -12,6 +12,7 @@ import warnings
 import torch
 import torchaudio
 from torch import Tensor, nn
+from torch.nn import functional
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import AudioError
@@ -72,11 +73,24 @@ class Features(nn.Module):
                 hint="a float tensor [B, N] with N > 0",
                 code="bad_shape",
             )
-        x = self._standardise_waveform(self.resample(waveforms.float())).unsqueeze(1)
+        x = self._standardise_waveform(self._resample(waveforms.float())).unsqueeze(1)
         if self.config.kind == "waveform":
             return x
         # float64 offset and float32 sound, as in the paper: the sum is float32.
         return self._standardise_logmel(torch.log(self.mel(x) + self.config.log_offset))
+
+    def _resample(self, x: Tensor) -> Tensor:
+        r = self.resample
+        if not isinstance(r, torchaudio.transforms.Resample) or self.config.normalization == "batch":
+            out: Tensor = r(x)
+            return out
+        # The same filter as a matrix product. torchaudio's convolution sums in another order in another
+        # batch size; the logarithm of a nearly empty mel band makes 1e-4 of that 1e-7.
+        step, phases = r.orig_freq // r.gcd, r.new_freq // r.gcd
+        frames = functional.pad(x, (r.width, r.width + step)).unfold(-1, r.kernel.shape[-1], step)
+        length = -(-x.shape[-1] * phases // step)
+        resampled: Tensor = (frames @ r.kernel.squeeze(1).T).flatten(1)[:, :length]
+        return resampled
 
     def _standardise_waveform(self, x: Tensor) -> Tensor:
         c = self.config
@@ -100,7 +114,7 @@ class Features(nn.Module):
                 var = ((x - mean).square() * kept).sum(dims, keepdim=True) / count
                 x = (x - mean) / var.sqrt().clamp(min=_MIN_FEATURE_STD)
             else:
-                values = x[kept]
+                values = x[kept] if bool(kept.any()) else x
                 x = (x - values.mean()) / _not_zero(values.std())
         return x if c.zero_below is None else x.masked_fill(x < c.zero_below, 0.0)
 

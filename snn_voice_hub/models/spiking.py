@@ -24,11 +24,11 @@ RESETS = ("subtract", "subtract-before-decay")
 SpikeGrad = Callable[[Tensor], Tensor]
 
 # Names of snnTorch's surrogates; "heaviside" passes the gradient through where a spike was, which is
-# what the paper's snnTorch 0.5.3 did by default.
+# what the paper's snnTorch 0.5.3 did by default. Its "sigmoid" is not among them: its gradient is NaN
+# (inf / inf) once a membrane lies 3.6 below the threshold.
 SURROGATES: dict[str, Callable[[], SpikeGrad]] = {
     "atan": _surrogate.atan,
     "fast_sigmoid": _surrogate.fast_sigmoid,
-    "sigmoid": _surrogate.sigmoid,
     "heaviside": _surrogate.heaviside,
     "straight_through": _surrogate.straight_through_estimator,
 }

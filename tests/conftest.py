@@ -1,0 +1,27 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import snn_voice_hub as sv
+
+# Before anything imports huggingface_hub's constants: no test may reach the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def default_model() -> sv.SnnVoice:
+    """The bundled default, which no test may change."""
+    return sv.SnnVoice.from_pretrained()
