@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.errors import AudioError, SnnVoiceError
-from snn_voice_hub.training.data import SUFFIXES as AUDIO_SUFFIXES
 from snn_voice_hub.voice import SnnVoice
 
 # More files than this take long enough to want a progress bar.
@@ -63,10 +63,10 @@ def _files(arguments: Iterable[str]) -> Iterator[str]:
         if argument == "-" or not path.is_dir():
             yield argument
             continue
-        inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+        inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not inside:
             raise SnnVoiceError(
-                f"{argument} holds no sound files", hint=f"files ending in {', '.join(AUDIO_SUFFIXES)}"
+                f"{argument} holds no sound files", hint=f"files ending in {', '.join(SUFFIXES)}"
             )
         yield from inside
 

@@ -19,8 +19,6 @@ from snn_voice_hub.errors import AudioError, SnnVoiceError
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
-
 # Words of Speech Commands with at least a few hundred training speakers in the data at hand; accuracy is
 # averaged over these, and the others are reported apart.
 COVERED = (
@@ -67,13 +65,13 @@ def encoded_files(source: Path) -> Iterator[tuple[str, bytes]]:
     """
     if source.is_dir():
         for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
+            if path.suffix.lower() in audio.SUFFIXES:
                 yield path.relative_to(source).as_posix(), path.read_bytes()
         return
     try:
         with tarfile.open(source) as archive:
             for member in archive:
-                if member.isfile() and PurePosixPath(member.name).suffix.lower() in SUFFIXES:
+                if member.isfile() and PurePosixPath(member.name).suffix.lower() in audio.SUFFIXES:
                     stream = archive.extractfile(member)
                     yield member.name.removeprefix("./"), stream.read() if stream else b""
     except FileNotFoundError as error:

@@ -77,7 +77,9 @@ def test_the_front_end_adds_nothing_to_a_checkpoint() -> None:
     assert list(Features(PAPER_MEL).state_dict()) == []
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(16_000), torch.zeros(2, 0), torch.zeros(1, 9, dtype=torch.int16)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(16_000), torch.zeros(2, 0), torch.zeros(1, 9, dtype=torch.int16)]
+)
 def test_a_wrong_shape_is_an_error(bad: torch.Tensor) -> None:
     with pytest.raises(sv.AudioError, match="waveforms have shape"):
         Features(PAPER_WAVE)(bad)

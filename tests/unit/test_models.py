@@ -85,7 +85,9 @@ def test_every_layer_of_neurons_spikes_and_learns(name: str) -> None:
     spikes = {key: value for key, value in seen.items() if not key.endswith(".mem")}
     assert len(spikes) == LIFS[name]
     assert all(0 < float(spk.detach().mean()) < 1 for spk in spikes.values()), spikes.keys()
-    without = [key for key, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    without = [
+        key for key, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
+    ]
     assert without == []
 
 

@@ -25,7 +25,9 @@ def test_subtract_by_hand() -> None:
     mem = torch.zeros(1)
     seen = []
     for current in (0.9, 0.9, 0.9, 0.0, 0.0):
-        spk, mem = lif_step(torch.tensor([current]), mem, beta, threshold, reset="subtract", spike_grad=HEAVISIDE)
+        spk, mem = lif_step(
+            torch.tensor([current]), mem, beta, threshold, reset="subtract", spike_grad=HEAVISIDE
+        )
         seen.append((round(mem.item(), 5), spk.item()))
     # 0.9 | 0.45+0.9 | 0.675+0.9-1 | 0.2875 | 0.14375
     assert seen == [(0.9, 0.0), (1.35, 1.0), (0.575, 0.0), (0.2875, 0.0), (0.14375, 0.0)]
@@ -116,7 +118,13 @@ def test_gradient_at_the_bounds_of_beta_passes() -> None:
     for bound in (0.0, 1.0):
         beta = torch.tensor(bound, requires_grad=True)
         _, mems = lif_scan(
-            torch.ones(3, 1), None, beta, torch.tensor(9.0), num_steps=3, reset="subtract", spike_grad=HEAVISIDE
+            torch.ones(3, 1),
+            None,
+            beta,
+            torch.tensor(9.0),
+            num_steps=3,
+            reset="subtract",
+            spike_grad=HEAVISIDE,
         )
         mems.sum().backward()
         # d/d beta of 1 + (beta + 1) + (beta (beta + 1) + 1) = 1 + (2 beta + 1)
