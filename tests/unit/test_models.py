@@ -125,7 +125,7 @@ def test_an_illegal_value_is_named(arguments: dict[str, Any], field: str) -> Non
 def test_features_of_a_wrong_shape_are_an_error(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(sv.ConfigError, match="got features of shape"):
         make(name)(torch.zeros(shape))
-    with pytest.raises(sv.ConfigError, match="torch.int64"):
+    with pytest.raises(sv.ConfigError, match=r"torch\.int64"):
         make("M5CNN")(torch.zeros(1, 1, 4000, dtype=torch.int64))
 
 
