@@ -5,7 +5,13 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from snn_voice_hub.hub.checkpoints import WEIGHTS_FILE, bundled_names, bundled_root, read_config
+from snn_voice_hub.hub.checkpoints import (
+    DEFAULT_MODEL,
+    WEIGHTS_FILE,
+    bundled_names,
+    bundled_root,
+    read_config,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,41 @@ class ModelInfo:
     accuracy: float | None
     size: int
     description: str
+
+
+def models_table() -> str:
+    """The bundled checkpoints and their measured figures as a Markdown table."""
+    head = (
+        "model",
+        "T",
+        "parameters",
+        "top-1",
+        "top-5",
+        "mean over 20 words",
+        "thin words",
+        "spikes",
+        "CPU time",
+    )
+    rows = [head, ("---", *("---:",) * (len(head) - 1))]
+    for name in bundled_names():
+        config = read_config(bundled_root() / name)
+        test = config.metrics["test"]
+        rates = list(test.get("spike_rates", {}).values())
+        rows.append(
+            (
+                f"`{name}`" + (" (default)" if name == DEFAULT_MODEL else ""),
+                str(config.network.get("num_steps", "-")),
+                f"{config.metrics['parameters']:,}",
+                *(_percent(test[key]) for key in ("top1", "top5", "covered_mean", "thin_top1")),
+                _percent(sum(rates) / len(rates)) if rates else "-",
+                f"{test['cpu_ms_one_clip']:.1f} ms",
+            )
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def list_models(pattern: str = "*") -> list[ModelInfo]:

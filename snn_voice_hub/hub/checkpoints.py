@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import CheckpointError
@@ -219,7 +219,8 @@ def write_checkpoint(folder: Path, config: VoiceConfig, weights: Mapping[str, to
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     part = folder / f".{WEIGHTS_FILE}.part"
-    save_file(tensors, part, metadata={"format": "pt"})
+    # Not save_file(): it makes files that only their owner can read.
+    part.write_bytes(save(tensors, metadata={"format": "pt"}))
     part.replace(folder / WEIGHTS_FILE)
     part = folder / f".{CONFIG_FILE}.part"
     config.save(part)

@@ -22,7 +22,7 @@ from snn_voice_hub.voice import SnnVoice
 Bools = npt.NDArray[np.bool_]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def clip_logits(model: SnnVoice, clips: Clips, batch_size: int = 64) -> Tensor:
     """Raw logits `[n, C]` of every clip, on the CPU."""
     parts = [
@@ -41,10 +41,10 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(logits / log_t.exp(), targets)
         torch.autograd.backward(loss)
-        return float(loss)
+        return float(loss.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return round(float(log_t.exp()), 4)
+    return round(float(log_t.detach().exp()), 4)
 
 
 def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 15) -> float:

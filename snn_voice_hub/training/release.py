@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
 from snn_voice_hub.training.data import load_clips, load_noise
 from snn_voice_hub.training.evaluate import accuracy, clip_logits, evaluate, false_alarms, fit_temperature
@@ -62,6 +63,7 @@ def main() -> None:
     name = VoiceConfig.load(given.run / "config.json").name
     config = release(given.run, given.data, given.out or bundled_root() / name)
     print(json.dumps({"name": name, "temperature": config.temperature, **config.metrics}, indent=2))
+    print(models_table())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,114 @@
+"""`snn-voice` as a program: what it prints, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snn_voice_hub as sv
+from tests.conftest import EXAMPLES
+
+PROGRAM = Path(sys.executable).with_name("snn-voice")
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    assert done.returncode == 2, done
+    text = done.stderr.decode()
+    assert text.startswith("snn-voice: error: ")
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_classify_files_and_folders() -> None:
+    done = run("classify", str(EXAMPLES / "yes.wav"), str(EXAMPLES), "--top-k", "1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    count = len(list(EXAMPLES.glob("*.wav")))
+    assert len(lines) == 1 + count
+    for line in lines:
+        path, label, score = line.split()
+        assert Path(path).stem == label
+        assert 0.5 < float(score) <= 1
+    assert done.stderr == b""
+
+
+def test_classify_json_and_stdin() -> None:
+    data = (EXAMPLES / "no.wav").read_bytes()
+    done = run("classify", "-", str(EXAMPLES / "yes.wav"), "--json", "--top-k", "2", stdin=data)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["file"] for row in rows] == ["-", str(EXAMPLES / "yes.wav")]
+    assert [row["predictions"][0]["label"] for row in rows] == ["no", "yes"]
+    assert all(len(row["predictions"]) == 2 for row in rows)
+
+
+def test_a_bad_file_among_good_ones_is_named_and_the_others_answered(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    done = run("classify", str(EXAMPLES / "yes.wav"), str(bad), str(EXAMPLES / "no.wav"))
+    assert len(done.stdout.splitlines()) == 2
+    assert "bad.wav" in one_line(done)
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    assert "nope.wav" in one_line(run("classify", "nope.wav"))
+    assert "holds no sound files" in one_line(run("classify", str(tmp_path)))
+    assert "did you mean 'm5-snn'" in one_line(run("classify", "--model", "m5-sn", str(EXAMPLES / "yes.wav")))
+    assert "device" in one_line(run("classify", "--device", "gpu", str(EXAMPLES / "yes.wav")))
+    assert "no bundled model matches" in one_line(run("models", "xyz*"))
+    assert "does not exist" in one_line(run("evaluate", "m5-snn", "--data", "nowhere.tar"))
+    usage = run("classify", "--top-k", "0", str(EXAMPLES / "yes.wav"))
+    assert usage.returncode == 2
+    assert b"Traceback" not in usage.stderr
+
+
+def test_models_and_version() -> None:
+    assert run("--version").stdout.decode().strip() == f"snn-voice {sv.__version__}"
+    table = run("models").stdout.decode()
+    for info in sv.list_models():
+        assert info.name in table
+    rows = json.loads(run("models", "--json", "m5*").stdout)
+    assert {row["name"] for row in rows} == {"m5-cnn", "m5-snn"}
+
+
+def test_evaluate_measures_labelled_folders(tmp_path: Path) -> None:
+    for path in EXAMPLES.glob("*.wav"):
+        (tmp_path / path.stem).mkdir()
+        (tmp_path / path.stem / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "yes" / "wrong.wav").write_bytes((EXAMPLES / "no.wav").read_bytes())
+    (tmp_path / "yes" / "broken.wav").write_bytes(b"")
+    count = len(list(EXAMPLES.glob("*.wav")))
+    done = run("evaluate", "resmel-snn", "--data", str(tmp_path), "--json", "--words")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["clips"] == count + 1
+    assert figures["skipped"] == 1
+    assert figures["top1"] == pytest.approx(count / (count + 1), abs=1e-4)
+    assert figures["words"]["yes"] == {"recall": 0.5, "clips": 2}
+    assert figures["words"]["marvin"] == {"recall": 1.0, "clips": 1}
+    assert figures["thin_clips"] == 2  # seven, marvin
+    assert all(0 < rate < 1 for rate in figures["spike_rates"].values())
+    assert "top1" in run("evaluate", "resmel-snn", "--data", str(tmp_path)).stdout.decode()
+
+
+def test_serve_is_a_command() -> None:
+    done = run("serve", "--help")
+    assert done.returncode == 0
+    assert "--port" in done.stdout.decode()

@@ -1,0 +1,77 @@
+"""Imports run downhill, stay light, and the version is one."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import snn_voice_hub as sv
+
+ROOT = Path(sv.__file__).parent
+FLOORS = {
+    **dict.fromkeys(("errors", "config", "_version"), 0),
+    **dict.fromkeys(("decoding", "audio", "features", "hub"), 1),
+    "models": 2,
+    "registry": 3,
+    "inference": 4,
+    "voice": 5,
+    "training": 6,
+    "cli": 7,
+    "__init__": 8,
+}
+
+
+def imported(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "snn_voice_hub"
+                else []
+            )
+            found += names or [node.module]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def test_imports_run_downhill() -> None:
+    uphill = []
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for module in imported(path):
+            parts = module.split(".")
+            if parts[0] == "snn_voice_server":
+                uphill.append(f"{path.name} imports the server")
+            if parts[0] == "snn_voice_hub" and len(parts) > 1 and FLOORS[parts[1]] > FLOORS[room]:
+                uphill.append(f"{path.name} imports {module}")
+    assert uphill == []
+
+
+def test_importing_needs_no_extra() -> None:
+    code = "import sys, snn_voice_hub; print(*sys.modules)"
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    extras = {
+        "fastapi",
+        "uvicorn",
+        "pytest",
+        "matplotlib",
+        "lightning",
+        "snn_voice_server",
+        "snn_voice_hub.training",
+    }
+    assert "torch" in loaded
+    assert not loaded & extras
+
+
+def test_public_names_are_there() -> None:
+    assert sorted(sv.__all__) == sorted(set(sv.__all__))
+    for name in sv.__all__:
+        assert getattr(sv, name) is not None

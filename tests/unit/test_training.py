@@ -1,0 +1,167 @@
+"""Training and its parts, on sound made here."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+import snn_voice_hub as sv
+from snn_voice_hub.training.augment import Augmentation, Augmenter
+from snn_voice_hub.training.data import load_clips, load_clips_cached, speaker
+from snn_voice_hub.training.evaluate import accuracy, expected_calibration_error, fit_temperature
+from snn_voice_hub.training.recipes import RECIPES
+from snn_voice_hub.training.release import release
+from snn_voice_hub.training.train import Average, Sampler, train
+from tests.golden_formulas import waveform
+
+WORDS = {"yes": 300.0, "no": 900.0, "up": 2500.0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tars in the layout that training wants: tones stand for words."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    time = np.arange(16_000) / 16_000
+    for split, count in (("train", 40), ("val", 6), ("test", 6)):
+        with tarfile.open(folder / f"{split}.tar", "w") as archive:
+            for word, pitch in WORDS.items():
+                for n in range(count if word != "up" else count // 2):
+                    tone = np.sin(2 * np.pi * pitch * rng.uniform(0.9, 1.1) * time) * np.hanning(16_000)
+                    wave = 0.3 * tone + 0.01 * rng.standard_normal(16_000)
+                    path = folder / "clip.wav"
+                    sf.write(path, wave, 16_000)
+                    archive.add(path, f"{word}/{n:02d}_nohash_0.wav")
+    with tarfile.open(folder / "background_noise.tar", "w") as archive:
+        for name in ("exercise_bike", "running_tap", "pink_noise"):
+            path = folder / "clip.wav"
+            sf.write(path, 0.1 * rng.standard_normal(48_000), 16_000)
+            archive.add(path, f"_background_noise_/{name}.wav")
+    path.unlink()
+    return folder
+
+
+def test_training_learns_and_releases_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    import dataclasses
+
+    run = tmp_path / "run"
+    recipe = dataclasses.replace(RECIPES["tcy-snn"], epochs=4, batch_size=10, silence=0.2, lr=0.05)
+    train("tcy-snn", recipe, data, run, cache=tmp_path / "cache")
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    config = release(run, data, tmp_path / "out")
+    voice = sv.SnnVoice.from_pretrained(tmp_path / "out")
+    assert voice.labels == ["no", "up", "yes", "_silence_"]
+    assert voice.config == config
+    assert config.metrics["test"]["clips"] == 15
+    assert config.metrics["test"]["top1"] > 0.6  # a third by chance
+    assert config.metrics["test"]["cpu_ms_one_clip"] > 0
+    assert set(config.metrics["false_alarms_held_out"]) == {"digital_silence", "exercise_bike", "running_tap"}
+    assert config.training["epochs"] == 4
+    # A further run starts from it, with it as teacher.
+    train("tcy-snn", dataclasses.replace(recipe, epochs=1, distil=0.5), data, run, start=tmp_path / "out",
+          teacher=tmp_path / "out", cache=tmp_path / "cache")  # fmt: skip
+    again = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert again["val_top1"] >= rows[0]["val_top1"]
+
+
+def test_data_are_cached_and_bad_files_listed(data: Path, tmp_path: Path) -> None:
+    clips = load_clips_cached(data / "val.tar", tmp_path)
+    again = load_clips_cached(data / "val.tar", tmp_path)
+    assert np.array_equal(clips.waveforms, again.waveforms)
+    assert (clips.labels, clips.names) == (again.labels, again.names)
+    assert len(clips) == 15
+    assert speaker("yes/ab12_nohash_3.wav") == "ab12"
+    folder = tmp_path / "folder"
+    (folder / "yes").mkdir(parents=True)
+    (folder / "yes" / "a.wav").write_bytes(b"x")
+    (folder / "stray.wav").write_bytes(b"x")
+    with pytest.raises(sv.SnnVoiceError, match=r"no readable clip \(2 skipped\)"):
+        load_clips(folder)
+    with pytest.raises(sv.SnnVoiceError, match="does not exist"):
+        load_clips(tmp_path / "none.tar")
+    with pytest.raises(sv.SnnVoiceError, match="neither a folder nor a tar"):
+        load_clips(folder / "yes" / "a.wav")
+
+
+def test_rare_words_are_drawn_more_often_than_they_occur(data: Path) -> None:
+    import dataclasses
+
+    clips = load_clips(data / "train.tar")
+    recipe = dataclasses.replace(RECIPES["tcy-snn"], class_power=0.0)
+    _, targets = Sampler(clips, None, sorted(WORDS), recipe, seed=0).draw(3000)
+    shares = torch.bincount(targets) / 3000
+    assert (shares - 1 / 3).abs().max() < 0.04
+    _, targets = Sampler(clips, None, sorted(WORDS), dataclasses.replace(recipe, class_power=1.0), 0).draw(
+        3000
+    )
+    assert (torch.bincount(targets) / 3000 - torch.tensor([0.4, 0.2, 0.4])).abs().max() < 0.04
+
+
+def test_the_average_follows_the_weights() -> None:
+    network = sv.TcyCNN()
+    average = Average(network, decay=0.5)
+    with torch.no_grad():
+        network.fc.weight.fill_(1.0)
+    for _ in range(30):
+        average.update(network)
+    assert torch.allclose(average.network.fc.weight, torch.ones(35, 100), atol=1e-4)  # type: ignore[arg-type]
+    assert average.network is not network
+
+
+def test_augmentation_changes_what_it_says() -> None:
+    wave = torch.stack([waveform(i) for i in range(4)])
+
+    def changed(**settings: object) -> torch.Tensor:
+        off = {"shift": 0.0, "speed": 0.0, "gain_db": (0.0, 0.0), "noise": 0.0}
+        return Augmenter(Augmentation(**(off | settings)), [], 16_000, seed=1).waveforms(wave)  # type: ignore[arg-type]
+
+    assert (changed() - wave)[:, :-1].abs().max() < 1e-6
+    quieter = changed(gain_db=(-6.0206, -6.0206))
+    assert (quieter - wave / 2)[:, :-1].abs().max() < 1e-4
+    assert not torch.allclose(changed(shift=0.1), wave, atol=1e-2)
+    noises = [torch.randn(40_000)]
+    noisy = Augmenter(
+        Augmentation(shift=0, speed=0, gain_db=(0, 0), noise=1.0, snr_db=(10, 10)), noises, 16_000, 1
+    )
+    added = (noisy.waveforms(wave) - wave)[:, :-1]
+    ratio = 10 * torch.log10(wave.square().mean(1) / added.square().mean(1))
+    assert (ratio - 10).abs().max() < 0.5
+    quiet = noisy.silence(32, 16_000)
+    assert quiet.abs().max() <= 1
+    assert torch.isfinite(quiet).all()
+    spectrograms = torch.randn(4, 1, 40, 101)
+    masked = Augmenter(Augmentation(bands=8), [], 16_000, 0).features(spectrograms)
+    blanked = [row for clip in masked for row in clip[0] if (row == row[0]).all()]
+    assert 1 <= len(blanked) <= 32
+    assert (masked != spectrograms).sum() == 101 * len(blanked)
+
+
+def test_figures() -> None:
+    labels = ["yes", "no", "up", "marvin"]
+    logits = torch.tensor([[9.0, 1, 0, 0], [0, 9, 1, 0], [9, 8, 0, 0], [0, 0, 0, 9.0], [9, 0, 0, 0]])
+    figures = accuracy(logits, ["yes", "no", "no", "marvin", "unheard"], labels, 1.0)
+    assert figures["top1"] == 0.6
+    assert figures["top5"] == 0.8
+    assert figures["covered_mean"] == 0.75  # yes 1/1, no 1/2
+    assert figures["thin_top1"] == 0.5  # marvin right, the unknown word wrong
+    assert (figures["clips"], figures["covered_words"], figures["thin_clips"]) == (5, 2, 2)
+
+
+def test_temperature_undoes_a_scale_and_calibrates() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4000, 5, generator=generator) * 2
+    targets = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    assert fit_temperature(logits * 3, targets) == pytest.approx(3, rel=0.1)
+    assert fit_temperature(logits, targets) == pytest.approx(1, rel=0.1)
+    top, guess = logits.softmax(1).max(1)
+    assert expected_calibration_error(top, guess == targets) < 0.03
+    sure, _ = (logits * 3).softmax(1).max(1)
+    assert expected_calibration_error(sure, guess == targets) > 0.1
