@@ -98,8 +98,7 @@ def lif_scan(
     Returns:
         Spikes and membrane potentials after each step, both `[T, B, ...]`.
     """
-    start = torch.zeros_like(x[0]) if mem is None else mem
-    out: tuple[Tensor, Tensor] = _Scan.apply(x, start, beta, threshold, num_steps, reset, spike_grad)
+    out: tuple[Tensor, Tensor] = _Scan.apply(x, mem, beta, threshold, num_steps, reset, spike_grad)
     return out
 
 
@@ -110,7 +109,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        start: Tensor,
+        start: Tensor | None,
         beta: Tensor,
         threshold: Tensor,
         num_steps: int,
@@ -119,18 +118,23 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         decay = beta.clamp(0, 1)
         mems = x.new_empty((num_steps, *x.shape[1:]))
+        spks = torch.empty_like(mems)
         before = start
-        for mem, current in zip(mems, x.expand_as(mems), strict=True):
-            drop = (before > threshold).to(x.dtype).mul_(threshold)
-            if reset == "subtract":
+        drop = None if start is None else (start > threshold) * threshold
+        for mem, spk, current in zip(mems, spks, x.expand_as(mems), strict=True):
+            # The operations and their order are those of lif_step: another order rounds differently.
+            if before is None or drop is None:
+                mem.copy_(current)
+            elif reset == "subtract":
                 torch.mul(before, decay, out=mem).add_(current).sub_(drop)
             else:
                 torch.sub(before, drop, out=mem).mul_(decay).add_(current)
-            before = mem
+            spk.copy_(mem > threshold)
+            before, drop = mem, spk * threshold
         ctx.save_for_backward(mems, start, beta, threshold)
         ctx.set_materialize_grads(False)
         ctx.one_current, ctx.reset, ctx.spike_grad = x.shape[0] < num_steps, reset, spike_grad
-        return (mems > threshold).to(x.dtype), mems
+        return spks, mems
 
     @staticmethod
     @once_differentiable
@@ -155,6 +159,8 @@ class _Scan(torch.autograd.Function):
             if not (need_beta or need_threshold):
                 continue
             before = mems[t - 1] if t else start
+            if before is None:  # at rest: neither decay nor reset has anything to act on
+                continue
             spk = (before > threshold).to(grad.dtype)
             if grad_beta is not None:
                 left = before - spk * threshold if before_decay else before
