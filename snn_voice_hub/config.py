@@ -147,7 +147,12 @@ class FeatureConfig:
         """
         check_choice("features.kind", self.kind, KINDS)
         check_choice("features.normalization", self.normalization, NORMALIZATIONS)
-        for name in ("sample_rate", "feature_rate", "mel_rate"):
+        if not 4_000 <= check_int("features.sample_rate", self.sample_rate, low=1) <= 192_000:
+            raise ConfigError(
+                f"features.sample_rate={self.sample_rate} is not legal",
+                hint="4000 to 192000 Hz, as audio.load takes",
+            )
+        for name in ("feature_rate", "mel_rate"):
             check_int(f"features.{name}", getattr(self, name), low=1000)
         for name in ("num_samples", "n_fft", "win_length", "hop_length", "n_mels"):
             check_int(f"features.{name}", getattr(self, name), low=1)

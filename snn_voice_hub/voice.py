@@ -28,6 +28,9 @@ Clip = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any
 
 HOP_SECONDS = 0.5
 
+# Far beyond any scaling mistake (32-bit integers as floats are 2e9); beyond it the power of a spectrum overflows.
+_MAX_PEAK = 1e12
+
 
 class SnnVoice(nn.Module, HubModel):
     """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.

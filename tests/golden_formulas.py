@@ -33,7 +33,9 @@ def waveform(clip: int) -> Tensor:
     return torch.from_numpy((samples / 32768).astype(np.float32))
 
 
-def weights(model: str, state: dict[str, Tensor], *, learn_beta: bool, learn_threshold: bool) -> dict[str, Tensor]:
+def weights(
+    model: str, state: dict[str, Tensor], *, learn_beta: bool, learn_threshold: bool
+) -> dict[str, Tensor]:
     """Values for every entry of a state dict, by its name alone."""
     filled = dict(state)
     for name, old in state.items():

@@ -309,3 +309,12 @@ def test_what_a_model_says_of_itself(default_model: sv.SnnVoice) -> None:
     assert isinstance(default_model.network, sv.SpikingNetwork)
     names = {type(m).__name__ for m in default_model.network.modules()}
     assert not names & {"ReLU", "MaxPool1d", "MaxPool2d"}
+
+
+def test_absurd_amplitudes_are_an_error_and_large_ones_are_not(default_model: sv.SnnVoice) -> None:
+    wave = torch.randn(16_000)
+    with pytest.raises(sv.AudioError, match="are no sound"):
+        default_model.classify(wave * 1e15, sample_rate=16_000)
+    for name in ("resmel-snn", "m5-snn"):
+        answer = sv.SnnVoice.from_pretrained(name).classify(wave * 1e10, sample_rate=16_000, top_k=100)
+        assert sum(p.score for p in answer) == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,64 @@
+"""What the service answers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class LabelScore(BaseModel):
+    """One label and its score; the answer of `/classify` is a list of these, best first."""
+
+    label: str = Field(description="A word, or a class such as `_silence_`.", examples=["yes"])
+    score: float = Field(description='0 to 1; a raw logit under `function_to_apply="none"`.', examples=[0.97])
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, for programs and for people."""
+
+    code: str = Field(description="Short stable identifier.", examples=["not_audio"])
+    message: str = Field(
+        description="What was wrong.", examples=["the audio data is not sound in a known format"]
+    )
+    hint: str = Field(description="What would be right; may be empty.")
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is not a success."""
+
+    error: ErrorBody
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """The model is loaded and warm."""
+
+    status: Literal["ready"] = "ready"
+    model: str = Field(description="Name of the model.", examples=["resmel-snn"])
+
+
+class ModelFacts(BaseModel):
+    """What is being served."""
+
+    name: str
+    description: str
+    license: str = Field(description="Licence of the weights.")
+    architecture: str
+    parameters: int = Field(description="Number of trained values.")
+    device: str = Field(examples=["cpu"])
+    sample_rate: int = Field(description="Rate in Hz to which sound is brought.", examples=[16000])
+    window_seconds: float = Field(
+        description="Length of the model's window; longer sound is read in several.", examples=[1.0]
+    )
+    labels: list[str] = Field(description="In index order.")
+    data: list[dict[str, Any]] = Field(description="Training sound, with licence and attribution.")
+    metrics: dict[str, Any] = Field(description="What was measured.")
+    config: dict[str, Any] = Field(description="The checkpoint's whole `config.json`.")
+    max_seconds: float = Field(description="Longest sound that is accepted.")
+    max_body_bytes: int = Field(description="Largest request body that is accepted.")

@@ -1,0 +1,127 @@
+"""`snn-voice serve`: how it refuses to start."""
+
+from __future__ import annotations
+
+import builtins
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server_helpers import PROGRAM
+from snn_voice_server.command import serve
+from snn_voice_server.running import bind
+
+from snn_voice_hub import ConfigError, MissingExtraError, SnnVoice, SnnVoiceError
+
+# What should be refused, but is not, would serve for ever.
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The line on stderr of a command that must end with code 2, and without anything on stdout."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer replaces it
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["serve", "--device", "cpu", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            exec(PROGRAM, {"__name__": "__main__"})
+        assert ended.value.code == 2
+        output = capfd.readouterr()
+        assert output.out == ""
+        assert output.err.startswith("snn-voice: error: ")
+        assert output.err.count("\n") == 1
+        return output.err
+
+    return run
+
+
+def test_port_in_use(checkpoint: Path, refused: Callable[..., str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        line = refused("--model", str(checkpoint), "--port", str(port))
+        assert f"port {port} of 127.0.0.1 is already in use" in line
+        assert "--port" in line
+
+
+def test_port_that_another_program_takes_while_the_model_loads(
+    checkpoint: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    with bind("127.0.0.1", port) as other:  # possible as long as neither listens
+        other.listen()
+        monkeypatch.setattr("snn_voice_server.running.bind", lambda *_: listener)
+        line = refused("--model", str(checkpoint), "--port", str(port))
+    assert f"port {port} of 127.0.0.1 is already in use" in line
+
+
+def test_port_from_the_environment(
+    checkpoint: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("SNN_VOICE_PORT", str(port))
+        assert f"port {port} " in refused("--model", str(checkpoint))
+
+
+def test_unknown_model(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "'no-such-model'" in refused("--model", "no-such-model", "--port", "0")
+    assert "config.json" in refused("--model", str(tmp_path), "--port", "0")
+
+
+def test_model_that_can_not_classify(
+    checkpoint: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration may be legal, and yet no sound fit the network: only an attempt shows it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConfigError("got features of another shape")
+
+    monkeypatch.setattr(SnnVoice, "classify", fail)
+    assert "features of another shape" in refused("--model", str(checkpoint), "--port", "0")
+
+
+def test_bad_values(checkpoint: Path) -> None:
+    with pytest.raises(ConfigError, match="nonsense"):
+        serve(port=0, model=str(checkpoint), device="nonsense")
+    with pytest.raises(ConfigError, match="--max-seconds"):
+        serve(port=0, model=str(checkpoint), max_seconds=0)
+    with pytest.raises(ConfigError, match="--max-body-mb"):
+        serve(port=0, model=str(checkpoint), max_body_mb=-1)
+    for host in ("no such host", "x" * 500, ""):
+        with pytest.raises(SnnVoiceError, match="host"):
+            serve(host=host, port=0, model=str(checkpoint))
+    with pytest.raises(SnnVoiceError, match="can't be had"):
+        serve(host="192.0.2.1", port=0, model=str(checkpoint))
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] in (package, "snn_voice_server")]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(MissingExtraError, match=r"snn-voice-hub\[serve\]"):
+        serve(port=0)
+
+
+def test_bind_gives_the_port_it_was_asked_for() -> None:
+    with bind("localhost", 0) as first:
+        host, port = first.getsockname()[:2]
+        assert host == "127.0.0.1"
+        first.listen()
+        with pytest.raises(SnnVoiceError, match=f"port {port} of 127.0.0.1 is already in use"):
+            bind("127.0.0.1", port)
+    with bind("127.0.0.1", port) as again:
+        assert again.getsockname()[1] == port
