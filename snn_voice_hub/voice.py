@@ -28,7 +28,8 @@ Clip = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any
 
 HOP_SECONDS = 0.5
 
-# Far beyond any scaling mistake (32-bit integers as floats are 2e9); beyond it the power of a spectrum overflows.
+# Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
+# not far above.
 _MAX_PEAK = 1e12
 
 
@@ -396,9 +397,14 @@ class SnnVoice(nn.Module, HubModel):
             check_number("min_score", min_score)
 
     def _load(self, clip: Clip, sample_rate: int | None, max_seconds: float) -> Tensor:
-        return audio.load(
+        wave = audio.load(
             clip, sample_rate=sample_rate, target_rate=self.sample_rate, max_seconds=max_seconds
         )
+        peak = float(wave.abs().max())
+        if peak > _MAX_PEAK:
+            what = f"samples of up to {peak:.3g} are no sound"
+            raise AudioError(what, hint="full scale is 1.0", code="not_finite")
+        return wave
 
     def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Tensor, list[int]]:
         c = self.config.features

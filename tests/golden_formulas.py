@@ -19,7 +19,7 @@ GAINS = {
 
 
 def waveform(clip: int) -> Tensor:
-    """Three chirps under Gaussian envelopes and a little noise, one second at 16 kHz, as int16 would hold it."""
+    """Three chirps under Gaussian envelopes and a little noise: one second at 16 kHz, rounded to int16."""
     rng = np.random.default_rng(1000 + clip)
     time = np.arange(16_000) / 16_000
     sound = np.zeros(16_000)
