@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeGuard, cast, overload
+from typing import Any, Self, Unpack, cast, overload
 
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub import audio
-from snn_voice_hub.config import FeatureConfig, VoiceConfig, check_choice, check_int, check_number
+from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import read_config, read_weights
-from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
-from snn_voice_hub.inference.windows import CUT_SECONDS, fit, split
+from snn_voice_hub.inference.answers import Prediction, Window
+from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
+from snn_voice_hub.inference.windows import CUT_SECONDS, fit
 from snn_voice_hub.models.base import HubModel, Network
-from snn_voice_hub.models.spiking import SpikingNetwork
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import build_network, get_architecture
-
-Clip = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | Tensor | Any
-
-HOP_SECONDS = 0.5
-
-# Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
-# not far above.
-_MAX_PEAK = 1e12
 
 
 class SnnVoice(nn.Module, HubModel):
@@ -155,7 +145,7 @@ class SnnVoice(nn.Module, HubModel):
         if c.normalization == "batch":
             return cast(Tensor, self.network(self.features(waveforms)))
         if waveforms.ndim == 2 and waveforms.shape[1] != c.num_samples:
-            if waveforms.shape[1] > c.num_samples + self._cut:
+            if waveforms.shape[1] > c.num_samples + round(CUT_SECONDS * c.sample_rate):
                 raise AudioError(
                     f"waveforms of {waveforms.shape[1]} samples exceed the model's window of {c.num_samples}",
                     hint="classify() and classify_windows() take clips of any length",
@@ -168,57 +158,19 @@ class SnnVoice(nn.Module, HubModel):
             return cast(Tensor, self.network(x, clip_seeds=seeds))
         return cast(Tensor, self.network(x))
 
-    @property
-    def _cut(self) -> int:
-        return round(CUT_SECONDS * self.sample_rate)
-
     # --- sound in, words out ----------------------------------------------------------------------
 
     @overload
     def classify(
-        self,
-        clips: list[Clip] | tuple[Clip, ...],
-        *,
-        sample_rate: int | None = ...,
-        top_k: int = ...,
-        min_score: float | None = ...,
-        function_to_apply: str = ...,
-        batch_size: int = ...,
-        max_seconds: float = ...,
-        on_error: Literal["raise"] = ...,
+        self, clips: list[Clip] | tuple[Clip, ...], **options: Unpack[ClassifyOptions]
     ) -> list[list[Prediction]]: ...
 
     @overload
-    def classify(
-        self,
-        clips: list[Clip] | tuple[Clip, ...],
-        *,
-        sample_rate: int | None = ...,
-        top_k: int = ...,
-        min_score: float | None = ...,
-        function_to_apply: str = ...,
-        batch_size: int = ...,
-        max_seconds: float = ...,
-        on_error: Literal["return"],
-    ) -> list[list[Prediction] | AudioError]: ...
-
-    @overload
-    def classify(
-        self,
-        clips: Clip,
-        *,
-        sample_rate: int | None = ...,
-        top_k: int = ...,
-        min_score: float | None = ...,
-        function_to_apply: str = ...,
-        batch_size: int = ...,
-        max_seconds: float = ...,
-        on_error: str = ...,
-    ) -> list[Prediction]: ...
+    def classify(self, clips: Clip, **options: Unpack[ClassifyOptions]) -> list[Prediction]: ...
 
     def classify(
         self,
-        clips: Clip,
+        clips: Clip | list[Clip] | tuple[Clip, ...],
         *,
         sample_rate: int | None = None,
         top_k: int = 5,
@@ -251,52 +203,27 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: A clip can't be used; in a list the message names which.
             ConfigError: An argument is not legal.
         """
-        options: dict[str, Any] = {
-            "sample_rate": sample_rate,
-            "top_k": top_k,
-            "min_score": min_score,
-            "function_to_apply": function_to_apply,
-            "batch_size": batch_size,
-            "max_seconds": max_seconds,
-            "on_error": on_error,
-        }
-        if _is_many(clips):
-            return list(self.classify_each(clips, **options))
-        self._check_options(top_k, min_score, function_to_apply, batch_size, on_error)
-        try:
-            wave = self._load(clips, sample_rate, max_seconds)
-        except AudioError as error:
-            if on_error == "return":
-                return error
-            raise
-        rows = scores(self._window_logits(wave, batch_size)[0], self.config.temperature, function_to_apply)
-        return best(combine(rows, self.config.labels), self.config.labels, top_k, min_score)
+        pipeline = self._pipeline(
+            sample_rate=sample_rate,
+            top_k=top_k,
+            min_score=min_score,
+            function_to_apply=function_to_apply,
+            batch_size=batch_size,
+            max_seconds=max_seconds,
+            on_error=on_error,
+        )
+        return list(pipeline.each(clips)) if isinstance(clips, list | tuple) else pipeline.one(clips)
 
     def classify_each(
-        self,
-        clips: Iterable[Clip],
-        *,
-        sample_rate: int | None = None,
-        top_k: int = 5,
-        min_score: float | None = None,
-        function_to_apply: str = "softmax",
-        batch_size: int = 32,
-        max_seconds: float = 600.0,
-        on_error: str = "raise",
-    ) -> Iterator[Any]:
+        self, clips: Iterable[Clip], **options: Unpack[ClassifyOptions]
+    ) -> Iterator[list[Prediction] | AudioError]:
         """The best words of each clip of any iterable, as soon as they are known, in order.
 
         Memory is bounded by the batch and the longest clip, not by the number of clips.
 
         Args:
-            clips: See `classify`; here always many.
-            sample_rate: See `classify`.
-            top_k: See `classify`.
-            min_score: See `classify`.
-            function_to_apply: See `classify`.
-            batch_size: See `classify`.
-            max_seconds: See `classify`.
-            on_error: See `classify`.
+            clips: Clips as `classify` takes them; always many.
+            **options: The keyword arguments of `classify`.
 
         Yields:
             A list of `Prediction` a clip; with `on_error="return"` an `AudioError` for one that failed.
@@ -305,60 +232,17 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: A clip can't be used; the message names which.
             ConfigError: An argument is not legal.
         """
-        self._check_options(top_k, min_score, function_to_apply, batch_size, on_error)
-        labels = self.config.labels
-        pending: list[Tensor | AudioError] = []
-        windows = 0
-
-        def flush() -> Iterator[Any]:
-            good = [item for item in pending if isinstance(item, Tensor)]
-            logits = self._run(torch.cat(good), batch_size) if good else torch.empty(0, len(labels))
-            rows = scores(logits, self.config.temperature, function_to_apply)
-            parts = iter(torch.split(rows, [len(item) for item in good]) if good else ())
-            for item in pending:
-                yield (
-                    item
-                    if isinstance(item, AudioError)
-                    else best(combine(next(parts), labels), labels, top_k, min_score)
-                )
-
-        for index, clip in enumerate(clips):
-            try:
-                item: Tensor | AudioError = self._split(self._load(clip, sample_rate, max_seconds))[0]
-            except AudioError as error:
-                item = error if isinstance(clip, str | os.PathLike) else _at(error, index)
-                if on_error == "raise":
-                    raise item from error
-            pending.append(item)
-            windows += len(item) if isinstance(item, Tensor) else 1
-            if windows >= batch_size:
-                yield from flush()
-                pending, windows = [], 0
-        yield from flush()
+        yield from self._pipeline(**options).each(clips)
 
     def classify_windows(
-        self,
-        clip: Clip,
-        *,
-        sample_rate: int | None = None,
-        top_k: int = 5,
-        min_score: float | None = None,
-        function_to_apply: str = "softmax",
-        hop_seconds: float = HOP_SECONDS,
-        batch_size: int = 32,
-        max_seconds: float = 600.0,
+        self, clip: Clip, *, hop_seconds: float = HOP_SECONDS, **options: Unpack[ClassifyOptions]
     ) -> list[Window]:
         """The best words of each window of one clip.
 
         Args:
-            clip: See `classify`.
-            sample_rate: See `classify`.
-            top_k: See `classify`.
-            min_score: See `classify`.
-            function_to_apply: See `classify`.
+            clip: One clip, as `classify` takes it.
             hop_seconds: Distance between windows; the last one ends with the clip.
-            batch_size: See `classify`.
-            max_seconds: See `classify`.
+            **options: The keyword arguments of `classify`; a clip that can't be used is always raised.
 
         Returns:
             The windows in order, each with start and end in seconds. A clip that is shorter than a window,
@@ -368,67 +252,11 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: The clip can't be used.
             ConfigError: An argument is not legal.
         """
-        self._check_options(top_k, min_score, function_to_apply, batch_size, "raise")
-        hop = max(1, round(check_number("hop_seconds", hop_seconds, above=0.0) * self.sample_rate))
-        wave = self._load(clip, sample_rate, max_seconds)
-        logits, begins = self._window_logits(wave, batch_size, hop)
-        rows = scores(logits, self.config.temperature, function_to_apply)
-        size = self.config.features.num_samples if len(begins) > 1 else len(wave)
-        return [
-            Window(
-                begin / self.sample_rate,
-                (begin + size) / self.sample_rate,
-                best(row, self.config.labels, top_k, min_score),
-            )
-            for begin, row in zip(begins, rows, strict=True)
-        ]
+        return self._pipeline(**options).windows(clip, hop_seconds)
 
-    # --- the way of a clip ------------------------------------------------------------------------
+    def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
+        def run(windows: Tensor) -> Tensor:
+            logits: Tensor = self(windows.to(self.device))
+            return logits.float().cpu()
 
-    @staticmethod
-    def _check_options(
-        top_k: int, min_score: float | None, function_to_apply: str, batch_size: int, on_error: str
-    ) -> None:
-        check_int("top_k", top_k, low=1)
-        check_int("batch_size", batch_size, low=1)
-        check_choice("function_to_apply", function_to_apply, FUNCTIONS)
-        check_choice("on_error", on_error, ("raise", "return"))
-        if min_score is not None:
-            check_number("min_score", min_score)
-
-    def _load(self, clip: Clip, sample_rate: int | None, max_seconds: float) -> Tensor:
-        wave = audio.load(
-            clip, sample_rate=sample_rate, target_rate=self.sample_rate, max_seconds=max_seconds
-        )
-        peak = float(wave.abs().max())
-        if peak > _MAX_PEAK:
-            what = f"samples of up to {peak:.3g} are no sound"
-            raise AudioError(what, hint="full scale is 1.0", code="not_finite")
-        return wave
-
-    def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Tensor, list[int]]:
-        c = self.config.features
-        if c.normalization == "batch" and len(wave) <= c.num_samples:
-            return wave.unsqueeze(0), [0]
-        return split(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), self._cut)
-
-    def _window_logits(
-        self, wave: Tensor, batch_size: int, hop: int | None = None
-    ) -> tuple[Tensor, list[int]]:
-        windows, begins = self._split(wave, hop)
-        return self._run(windows, batch_size), begins
-
-    @torch.inference_mode()
-    def _run(self, windows: Tensor, batch_size: int) -> Tensor:
-        """Logits `[W, C]` on the CPU of windows `[W, N]`, in batches."""
-        # Batch statistics would make a clip's answer depend on its batch-mates.
-        size = 1 if self.config.features.normalization == "batch" else batch_size
-        return torch.cat([self(part.to(self.device)).float().cpu() for part in torch.split(windows, size)])
-
-
-def _is_many(clips: Clip) -> TypeGuard[list[Clip] | tuple[Clip, ...]]:
-    return isinstance(clips, list | tuple)
-
-
-def _at(error: AudioError, index: int) -> AudioError:
-    return AudioError(f"clip {index}: {error.message}", hint=error.hint, code=error.code)
+        return Pipeline(self.config, run, Options(**options))

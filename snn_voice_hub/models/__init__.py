@@ -3,9 +3,10 @@
 from snn_voice_hub.models.base import ConvNetwork, Network
 from snn_voice_hub.models.hjh import HjhCNN, HjhSCNN, HjhSNN
 from snn_voice_hub.models.m5 import M5CNN, M5SNN
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.piczak import PiczakCNN, PiczakSNN
 from snn_voice_hub.models.resmel import ResMelCNN, ResMelSNN
-from snn_voice_hub.models.spiking import Lif, SpikingNetwork, lif_scan, lif_step
+from snn_voice_hub.models.spiking import Lif, lif_scan, lif_step
 from snn_voice_hub.models.tcy import TcyCNN, TcySNN
 
 __all__ = [

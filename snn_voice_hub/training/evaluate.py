@@ -15,7 +15,7 @@ from torch import Tensor
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.windows import split
-from snn_voice_hub.models.spiking import SpikingNetwork
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.training.data import COVERED, Clips, load_clips, load_noise
 from snn_voice_hub.voice import SnnVoice
 

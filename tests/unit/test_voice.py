@@ -134,7 +134,7 @@ def test_drawn_encodings_depend_on_the_clip_alone(encoding: str) -> None:
 
 def test_batch_normalisation_of_the_paper_still_answers_clip_by_clip() -> None:
     voice = sv.SnnVoice(
-        sv.M5SNN(num_classes=2), {"kind": "waveform", "normalization": "batch"}, labels=["a", "b"]
+        sv.M5CNN(num_classes=2), {"kind": "waveform", "normalization": "batch"}, labels=["a", "b"]
     ).eval()
     clips = [torch.randn(16_000) * gain for gain in (0.1, 1.0)]
     together = voice.classify(clips, sample_rate=16_000)

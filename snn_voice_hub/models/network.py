@@ -1,0 +1,199 @@
+"""What all spiking networks share: the run over the time steps, as a loop or all at once.
+
+Networks are stateless layers over `[T, B, ...]`: `SpikingNetwork.layers` is the one definition of a network
+that serves both ways of running it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
+from snn_voice_hub.models.base import Network, Tap
+from snn_voice_hub.models.encoding import ENCODINGS, encode
+from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif
+
+State = dict[str, Tensor]
+
+
+class Pass:
+    """One pass of one batch through a spiking network: what its LIF layers read and leave behind.
+
+    Attributes:
+        num_steps: Steps in this pass.
+        state: Membranes after the pass, by layer name, where they were to be kept.
+    """
+
+    def __init__(
+        self, num_steps: int, *, state: State | None = None, keep_state: bool = False, tap: Tap | None = None
+    ) -> None:
+        self.num_steps = num_steps
+        self._before = state or {}
+        self._keep_state = keep_state
+        self._tap = tap
+        self.state: State = {}
+
+    def fire(self, name: str, lif: Lif, x: Tensor) -> Tensor:
+        """Let one layer of neurons run over all steps of this pass.
+
+        Args:
+            name: The layer's name in the state dict; the key of its membrane.
+            lif: The layer.
+            x: Input current `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
+
+        Returns:
+            Spikes `[T, B, ...]`.
+        """
+        spk: Tensor
+        spk, mems = lif(x, self._before.get(name), self.num_steps)
+        if self._keep_state:
+            self.state[name] = mems[-1]
+        if self._tap is not None:
+            self._tap(name, spk)
+            self._tap(f"{name}.mem", mems)
+        return spk
+
+
+class _OverBatch(Protocol):
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+def over_time(layer: _OverBatch, x: Tensor) -> Tensor:
+    """Apply a stateless layer to every step: the steps `[T, B, ...]` are folded into its batch."""
+    out = layer(x.flatten(0, 1))
+    return out.view(x.shape[0], -1, *out.shape[1:])
+
+
+class SpikingNetwork(Network):
+    """What all spiking networks share: the neuron's settings, encoding, and the run over the steps.
+
+    A subclass implements `build()`, where it takes its neurons from `self.make_lif()`, and `layers(x, run)`.
+
+    Args:
+        num_classes: Number of classes C, at least 1.
+        num_steps: Number of time steps T, at least 1.
+        beta: Membrane decay, 0 to 1.
+        learn_beta: Whether each layer's beta is a parameter.
+        threshold: Firing threshold, above 0.
+        learn_threshold: Whether each layer's threshold is a parameter.
+        encoding: "repeat" (the same input at every step), "rate" or "latency"; see `models.encoding`.
+        reset: "subtract", or "subtract-before-decay" for the paper's weights; see `lif_step`.
+        surrogate: Surrogate gradient for training, a name in `SURROGATES`.
+
+    Raises:
+        ConfigError: A value is out of range; the message names it and the legal values.
+    """
+
+    # A network with a bare LIF on its input can't spike under latency encoding; it warns.
+    lif_on_input = False
+
+    def __init__(
+        self,
+        num_classes: int = 35,
+        num_steps: int = 5,
+        beta: float = 0.5,
+        learn_beta: bool = False,
+        threshold: float = 1.0,
+        learn_threshold: bool = False,
+        encoding: str = "repeat",
+        reset: str = "subtract",
+        surrogate: str = "atan",
+    ) -> None:
+        super().__init__(num_classes)
+        self.num_steps = check_int("num_steps", num_steps, low=1)
+        self.beta = check_number("beta", beta, low=0.0, high=1.0)
+        self.learn_beta = check_bool("learn_beta", learn_beta)
+        self.threshold = check_number("threshold", threshold, above=0.0)
+        self.learn_threshold = check_bool("learn_threshold", learn_threshold)
+        self.encoding = check_choice("encoding", encoding, ENCODINGS)
+        self.reset = check_choice("reset", reset, RESETS)
+        self.surrogate = check_choice("surrogate", surrogate, tuple(SURROGATES))
+        if self.lif_on_input and self.encoding == "latency" and self.threshold >= 1.0:
+            warnings.warn(
+                f"{type(self).__name__} puts a bare LIF on its input; latency encoding gives it one spike of "
+                f"1.0 in all, which never exceeds threshold={self.threshold:g}: the network stays silent",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.build()
+
+    def make_lif(self) -> Lif:
+        """A LIF layer with this network's settings."""
+        return Lif(
+            self.beta,
+            learn_beta=self.learn_beta,
+            threshold=self.threshold,
+            learn_threshold=self.learn_threshold,
+            reset=self.reset,
+            surrogate=self.surrogate,
+        )
+
+    def layers(self, x: Tensor, run: Pass) -> Tensor:
+        """The network itself, over all steps.
+
+        Args:
+            x: Encoded input `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
+            run: Fires the LIF layers; holds their membranes.
+
+        Returns:
+            Output of the last layer at each step, `[T, B, C]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define layers()")
+
+    def forward_steps(
+        self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
+    ) -> Tensor:
+        """Output of every time step.
+
+        Args:
+            features: Model input `[B, 1, ...]`.
+            tap: Called with `(layer name, spikes [T, B, ...])` and `(layer name + ".mem", membranes)`.
+            clip_seeds: One seed a clip: each clip is then encoded by itself; see `models.encoding.encode`.
+
+        Returns:
+            Logits of each step `[T, B, C]`; their sum over T are the logits of `forward`.
+        """
+        self.check_features(features)
+        run = Pass(self.num_steps, tap=tap)
+        return self.layers(encode(features, self.encoding, self.num_steps, clip_seeds), run)
+
+    def step(self, x: Tensor, state: State | None = None, *, tap: Tap | None = None) -> tuple[Tensor, State]:
+        """One time step, with the membranes as argument and result.
+
+        Args:
+            x: Encoded input of this step `[B, 1, ...]`.
+            state: Membranes left by the step before; None to start at rest.
+            tap: As in `forward_steps`, with T = 1.
+
+        Returns:
+            Logits of this step `[B, C]` and the membranes after it.
+        """
+        run = Pass(1, state=state, keep_state=True, tap=tap)
+        return self.layers(x.unsqueeze(0), run)[0], run.state
+
+    def forward_loop(self, features: Tensor) -> Tensor:
+        """The same as `forward_steps`, one step after the other: readable, slow, for checks.
+
+        Args:
+            features: Model input `[B, 1, ...]`.
+
+        Returns:
+            Logits of each step `[T, B, C]`.
+        """
+        self.check_features(features)
+        x = encode(features, self.encoding, self.num_steps)
+        state: State | None = None
+        outputs = []
+        for t in range(self.num_steps):
+            out, state = self.step(x[t] if x.shape[0] > 1 else x[0], state)
+            outputs.append(out)
+        return torch.stack(outputs)
+
+    def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Logits `[B, C]` of features `[B, 1, ...]`: the sum of all steps' outputs."""
+        return self.forward_steps(features, clip_seeds=clip_seeds).sum(0)
