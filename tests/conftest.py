@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+
+# Before anything imports huggingface_hub: no test may reach the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 from pathlib import Path
 
 import pytest
 import torch
 
 import snn_voice_hub as sv
-
-# Before anything imports huggingface_hub's constants: no test may reach the network.
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

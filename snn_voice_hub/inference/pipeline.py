@@ -151,9 +151,8 @@ class Pipeline:
         if self.config.features.normalization == "batch":  # clips of any length, one by one
             parts = iter([self._scores(item) for item in good])
         else:
-            parts = iter(
-                torch.split(self._scores(torch.cat(good)), [len(item) for item in good]) if good else ()
-            )
+            sizes = [len(item) for item in good]
+            parts = iter(torch.split(self._scores(torch.cat(good)), sizes) if good else ())
         for item in items:
             yield item if isinstance(item, AudioError) else self._answer(next(parts))
 
