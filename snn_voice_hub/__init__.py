@@ -18,6 +18,7 @@ from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.models import (
     M5CNN,
     M5SNN,
+    ConvNetwork,
     HjhCNN,
     HjhSCNN,
     HjhSNN,
@@ -39,6 +40,7 @@ __all__ = [
     "AudioError",
     "CheckpointError",
     "ConfigError",
+    "ConvNetwork",
     "FeatureConfig",
     "HjhCNN",
     "HjhSCNN",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-# Before anything imports huggingface_hub: no test may reach the network.
-os.environ["HF_HUB_OFFLINE"] = "1"
+# Before anything imports huggingface_hub: no test may reach the Hub. (HF_HUB_OFFLINE would stop its client
+# from talking to our own service too.)
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
 from pathlib import Path
 
