@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -119,7 +120,8 @@ class SnnVoice(nn.Module, HubModel):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next((t.device for t in self.network.state_dict().values()), torch.device("cpu"))
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def num_parameters(self) -> int:
         """Number of trained values."""

@@ -49,7 +49,7 @@ class Recipe:
         ema: Decay a step of the averaged weights, which are the ones that are kept.
         class_power: A word with n clips is drawn with a chance proportional to n ** class_power.
         synthetic: Weight of a synthetic clip against a recorded one, within a word.
-        distil: Weight of the teacher's answers in the loss, where a teacher is given.
+        distil: Weight of the teachers' answers in the loss, where there are teachers.
     """
 
     architecture: str

@@ -1,18 +1,22 @@
 """Words spoken by Debian's speech synthesisers, for training words of which there are few recordings.
 
+`python -m snn_voice_hub.training.synthesis FOLDER` writes what the bundled models were trained with.
 Needs the programs `espeak-ng`, `flite` and `text2wave` (Debian packages `espeak-ng`, `flite`, `festival`,
 `festvox-kallpc16k`, `festvox-kdlpc16k`, `festvox-us-slt-hts`); those that are missing are left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.training.data import COVERED
 
 _ESPEAK_ACCENTS = (
     "en-us",
@@ -29,6 +33,8 @@ _ESPEAK_VARIANTS = (
     *("klatt", "klatt2", "klatt3", "klatt4", "croak", "whisper"),
 )
 _FLITE_VOICES = ("kal16", "awb", "rms", "slt")
+# Words with hundreds of recordings, where the other covered ones have thousands.
+_MIDDLING = ("off", "on", "eight")
 _FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
 
@@ -112,3 +118,21 @@ def speak_words(counts: dict[str, int], folder: Path, seed: int = 0) -> Iterator
             if not path.exists():
                 speak(word, path, rng, engine)
             yield path
+
+
+def utterances(word: str) -> int:
+    """How many utterances of a word the bundled models were trained with: the fewer recordings, the more."""
+    return 250 if word in _MIDDLING else 30 if word in COVERED else 300
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    made = sum(1 for _ in speak_words({word: utterances(word) for word in SPEECH_COMMANDS}, folder))
+    print(f"{made} utterances in {folder}")
+
+
+if __name__ == "__main__":
+    main()

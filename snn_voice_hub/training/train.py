@@ -13,6 +13,7 @@ import dataclasses
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snn_voice_hub.config import SILENCE, FeatureConfig, VoiceConfig
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.features import Features
 from snn_voice_hub.registry import build_network
 from snn_voice_hub.training.augment import Augmenter
@@ -54,6 +56,40 @@ class Average:
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
+
+
+class Teacher:
+    """What a trained checkpoint would answer, for another network to learn from.
+
+    It hears the same sound through its own front end, so a network on 4 kHz sound can learn from one that
+    hears 16 kHz.
+
+    Args:
+        folder: Its checkpoint folder.
+        labels: The student's labels.
+
+    Raises:
+        SnnVoiceError: The student has a label that the teacher does not know.
+    """
+
+    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+        config = VoiceConfig.load(folder / "config.json")
+        unknown = [label for label in labels if label not in config.labels]
+        if unknown:
+            raise SnnVoiceError(
+                f"{folder} can't teach {unknown[0]!r}", hint="a teacher has all labels of its student"
+            )
+        self.columns = [config.labels.index(label) for label in labels]
+        self.features = Features(config.features)
+        self.network = build_network(config)
+        self.network.load_state_dict(load_file(folder / "model.safetensors"))
+        self.network.eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """Probabilities `[B, C]` of the student's labels for waveforms `[B, N]`."""
+        logits: Tensor = self.network(self.features(waveforms))
+        return logits[:, self.columns].softmax(1)
 
 
 class Sampler:
@@ -114,7 +150,7 @@ def train(
     *,
     synthetic: Path | None = None,
     start: Path | None = None,
-    teacher: Path | None = None,
+    teachers: Sequence[Path] = (),
     cache: Path | None = None,
     seed: int = 0,
 ) -> None:
@@ -127,7 +163,7 @@ def train(
         out: Checkpoint folder to write.
         synthetic: Folder of synthetic clips, `word/clip.wav`.
         start: Checkpoint folder of the CNN twin, or of the same network, whose weights to start from.
-        teacher: Checkpoint folder whose answers to imitate as well.
+        teachers: Checkpoint folders whose mean answer to imitate as well; their front ends may differ.
         cache: Where to keep decoded clips.
         seed: Seed of weights, sampling and augmentation.
     """
@@ -162,14 +198,14 @@ def train(
             "seed": seed,
             "synthetic_clips": len(made) if made else 0,
             "start": start.name if start else None,
-            "teacher": teacher.name if teacher else None,
+            "teachers": [teacher.name for teacher in teachers],
         },
     )
     config.training.pop("features")
     network = build_network(config)
     if start:
         adopt(network, load_file(start / "model.safetensors"))
-    guide = load_teacher(teacher) if teacher else None
+    guides = [Teacher(folder, labels) for folder in teachers]
     features = Features(config.features)
     sampler = Sampler(recorded, made, labels, recipe, seed)
     augmenter = Augmenter(recipe.augmentation, noises, config.features.sample_rate, seed)
@@ -191,7 +227,7 @@ def train(
         network.train()
         losses = []
         for _ in range(steps):
-            loss = batch_loss(network, guide, features, sampler, augmenter, recipe, labels)
+            loss = batch_loss(network, guides, features, sampler, augmenter, recipe, labels)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -216,7 +252,7 @@ def train(
 
 def batch_loss(
     network: nn.Module,
-    guide: nn.Module | None,
+    guides: Sequence[Teacher],
     features: Features,
     sampler: Sampler,
     augmenter: Augmenter,
@@ -232,7 +268,7 @@ def batch_loss(
             waves = torch.cat([waves, augmenter.silence(quiet, waves.shape[1])])
             targets = torch.cat([targets, torch.full((quiet,), labels.index(SILENCE))])
         x = augmenter.features(features(waves))
-        wanted = functional.softmax(guide(x), 1) if guide is not None else None
+        wanted = torch.stack([guide(waves) for guide in guides]).mean(0) if guides else None
     logits = network(x)
     loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
     if wanted is None:
@@ -255,21 +291,17 @@ def adopt(network: nn.Module, weights: dict[str, Tensor]) -> None:
     network.load_state_dict(own)
 
 
-def load_teacher(folder: Path) -> nn.Module:
-    """The network of a checkpoint folder, in evaluation mode."""
-    network = build_network(VoiceConfig.load(folder / "config.json"))
-    network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network.eval().requires_grad_(False)
-
-
 def main() -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=RECIPES)
     for option in ("data", "out"):
         parser.add_argument(f"--{option}", type=Path, required=True)
-    for option in ("synthetic", "start", "teacher", "cache"):
+    for option in ("synthetic", "start", "cache"):
         parser.add_argument(f"--{option}", type=Path)
+    parser.add_argument(
+        "--teacher", type=Path, action="append", default=[], dest="teachers", help="may be repeated"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(

@@ -67,7 +67,7 @@ def test_training_learns_and_releases_a_checkpoint(data: Path, tmp_path: Path) -
     assert config.training["epochs"] == 4
     # A further run starts from it, with it as teacher.
     train("tcy-snn", dataclasses.replace(recipe, epochs=1, distil=0.5), data, run, start=tmp_path / "out",
-          teacher=tmp_path / "out", cache=tmp_path / "cache")  # fmt: skip
+          teachers=[tmp_path / "out"], cache=tmp_path / "cache")  # fmt: skip
     again = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert again["val_top1"] >= rows[0]["val_top1"]
 
