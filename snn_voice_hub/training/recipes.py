@@ -64,7 +64,7 @@ class Recipe:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.05
     ema: float = 0.998
-    class_power: float = 0.4
+    class_power: float = 0.25
     synthetic: float = 0.25
     distil: float = 0.0
 
@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
         description="Residual 1-D CNN on a 16 kHz log-mel: the twin and teacher of the default model",
         silence=0.05,
         augmentation=_RESMEL_AUGMENTATION,
-        epochs=16,
+        epochs=25,
         lr=3e-3,
     ),
     "resmel-snn": Recipe(
@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
         description="Residual 1-D spiking network on a 16 kHz log-mel: the default",
         silence=0.05,
         augmentation=_RESMEL_AUGMENTATION,
-        epochs=9,
+        epochs=25,
         lr=2e-3,
         distil=0.5,
     ),
@@ -101,15 +101,16 @@ RECIPES: dict[str, Recipe] = {
         architecture="M5CNN",
         features=WAVEFORM_4K,
         description="The paper's M5 on the 4 kHz waveform",
-        epochs=10,
+        epochs=18,
+        distil=0.5,
     ),
     "m5-snn": Recipe(
         architecture="M5SNN",
         network={"num_steps": 5},
         features=WAVEFORM_4K,
         description="The paper's spiking M5 on the 4 kHz waveform, T = 5",
-        epochs=3,
-        lr=1e-3,
+        epochs=9,
+        lr=1.5e-3,
         distil=0.5,
     ),
     "hjh-cnn": Recipe(

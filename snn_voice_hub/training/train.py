@@ -205,6 +205,10 @@ def train(
     network = build_network(config)
     if start:
         adopt(network, load_file(start / "model.safetensors"))
+        # A run that goes on from one of its own kind is only understood with what came before.
+        earlier = VoiceConfig.load(start / "config.json")
+        if earlier.architecture == recipe.architecture:
+            config.training["before"] = earlier.training
     guides = [Teacher(folder, labels) for folder in teachers]
     features = Features(config.features)
     sampler = Sampler(recorded, made, labels, recipe, seed)

@@ -70,6 +70,9 @@ def test_training_learns_and_releases_a_checkpoint(data: Path, tmp_path: Path) -
           teachers=[tmp_path / "out"], cache=tmp_path / "cache")  # fmt: skip
     again = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert again["val_top1"] >= rows[0]["val_top1"]
+    facts = json.loads((run / "config.json").read_text())["training"]
+    assert (facts["start"], facts["teachers"], facts["epochs"]) == ("out", ["out"], 1)
+    assert facts["before"]["epochs"] == 4
 
 
 def test_data_are_cached_and_bad_files_listed(data: Path, tmp_path: Path) -> None:
