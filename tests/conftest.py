@@ -7,6 +7,7 @@ import os
 # Before anything imports huggingface_hub: no test may reach the Hub. (HF_HUB_OFFLINE would stop its client
 # from talking to our own service too.)
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # the sandbox Hub speaks plain HTTP
 
 from pathlib import Path
 

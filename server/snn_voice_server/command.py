@@ -32,7 +32,7 @@ def serve(
     """Answer over HTTP: POST a sound file to /classify."""
     try:
         from snn_voice_server.app import create_app
-        from snn_voice_server.running import bind, run
+        from snn_voice_server.running import bind, configuration, run, url_of
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -50,7 +50,12 @@ def serve(
         app = create_app(voice, max_body_bytes=int(max_body_mb * 1e6), max_seconds=max_seconds)
         # The lifespan would do it, but a model that can't be used is to be an error of this command.
         asyncio.run(app.state.service.warm_up())
-        run(app, listener)
+        url = url_of(listener)
+        greeting = (
+            f"snn-voice: {app.state.service.name} on {voice.device}, {url} (docs: /docs); "
+            f"try: curl --data-binary @examples/yes.wav {url}/classify"
+        )
+        run(configuration(app), listener, greeting)
 
 
 def _set_threads() -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import typer
 import uvicorn
@@ -100,12 +101,40 @@ def _explained(host: str, port: int) -> Iterator[None]:
         raise SnnVoiceError(f"{what} can't be had: {error.strerror}") from error
 
 
-def run(app: FastAPI, listener: socket.socket) -> None:
+def url_of(listener: socket.socket) -> str:
+    """The address of what listens there, without a slash at the end."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def configuration(app: FastAPI, **settings: Any) -> uvicorn.Config:
+    """How an application of this package is served.
+
+    Args:
+        app: The application.
+        **settings: Of `uvicorn.Config`, where they are to be other ones.
+
+    Returns:
+        Settings for `run`.
+    """
+    usual: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "lifespan": "on",
+        "ws": "none",
+        "server_header": False,
+        "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
+    }
+    return uvicorn.Config(app, **(usual | settings))
+
+
+def run(config: uvicorn.Config, listener: socket.socket, greeting: str) -> None:
     """Serve until SIGTERM or Ctrl-C; open requests are finished first.
 
     Args:
-        app: The service.
+        config: What to serve, and how.
         listener: A bound socket.
+        greeting: A line to print when it listens.
 
     Raises:
         SnnVoiceError: Another program was faster to listen at the address.
@@ -114,19 +143,4 @@ def run(app: FastAPI, listener: socket.socket) -> None:
     with _explained(host, port):
         # Two sockets can be bound to one address as long as neither listens.
         listener.listen(socket.SOMAXCONN)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-    )
-    service = app.state.service
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    greeting = (
-        f"snn-voice: {service.name} on {service.model.device}, {url} (docs: /docs); "
-        f"try: curl --data-binary @examples/yes.wav {url}/classify"
-    )
     _Server(config, greeting).run(sockets=[listener])

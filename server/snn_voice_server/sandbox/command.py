@@ -1,0 +1,65 @@
+"""`snn-voice hub-sandbox`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snn_voice_hub import ConfigError, MissingExtraError
+
+_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "python_multipart")
+
+
+def hub_sandbox(
+    host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8800,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder to keep repositories in.", show_default="forgotten at the end")
+    ] = None,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A token, or TOKEN:USER; may be given several times.", show_default="hf_sandbox:me"
+        ),
+    ] = None,
+) -> None:
+    """Rehearse a push: a small Hugging Face Hub on this machine, without an account."""
+    try:
+        from snn_voice_server.running import bind, run, url_of
+        from snn_voice_server.sandbox.app import create_app
+        from snn_voice_server.sandbox.serving import configuration
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise MissingExtraError(
+            "the sandbox needs fastapi, uvicorn and python-multipart",
+            hint='pip install "snn-voice-hub[serve]"',
+        ) from error
+    tokens = _tokens(token or ["hf_sandbox:me"])
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(bind(host, port)))
+        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-sandbox-")))
+        url, (first, user) = url_of(listener), next(iter(tokens.items()))
+        greeting = (
+            f"snn-voice: a Hub for the user {user} at {url}; "
+            f"use it with: HF_ENDPOINT={url} HF_HUB_DISABLE_XET=1 HF_TOKEN={first}"
+        )
+        run(configuration(create_app(folder, tokens)), listener, greeting)
+
+
+def _tokens(texts: list[str]) -> dict[str, str]:
+    tokens = {}
+    for text in texts:
+        token, colon, user = text.partition(":")
+        user = user if colon else "me"
+        # A token goes into a header, a user name into addresses.
+        if not token.isascii() or not token.isprintable() or " " in token or not token:
+            raise ConfigError(f"--token {text!r} is not a token", hint="letters and digits, as in hf_sandbox")
+        if not user.replace("-", "").isalnum() or not user.isascii():
+            raise ConfigError(f"--token {text!r} has no legal user name", hint="as in hf_sandbox:me")
+        tokens[token] = user
+    return tokens
