@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Self, Unpack, cast, overload
 
 import torch
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.checkpoints import read_config, read_weights
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
 from snn_voice_hub.inference.windows import CUT_SECONDS, fit
-from snn_voice_hub.models.base import HubModel, Network
+from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.models.pretrained import HubModel
 from snn_voice_hub.registry import build_network, get_architecture
 
 
@@ -91,11 +91,14 @@ class SnnVoice(nn.Module, HubModel):
 
     # --- loading and saving -----------------------------------------------------------------------
 
+    def _bare_network(self) -> nn.Module:
+        return self.network
+
     @classmethod
-    def _from_checkpoint(cls, folder: Path) -> Self:
-        config = read_config(folder)
+    def _from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        config = read_config(checkpoint)
         network = build_network(config)
-        network.load_state_dict(read_weights(folder, network.state_dict()))
+        network.load_state_dict(read_weights(checkpoint, network.state_dict()))
         model = cls(network, config.features, config.labels)
         model.config = config
         return model
@@ -123,6 +126,12 @@ class SnnVoice(nn.Module, HubModel):
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -138,15 +147,14 @@ class SnnVoice(nn.Module, HubModel):
                 are taken as they are.
 
         Returns:
-            Logits `[B, C]`, summed over the time steps, before temperature and softmax.
+            Logits `[B, C]`, float32, summed over the time steps, before temperature and softmax.
 
         Raises:
             AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
         """
         c = self.config.features
-        if c.normalization == "batch":
-            return cast(Tensor, self.network(self.features(waveforms)))
-        if waveforms.ndim == 2 and waveforms.shape[1] != c.num_samples:
+        batch = c.normalization == "batch"
+        if not batch and waveforms.ndim == 2 and waveforms.shape[1] != c.num_samples:
             if waveforms.shape[1] > c.num_samples + round(CUT_SECONDS * c.sample_rate):
                 raise AudioError(
                     f"waveforms of {waveforms.shape[1]} samples exceed the model's window of {c.num_samples}",
@@ -154,11 +162,12 @@ class SnnVoice(nn.Module, HubModel):
                     code="too_long",
                 )
             waveforms = torch.stack([fit(wave, c.num_samples) for wave in waveforms])
-        x = self.features(waveforms)
-        if isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat":
+        x = self.features(waveforms).to(self.dtype)
+        seeded = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat" and not batch
+        if seeded:
             seeds = [zlib.crc32(wave.numpy().tobytes()) for wave in waveforms.detach().float().cpu()]
-            return cast(Tensor, self.network(x, clip_seeds=seeds))
-        return cast(Tensor, self.network(x))
+            return cast(Tensor, self.network(x, clip_seeds=seeds)).float()
+        return cast(Tensor, self.network(x)).float()
 
     # --- sound in, words out ----------------------------------------------------------------------
 

@@ -10,9 +10,13 @@ from importlib.metadata import EntryPoint, entry_points
 import typer
 
 from snn_voice_hub._version import __version__
+from snn_voice_hub.cli.card import card
 from snn_voice_hub.cli.classify import classify
+from snn_voice_hub.cli.convert import convert
 from snn_voice_hub.cli.evaluate import evaluate
 from snn_voice_hub.cli.models import models
+from snn_voice_hub.cli.pull import pull
+from snn_voice_hub.cli.push import push
 from snn_voice_hub.errors import SnnVoiceError
 
 app = typer.Typer(
@@ -39,7 +43,7 @@ def _root(
     """Spoken words by spiking neural networks."""
 
 
-for _command in (classify, models, evaluate):
+for _command in (classify, models, evaluate, push, pull, card, convert):
     app.command()(_command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,38 +12,76 @@ from rich.console import Console
 from rich.table import Table
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.catalog import list_models
+from snn_voice_hub.hub.catalog import ModelInfo, list_models
+from snn_voice_hub.hub.publish import HubListing, search_models
 
 
 def models(
     pattern: Annotated[str, typer.Argument(help='Shell-style, for example "*snn*".')] = "*",
+    hub: Annotated[
+        str | None,
+        typer.Option(metavar="QUERY", help='Search the Hub instead; "" for every model of this library.'),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many of the Hub's.", min=1)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the bundled models; the first is the default."""
-    found = list_models(pattern)
-    if not found:
-        everything = ", ".join(info.name for info in list_models())
-        raise SnnVoiceError(f"no bundled model matches {pattern!r}", hint=f"there are {everything}")
+    """List the bundled models, the default first; or those on the Hub."""
+    if hub is None:
+        bundled = list_models(pattern)
+        if not bundled:
+            everything = ", ".join(info.name for info in list_models())
+            raise SnnVoiceError(f"no bundled model matches {pattern!r}", hint=f"there are {everything}")
+        _show(bundled, _COLUMNS, [_row(info) for info in bundled], as_json)
+        return
+    if pattern != "*":
+        raise SnnVoiceError("a pattern and --hub do not go together", hint=f"--hub {pattern.strip('*')}")
+    found = search_models(hub, limit=limit)
+    if not found and not as_json:
+        what = f" matches {hub!r}" if hub else ""
+        raise SnnVoiceError(f"no model of this library on the Hub{what}")
+    _show(found, _HUB_COLUMNS, [_hub_row(listing) for listing in found], as_json)
+
+
+_COLUMNS = ("name", "architecture", "steps >", "parameters >", "test top-1 >", "size >")
+_HUB_COLUMNS = ("id", "network", "licence", "downloads >", "likes >", "changed >")
+
+
+def _row(info: ModelInfo) -> tuple[str, ...]:
+    return (
+        info.name,
+        info.architecture,
+        "-" if info.num_steps is None else str(info.num_steps),
+        "-" if info.parameters is None else f"{info.parameters:,}",
+        "-" if info.accuracy is None else f"{100 * info.accuracy:.1f} %",
+        f"{info.size / 1e6:.2f} MB",
+    )
+
+
+def _hub_row(listing: HubListing) -> tuple[str, ...]:
+    return (
+        listing.id + (" (private)" if listing.private else ""),
+        "spiking" if listing.spiking else "-",
+        listing.license or "-",
+        f"{listing.downloads:,}",
+        f"{listing.likes:,}",
+        listing.updated or "-",
+    )
+
+
+def _show(
+    found: Sequence[ModelInfo | HubListing],
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    as_json: bool,
+) -> None:
+    """Print what was found; a column whose title ends with ">" stands to the right."""
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(info) for info in found], indent=2))
+        typer.echo(json.dumps([dataclasses.asdict(item) for item in found], indent=2))
         return
     table = Table()
-    for title, side in (
-        ("name", "left"),
-        ("architecture", "left"),
-        ("steps", "right"),
-        ("parameters", "right"),
-    ):
-        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
-    for title in ("test top-1", "size"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for info in found:
-        table.add_row(
-            info.name,
-            info.architecture,
-            "-" if info.num_steps is None else str(info.num_steps),
-            "-" if info.parameters is None else f"{info.parameters:,}",
-            "-" if info.accuracy is None else f"{100 * info.accuracy:.1f} %",
-            f"{info.size / 1e6:.2f} MB",
-        )
+    for title in columns:
+        right = title.endswith(">")
+        table.add_column(title.rstrip(" >"), justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)

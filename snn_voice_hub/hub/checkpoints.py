@@ -1,35 +1,54 @@
-"""Name, path or repository id -> a checkpoint folder on this disk -> configuration and weights."""
+"""Name, path or repository id -> the files of a checkpoint on this disk -> configuration and weights."""
 
 from __future__ import annotations
 
 import difflib
+import errno
+import hashlib
+import itertools
 import os
 import re
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import cached_assets_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
+from snn_voice_hub.errors import CheckpointError, ConfigError
+from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE, WEIGHTS_SUFFIX, choose
+from snn_voice_hub.hub.remote import RepoRequest, fetch
 
 DEFAULT_MODEL = "resmel-snn"
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# Files that a folder is searched for checkpoints; "/" given by mistake has millions.
+_MAX_FILES = 20_000
+# Part of the name of converted checkpoints: a release that converts differently does so again.
+_CONVERTER = "v1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The two files of a checkpoint on this disk.
+
+    Attributes:
+        config: `config.json`.
+        weights: A safetensors file.
+    """
+
+    config: Path
+    weights: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> Checkpoint:
+        """The checkpoint of a folder, by the usual names."""
+        return cls(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
 
 
 def bundled_root() -> Path:
@@ -48,125 +67,190 @@ def resolve(
     source: str | os.PathLike[str] | None = None,
     *,
     revision: str | None = None,
+    subfolder: str | None = None,
+    filename: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     force_download: bool = False,
-) -> Path:
-    """Find a checkpoint folder on this disk, downloading it where needed.
+    num_steps: int | None = None,
+) -> Checkpoint:
+    """Find a checkpoint on this disk, downloading and converting it where needed.
 
     Args:
-        source: None for the bundled default, a bundled name, a folder, or a Hub id `owner/name`.
+        source: None for the bundled default, a bundled name, a folder, a `.safetensors` or Lightning `.ckpt`
+            file, or a Hub id `owner/name`.
         revision: Branch, tag or commit of a Hub repository.
+        subfolder: Folder of the checkpoint inside a repository or folder.
+        filename: Its file of weights, where there are several.
         token: Hub token; by default the one of `hf auth login`.
         cache_dir: The Hub client's cache folder.
         local_files_only: Use what an earlier download left, and never the network.
-        force_download: Download again even where the cache has it.
+        force_download: Download (and convert) again even where the cache has it.
+        num_steps: Time steps of a Lightning checkpoint that does not say so itself.
 
     Returns:
-        A folder with `config.json` and `model.safetensors`.
+        Its files.
 
     Raises:
         CheckpointError: Nothing of that name; the message says what there is or what to do.
+        ConfigError: `num_steps` is given for a checkpoint that states it.
     """
-    if source is None:
-        return bundled_root() / DEFAULT_MODEL
-    name = os.fspath(source)
-    if name in bundled_names():
-        return bundled_root() / name
+    name = DEFAULT_MODEL if source is None else os.fspath(source)
     path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise CheckpointError(
-            f"{name} is a file", hint="give the checkpoint folder, with config.json and model.safetensors"
+    request = RepoRequest(
+        repo_id=name,
+        revision=revision,
+        subfolder=subfolder,
+        filename=filename,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+    )
+    if name in bundled_names():
+        found = _bundled(request)
+    elif path.exists():
+        found = _local(path, request)
+    elif isinstance(source, str) and _REPO_ID.fullmatch(name):
+        fetched = fetch(request)
+        found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.commit)
+    else:
+        raise _unknown(name)
+    if found.config is None:
+        return Checkpoint.of(_convert(found, num_steps, again=force_download))
+    if num_steps is not None:
+        raise ConfigError(
+            "num_steps is for Lightning checkpoints that do not say it", hint=f"{found.config} says it"
         )
-    if isinstance(source, str) and _REPO_ID.fullmatch(name):
-        return _download(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
+    return Checkpoint(found.config, found.weights)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Files on this disk; `owner` and `version` tell one Lightning checkpoint from all others."""
+
+    weights: Path
+    config: Path | None
+    origin: str = ""
+    owner: str = "local"
+    version: str = ""
+
+
+def _unknown(name: str) -> CheckpointError:
     near = difflib.get_close_matches(name, bundled_names(), n=1)
-    raise CheckpointError(
+    return CheckpointError(
         f"no checkpoint {name!r}",
         hint=f"did you mean {near[0]!r}?"
         if near
-        else f"a folder, a Hub id owner/name, or a bundled model: {', '.join(bundled_names())}",
+        else f"a folder, a file, a Hub id owner/name, or a bundled model: {', '.join(bundled_names())}",
+        code="not_found",
     )
 
 
-def _download(
-    repo_id: str,
-    *,
-    revision: str | None,
-    token: str | bool | None,
-    cache_dir: str | Path | None,
-    local_files_only: bool,
-    force_download: bool,
-) -> Path:
-    """Fetch a repository's checkpoint; all its files come from one commit."""
-    at = f" at revision {revision!r}" if revision else ""
-    try:
-        folder = snapshot_download(
-            repo_id,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            allow_patterns=[CONFIG_FILE, WEIGHTS_FILE],
+def _bundled(request: RepoRequest) -> _Found:
+    inside = {
+        "revision": request.revision,
+        "subfolder": request.subfolder,
+        "filename": request.filename,
+    }
+    given = [key for key, value in inside.items() if value is not None]
+    if given:
+        raise CheckpointError(
+            f"{request.repo_id} is bundled and has no {given[0]}", hint=f"leave out {given[0]}="
         )
-    except GatedRepoError as error:
+    folder = bundled_root() / request.repo_id
+    return _Found(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
+
+
+def _local(path: Path, request: RepoRequest) -> _Found:
+    """The checkpoint that is a folder or file of this disk."""
+    name = request.repo_id
+    if path.is_dir():
+        walk = itertools.islice((found for found in path.rglob("*") if found.is_file()), _MAX_FILES)
+        files = sorted(found.relative_to(path).as_posix() for found in walk)
+        choice = choose(files, where=name, subfolder=request.subfolder, filename=request.filename)
+        return _file(path / choice.weights, path / choice.config if choice.config else None)
+    if request.subfolder is not None or request.filename is not None:
+        raise CheckpointError(f"{name} is a file", hint="subfolder= and filename= go with a folder")
+    if path.suffix == LIGHTNING_SUFFIX:
+        return _file(path, None)
+    config = path.parent / CONFIG_FILE
+    if path.suffix == WEIGHTS_SUFFIX and config.is_file():
+        return _file(path, config)
+    if path.suffix == WEIGHTS_SUFFIX:
+        what, hint = f"there is no {CONFIG_FILE} beside {name}", "it says what the weights belong to"
+    else:
+        what = f"{name} is no checkpoint"
+        hint = (
+            f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or a {WEIGHTS_SUFFIX} or "
+            f"{LIGHTNING_SUFFIX} file"
+        )
+    raise CheckpointError(what, hint=hint, code="no_checkpoint")
+
+
+def _file(weights: Path, config: Path | None) -> _Found:
+    state = weights.stat()
+    return _Found(
+        weights, config, origin=str(weights.absolute()), version=f"{state.st_size}-{state.st_mtime_ns}"
+    )
+
+
+def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
+    """The converted form of a Lightning checkpoint; made once for each version of its file."""
+    key = f"{_CONVERTER}|{found.version}|{found.origin}|{num_steps}"
+    parent = cached_assets_path(LIBRARY_NAME, namespace=found.owner, subfolder="converted")
+    out = parent / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if again and out.exists():
+        shutil.rmtree(out)
+    if out.exists():
+        return out
+    # Rarely needed, and it brings a reader of pickles.
+    from snn_voice_hub.hub.lightning import convert_lightning
+
+    try:
+        return convert_lightning(found.weights, out, origin=found.origin, num_steps=num_steps)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise CheckpointError(
-            f"{repo_id} is gated",
-            hint=f"accept its terms at https://huggingface.co/{repo_id}, then log in: hf auth login",
+            f"{found.weights.name} can't be converted into {parent}: "
+            f"{'the disk is full' if full else error.strerror}",
+            hint="HF_ASSETS_CACHE chooses another folder",
+            code="disk_full" if full else "unwritable",
         ) from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"{repo_id} has no revision {revision!r}") from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"no repository {repo_id} on the Hub, or no access to it",
-            hint="a private repository looks the same: check the spelling, or log in with hf auth login",
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{repo_id}{at} is not in the cache, and the Hub can't be reached",
-            hint="check the network, and that HF_HUB_OFFLINE and local_files_only are not set",
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise CheckpointError(f"downloading {repo_id}{at} failed: {_first_line(error)}") from error
-    return Path(folder)
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def read_config(folder: Path) -> VoiceConfig:
-    """The configuration of a checkpoint folder.
+def read_config(checkpoint: Checkpoint | Path) -> VoiceConfig:
+    """The configuration of a checkpoint, or of a checkpoint folder.
 
     Raises:
-        CheckpointError: The folder has no `config.json`.
+        CheckpointError: There is no `config.json`.
         ConfigError: It is not a legal one.
     """
-    path = folder / CONFIG_FILE
+    path = _files(checkpoint).config
     if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {CONFIG_FILE}",
-            hint=f"a checkpoint folder holds {CONFIG_FILE} and {WEIGHTS_FILE}",
-        )
+        raise _lacks(path)
     return VoiceConfig.load(path)
 
 
-def read_weights(folder: Path, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint folder, checked against the network's own state dict.
+def _files(checkpoint: Checkpoint | Path) -> Checkpoint:
+    return Checkpoint.of(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+
+
+def _lacks(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path.parent} has no {path.name}",
+        hint=f"a checkpoint folder holds {CONFIG_FILE} and {WEIGHTS_FILE}",
+    )
+
+
+def read_weights(
+    checkpoint: Checkpoint | Path, expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint, checked against the network's own state dict.
 
     Args:
-        folder: The checkpoint folder.
+        checkpoint: The checkpoint, or its folder.
         expected: The network's state dict; names and shapes must match exactly.
 
     Returns:
@@ -175,12 +259,9 @@ def read_weights(folder: Path, expected: Mapping[str, torch.Tensor]) -> dict[str
     Raises:
         CheckpointError: No weights, not a safetensors file, or names or shapes that do not match.
     """
-    path = folder / WEIGHTS_FILE
+    path = _files(checkpoint).weights
     if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {WEIGHTS_FILE}",
-            hint=f"a checkpoint folder holds {CONFIG_FILE} and {WEIGHTS_FILE}",
-        )
+        raise _lacks(path)
     try:
         with safe_open(path, framework="pt") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)

@@ -1,20 +1,16 @@
-"""What all networks share: the input check, `forward`, and the mixin that loads and saves them."""
+"""What all networks share: the input check, `forward`, and how a checkpoint becomes one."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from snn_voice_hub.config import LIBRARY_NAME, SPEECH_COMMANDS, FeatureConfig, VoiceConfig, check_int
+from snn_voice_hub.config import SPEECH_COMMANDS, FeatureConfig, VoiceConfig, check_int
 from snn_voice_hub.errors import CheckpointError, ConfigError
-from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.hub.checkpoints import read_config, read_weights, resolve, write_checkpoint
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
+from snn_voice_hub.models.pretrained import HubModel
 
 # What a recorder or counter wants to see of a forward pass: (layer name, tensor [T, B, ...]).
 Tap = Callable[[str, Tensor], None]
@@ -26,107 +22,6 @@ Block = TypeVar("Block", bound=nn.Module)
 def blocks(sequence: nn.Sequential, kind: type[Block]) -> list[Block]:
     """The members of a sequence that are of one class, typed as such."""
     return [member for member in sequence if isinstance(member, kind)]
-
-
-class HubModel(
-    PyTorchModelHubMixin,
-    library_name=LIBRARY_NAME,
-    pipeline_tag="audio-classification",
-    paper_url="https://github.com/Eve-ning/snn_voice",
-):
-    """`from_pretrained`, `save_pretrained` and `push_to_hub` over a checkpoint folder.
-
-    huggingface_hub's mixin by itself drops unknown fields of the configuration, leaves missing weights
-    random and prints; both of its hooks are replaced here by a strict reader and writer.
-    """
-
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        force_download: bool = False,
-        device: str | torch.device = "cpu",
-    ) -> Self:
-        """Load a checkpoint, in evaluation mode.
-
-        Args:
-            pretrained_model_name_or_path: None for the bundled default, a bundled name (see
-                `list_models`), a checkpoint folder, or a Hub id `owner/name`.
-            revision: Branch, tag or commit of a Hub repository.
-            token: Hub token; by default the one of `hf auth login`.
-            cache_dir: The Hub client's cache folder.
-            local_files_only: Use what an earlier download left, and never the network.
-            force_download: Download again even where the cache has it.
-            device: "cpu", "cuda", "mps", or "auto" for the best there is.
-
-        Returns:
-            The model.
-
-        Raises:
-            CheckpointError: No such checkpoint, or weights that do not fit.
-            ConfigError: A bad `config.json` or device.
-        """
-        folder = resolve(
-            pretrained_model_name_or_path,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-        )
-        return cls._from_pretrained(model_id=str(folder), device=device)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, device: str | torch.device = "cpu", **_: Any) -> Self:
-        model = cls._from_checkpoint(Path(model_id))
-        assert isinstance(model, nn.Module)
-        model.to(pick_device(device)).eval()
-        return model
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        config, weights = self._to_checkpoint()
-        write_checkpoint(save_directory, config, weights)
-
-    def generate_model_card(self, *_: Any, **kwargs: Any) -> ModelCard:
-        """The README.md of a saved checkpoint."""
-        return make_card(self._to_checkpoint()[0], kwargs.get("repo_id"))
-
-    @classmethod
-    def _from_checkpoint(cls, folder: Path) -> Self:
-        """Build the model of a checkpoint folder."""
-        raise NotImplementedError(f"{cls.__name__} does not define _from_checkpoint()")
-
-    def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
-        """Configuration and the bare network's state dict."""
-        raise NotImplementedError(f"{type(self).__name__} does not define _to_checkpoint()")
-
-
-def pick_device(device: str | torch.device) -> torch.device:
-    """The torch device of that name; "auto" takes CUDA, then Apple's GPU, then the CPU.
-
-    Raises:
-        ConfigError: Not a device, or not on this machine.
-    """
-    if device == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(name)
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ConfigError(
-            f"device={device!r} is not legal", hint="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'"
-        ) from error
-    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (found.index or 0) >= count.get(found.type, 0):
-        raise ConfigError(
-            f"device={str(device)!r} is not on this machine", hint="device='auto' takes the best there is"
-        )
-    return found
 
 
 class Network(nn.Module, HubModel):
@@ -189,16 +84,19 @@ class Network(nn.Module, HubModel):
             )
         return kept
 
+    def _bare_network(self) -> nn.Module:
+        return self
+
     @classmethod
-    def _from_checkpoint(cls, folder: Path) -> Self:
-        config = read_config(folder)
+    def _from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        config = read_config(checkpoint)
         if config.architecture != cls.__name__:
             raise CheckpointError(
-                f"{folder} holds a {config.architecture}, not a {cls.__name__}",
+                f"{checkpoint.weights.parent} holds a {config.architecture}, not a {cls.__name__}",
                 hint=f"{config.architecture}.from_pretrained(...), or SnnVoice.from_pretrained(...)",
             )
         network = cls.from_config(config)
-        network.load_state_dict(read_weights(folder, network.state_dict()))
+        network.load_state_dict(read_weights(checkpoint, network.state_dict()))
         network._loaded_config = config
         return network
 

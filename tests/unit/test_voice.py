@@ -318,3 +318,24 @@ def test_absurd_amplitudes_are_an_error_and_large_ones_are_not(default_model: sv
     for name in ("resmel-snn", "m5-snn"):
         answer = sv.SnnVoice.from_pretrained(name).classify(wave * 1e10, sample_rate=16_000, top_k=100)
         assert sum(p.score for p in answer) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.bfloat16])
+def test_a_network_can_compute_in_half_precision(
+    dtype: str | torch.dtype, default_model: sv.SnnVoice
+) -> None:
+    voice = sv.SnnVoice.from_pretrained(dtype=dtype)
+    assert default_model.dtype == torch.float32
+    assert str(voice.dtype).removeprefix("torch.") == str(dtype).removeprefix("torch.")
+    # The front end keeps its precision: a logarithm of half-precision power is no feature.
+    assert all(tensor.dtype == torch.float32 for tensor in voice.features.buffers())
+    waveforms = torch.zeros(1, 16_000)
+    assert voice(waveforms).dtype == torch.float32
+    for path in EXAMPLES.glob("*.wav"):
+        (best,) = voice.classify(path, top_k=1)
+        assert best.label == path.stem
+        assert best.score == pytest.approx(default_model.classify(path, top_k=1)[0].score, abs=0.1)
+    with pytest.raises(sv.ConfigError, match="dtype='int8' is not legal"):
+        sv.SnnVoice.from_pretrained(dtype="int8")
+    network = sv.TcySNN.from_pretrained("tcy-snn", dtype=dtype)
+    assert network(torch.zeros(1, 1, 60, 134, dtype=voice.dtype)).dtype == voice.dtype

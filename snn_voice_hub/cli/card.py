@@ -1,0 +1,37 @@
+"""`snn-voice card`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.hub.cards import make_card, update_card
+from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.hub.publish import CARD_FILE, read_card
+
+
+def card(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder, or the name of a bundled model.")],
+    repo_id: Annotated[
+        str | None, typer.Option(help="Where it will be published; stands in the examples.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write README.md; what you wrote there stays.")
+    ] = False,
+) -> None:
+    """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
+    config = read_config(folder if folder.is_dir() else resolve(str(folder)))
+    fresh = make_card(config, repo_id)
+    if not write:
+        typer.echo(str(fresh), nl=False)
+        return
+    if not folder.is_dir():
+        raise SnnVoiceError(f"{folder} is no folder", hint="--write goes with a checkpoint folder")
+    path = folder / CARD_FILE
+    existing = read_card(path)
+    text = str(update_card(existing, fresh) if existing is not None else fresh)
+    path.write_bytes(text.encode())
+    typer.echo(path)

@@ -1,0 +1,49 @@
+"""`snn-voice push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snn_voice_hub.hub.publish import push_folder
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder: config.json and model.safetensors.")],
+    repo_id: Annotated[str, typer.Argument(help="me/my-model; made if it does not exist.")],
+    private: Annotated[
+        bool | None,
+        typer.Option("--private/--public", help="Of a new repository.", show_default="the account's"),
+    ] = None,
+    branch: Annotated[
+        str | None, typer.Option(help="Made if it does not exist.", show_default="main")
+    ] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.")] = None,
+    replace_card: Annotated[
+        bool, typer.Option("--replace-card", help="Push README.md even where the Hub's has other words.")
+    ] = False,
+    token: Annotated[
+        str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Publish a checkpoint folder on the Hugging Face Hub, with its card, in one commit.
+
+    Prints the URL of the commit or pull request. Log in once before: hf auth login.
+    """
+    given = {} if message is None else {"commit_message": message}
+    url = push_folder(
+        folder,
+        repo_id,
+        private=private,
+        branch=branch,
+        create_pr=create_pr,
+        replace_card=replace_card,
+        token=token,
+        quiet=quiet,
+        **given,
+    )
+    typer.echo(url)

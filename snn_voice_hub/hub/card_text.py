@@ -1,0 +1,406 @@
+"""The prose of a model card, section by section, from the configuration alone.
+
+A figure that the configuration does not hold is left out: nothing here is estimated or assumed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
+
+# What a built-in spiking network takes where `network` does not say otherwise: floor 1 can't ask the
+# classes themselves. The tests compare these with their constructors.
+NEURON_DEFAULTS: dict[str, Any] = {
+    "num_steps": 5,
+    "beta": 0.5,
+    "learn_beta": False,
+    "threshold": 1.0,
+    "learn_threshold": False,
+    "encoding": "repeat",
+    "reset": "subtract",
+    "surrogate": "atan",
+}
+BUILT_IN_SPIKING = ("HjhSCNN", "HjhSNN", "M5SNN", "PiczakSNN", "ResMelSNN", "TcySNN")
+PAPER_NETWORKS = ("M5", "Piczak", "Hjh", "Tcy")
+
+_RESETS = {
+    "subtract": "by subtraction, undecayed: `m[t] = beta * m[t-1] + x[t] - s[t-1] * threshold` "
+    "(snnTorch 0.9.1 and later)",
+    "subtract-before-decay": "by subtraction before the decay: "
+    "`m[t] = beta * (m[t-1] - s[t-1] * threshold) + x[t]` (snnTorch up to 0.7.0, the paper's neuron)",
+}
+_ENCODINGS = {
+    "repeat": "the same input at every step",
+    "rate": "random spikes, the more the larger the input; the clip seeds the draw",
+    "latency": "one spike a value, the earlier the larger the input",
+}
+# What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
+_FIGURES = (
+    ("top1", "top-1 accuracy, all clips"),
+    ("top5", "top-5 accuracy, all clips"),
+    ("covered_mean", "top-1, mean over the {covered_words} covered words"),
+    ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
+)
+# Fields of `training.recipes.Recipe` and of what training adds, where their name does not say it.
+_RECIPE = {
+    "silence": "share of a batch that is noise",
+    "augmentation": "augmentation",
+    "lr": "highest learning rate",
+    "ema": "decay a step of the averaged weights",
+    "class_power": "a word with n clips is drawn in proportion to n to the power of",
+    "synthetic": "weight of a synthetic clip against a recorded one",
+    "distil": "weight of the teachers' answers in the loss",
+    "start": "started from the weights of",
+    "teacher": "learned from the answers of",
+    "teachers": "learned from the answers of",
+}
+_BIBTEX = """\
+@techreport{chang2023retraining,
+  title       = {Retraining SNN Conversions: CNN to SNN for Audio Classification Tasks},
+  author      = {Chang, John},
+  institution = {Nanyang Technological University},
+  year        = {2023},
+  url         = {https://github.com/Eve-ning/snn_voice}
+}"""
+
+
+def is_spiking(config: VoiceConfig) -> bool:
+    """Whether the network is a spiking one."""
+    return config.architecture in BUILT_IN_SPIKING or "num_steps" in config.network
+
+
+def neuron(config: VoiceConfig) -> dict[str, Any]:
+    """The neuron's settings, as far as they are known."""
+    defaults = NEURON_DEFAULTS if config.architecture in BUILT_IN_SPIKING else {}
+    return defaults | {key: config.network[key] for key in NEURON_DEFAULTS if key in config.network}
+
+
+def card_body(config: VoiceConfig, source: str) -> str:
+    """The card without its metadata.
+
+    Args:
+        config: The checkpoint's configuration.
+        source: What the examples load: a repository id, or "." for the card's own folder.
+
+    Returns:
+        Markdown, without a newline at its end.
+    """
+    sections = (
+        _introduction(config),
+        _usage(config, source),
+        _labels(config),
+        _figures(config),
+        _neuron(config),
+        _input(config),
+        _training(config),
+        _limits(config),
+        _citation(config),
+        _licence(config),
+    )
+    return "\n\n".join(section for section in sections if section)
+
+
+# --- Markdown -------------------------------------------------------------------------------------
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table, all columns but the first to the right; nothing where there are no rows."""
+    body = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    rule = f"| --- | {' | '.join('---:' for _ in head[1:])} |"
+    return "\n".join([f"| {' | '.join(head)} |", rule, *body]) if body else ""
+
+
+def _section(title: str, *parts: str) -> str:
+    """A section of those parts that are not empty; nothing where all are."""
+    kept = [part for part in parts if part]
+    return "\n\n".join([f"## {title}", *kept]) if kept else ""
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of `config.json` is a figure."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _words(config: VoiceConfig) -> list[str]:
+    return [label for label in config.labels if is_word(label)]
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _readable(key: str) -> str:
+    return key.replace("_", " ")
+
+
+# --- sections -------------------------------------------------------------------------------------
+
+
+def _introduction(config: VoiceConfig) -> str:
+    kind = "spiking neural network" if is_spiking(config) else "neural network"
+    facts = [f"architecture `{config.architecture}`"]
+    parameters = config.metrics.get("parameters")
+    if is_number(parameters):
+        facts.append(f"{parameters:,} parameters")
+    if steps := neuron(config).get("num_steps"):
+        facts.append(f"T = {steps} time steps")
+    lines = [f"# {' '.join((config.name or config.architecture).split())}"]
+    if config.description:
+        lines.append(" ".join(config.description.split()).rstrip(".") + ".")
+    seconds = f"{config.features.seconds:g} s"
+    lines.append(
+        f"A {kind} that says which of {len(_words(config))} words is spoken in {seconds} of sound "
+        f"({', '.join(facts)}). A checkpoint of the Python package `{LIBRARY_NAME}`: `config.json` and "
+        "`model.safetensors` are all that it takes."
+    )
+    return "\n\n".join(lines)
+
+
+def _usage(config: VoiceConfig, source: str) -> str:
+    words = [word for word in _words(config) if word.isascii() and word.isalnum()]
+    clip = f"{'yes' if 'yes' in words or not words else words[0]}.wav"
+    remark = "  # this folder, or its path" if source == "." else ""
+    shell = f"""\
+pip install "{LIBRARY_NAME}[serve]"
+snn-voice classify --model {source} {clip}
+snn-voice serve --model {source}     # then, in another terminal:
+curl --data-binary @{clip} "http://127.0.0.1:8000/classify?top_k=3\""""
+    python = f"""\
+from snn_voice_hub import SnnVoice
+
+model = SnnVoice.from_pretrained({json.dumps(source)}){remark}
+for answer in model.classify("{clip}", top_k=3):
+    print(answer.label, round(answer.score, 3))"""
+    return _section(
+        "How to use",
+        f"```python\n{python}\n```",
+        "A clip is a WAV, FLAC, OGG, MP3 or AIFF file of any rate from 4 to 192 kHz, its bytes, or an array "
+        "with `sample_rate=`. On the command line, and as a service over HTTP:",
+        f"```sh\n{shell}\n```",
+    )
+
+
+def _labels(config: VoiceConfig) -> str:
+    words = _words(config)
+    others = [f"`{label}`" for label in config.labels if not is_word(label)]
+    return _section(
+        "Labels",
+        f"{len(words)} words: {', '.join(words)}.",
+        f"Besides: {', '.join(others)}, which is no word." if others else "",
+    )
+
+
+def _figures(config: VoiceConfig) -> str:
+    test = _dict(config.metrics.get("test"))
+    rows = [
+        (title.format_map(_Known(test)), _percent(test[key]))
+        for key, title in _FIGURES
+        if is_number(test.get(key))
+    ]
+    if is_number(error := test.get("calibration_error")):
+        rows.append(("calibration error of the scores (ECE, 15 bins)", _percent(error)))
+    clips = test.get("clips")
+    head = (f"on {clips:,} test clips" if is_number(clips) else "on the test clips", "")
+    parts = [_table(head, rows)]
+    if is_number(test.get("covered_mean")) and is_number(test.get("thin_top1")):
+        parts.append(
+            "Covered words are those with enough recordings for a figure of their own. The thin ones are the "
+            "others: their figure is as uncertain as their clips are few."
+        )
+    if is_number(test.get("cpu_ms_one_clip")):
+        parts.append(
+            f"Time: {test['cpu_ms_one_clip']:.1f} ms of one CPU thread from WAV bytes to label, the median "
+            "over single clips, on the machine that measured it."
+        )
+    rates = {name: rate for name, rate in _dict(test.get("spike_rates")).items() if is_number(rate)}
+    if rates:
+        mean = sum(rates.values()) / len(rates)
+        parts.append(
+            f"Spikes: the share of a layer's neurons that fire in a step, {_percent(mean)} on average over "
+            "the layers."
+        )
+        parts.append(_table(("layer", "spikes"), [(f"`{k}`", _percent(v)) for k, v in rates.items()]))
+    parts += _energy(_dict(config.metrics.get("energy")) or _dict(test.get("energy")))
+    alarms = _dict(config.metrics.get("false_alarms_held_out")) or _dict(test.get("false_alarms"))
+    parts += _false_alarms(alarms)
+    return _section("Measured", *parts)
+
+
+class _Known(dict[str, Any]):
+    """Figures for `str.format_map`; one that is not there leaves no gap."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def _energy(energy: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, f"{value:,}" if isinstance(value, int) else value)
+        for name, value in _flat(energy)
+        if not isinstance(value, bool)
+    ]
+    return [_table(("energy", ""), rows)] if rows else []
+
+
+def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (_readable(name), figures["windows"], f"{figures['score_95']:.3f}", _percent(figures["below_half"]))
+        for name, figures in alarms.items()
+        if isinstance(figures, dict)
+        and all(is_number(figures.get(key)) for key in ("windows", "score_95", "below_half"))
+    ]
+    head = ("where nobody speaks", "windows", "95 % of best word scores below", "no word reaches 0.5")
+    return [_table(head, rows)] if rows else []
+
+
+def _neuron(config: VoiceConfig) -> str:
+    if not is_spiking(config):
+        return ""
+    known = neuron(config)
+    lines = []
+    if "num_steps" in known:
+        lines.append(f"- T = {known['num_steps']} time steps; the outputs of all steps are summed.")
+    if "encoding" in known:
+        lines.append(f"- Input: {_ENCODINGS.get(known['encoding'], known['encoding'])}.")
+    for key, learn, title in (
+        ("beta", "learn_beta", "Membrane decay beta"),
+        ("threshold", "learn_threshold", "Threshold"),
+    ):
+        if key in known:
+            learned = ", where training started; learned for each layer" if known.get(learn) else ""
+            lines.append(f"- {title}: {known[key]:g}{learned}.")
+    if "reset" in known:
+        lines.append(f"- Reset: {_RESETS.get(known['reset'], known['reset'])}.")
+    if "surrogate" in known:
+        lines.append(f"- Surrogate gradient in training: `{known['surrogate']}`.")
+    return _section("Neuron", "Leaky integrate-and-fire.", "\n".join(lines))
+
+
+def _input(config: VoiceConfig) -> str:
+    f = config.features
+    steps = [f"Mono sound at {f.sample_rate:,} Hz, {f.seconds:g} s"]
+    if f.feature_rate != f.sample_rate:
+        steps.append(f"resampled to {f.feature_rate:,} Hz")
+    if f.kind == "logmel":
+        steps.append(f"log-mel of {f.n_mels} bands, hop {1000 * f.hop_length / f.feature_rate:g} ms")
+    steps.append(
+        {
+            "fixed": "standardised by constants measured over the training clips",
+            "clip": "each clip standardised by itself",
+            "batch": "standardised over the batch, so an answer depends on which clips come together",
+        }[f.normalization]
+    )
+    return _section(
+        "Input",
+        " → ".join(steps) + ". Other rates are resampled and channels mixed; longer clips are read in "
+        "overlapping windows. All of it is in `config.json`.",
+    )
+
+
+def _training(config: VoiceConfig) -> str:
+    sources = []
+    for source in config.data:
+        name = source.get("name")
+        if name:
+            said = [str(name), *(str(source[k]) for k in ("attribution", "license", "url") if source.get(k))]
+            sources.append(f"- {'. '.join(part.rstrip('.') for part in said)}.")
+    return _section(
+        "Training",
+        "Data:" if sources else "",
+        "\n".join(sources),
+        _table(("recipe", ""), _recipe(config.training)),
+    )
+
+
+def _recipe(training: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """The recipe as rows, and after them those of the run that it went on from."""
+    rows: list[tuple[str, object]] = []
+    for name, value in training.items():
+        if name == "before" and isinstance(value, dict):
+            rows += _recipe(value, f"{prefix}before that: ")
+        elif name not in ("architecture", "network", "description", "features"):  # told elsewhere in the card
+            rows += _flat({_RECIPE.get(name, name): value}, prefix)
+    return rows
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Nested values as rows; what is empty or None says nothing."""
+    rows: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{_readable(name)}: ")
+        elif isinstance(value, list):
+            if value:
+                rows.append(
+                    (
+                        prefix + _readable(name),
+                        " to ".join(map(str, value)) if _is_range(value) else _list(value),
+                    )
+                )
+        elif value is not None:
+            rows.append((prefix + _readable(name), value))
+    return rows
+
+
+def _is_range(value: list[Any]) -> bool:
+    return len(value) == 2 and all(map(is_number, value))
+
+
+def _list(value: list[Any]) -> str:
+    return ", ".join(map(str, value))
+
+
+def _limits(config: VoiceConfig) -> str:
+    lines = []
+    if SILENCE in config.labels:
+        lines.append(
+            f"- Silence and noise: it knows them as the class `{SILENCE}`; with `min_score=0.5`, `classify` "
+            "gives words only, and none where it hears none."
+        )
+    else:
+        lines.append(
+            "- Silence and noise: it has no class for them and answers with a word; `min_score=` drops "
+            "words that it is not sure of."
+        )
+    lines.append(
+        "- Other words: one that is not among the labels gets the label that sounds most like it to the "
+        "network, and the score need not be low."
+    )
+    f = config.features
+    if f.feature_rate < 8000:
+        lines.append(
+            f"- Bandwidth: it hears nothing above {f.feature_rate / 2000:g} kHz, so s, f and th are hard to "
+            "tell apart."
+        )
+    if f.normalization == "batch":
+        lines.append("- Batches: an answer depends on the other clips of its batch.")
+    if config.metrics.get("test") is None:
+        lines.append("- It has not been measured: how often it is right is not known.")
+    return _section("Limits", "\n".join(lines))
+
+
+def _citation(config: VoiceConfig) -> str:
+    own = config.architecture.startswith(PAPER_NETWORKS)
+    said = "The network is" if own else f"The networks M5, Piczak, HJH and TCY of `{LIBRARY_NAME}` are"
+    return _section("Citation", f"{said} from this study:", f"```bibtex\n{_BIBTEX}\n```")
+
+
+def _licence(config: VoiceConfig) -> str:
+    if not config.license:
+        return ""
+    data = sorted({str(source["license"]) for source in config.data if source.get("license")})
+    attribution = (
+        f" Training data: {', '.join(data)}; publish results with their attribution." if data else ""
+    )
+    return _section("Licence", f"Weights: {config.license}.{attribution}")

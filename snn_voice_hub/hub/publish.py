@@ -1,0 +1,368 @@
+"""A checkpoint folder -> the Hub and back, and what the Hub has of this library."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelInfo, constants, get_token
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import get_session, validate_repo_id  # type: ignore[attr-defined]
+from safetensors import SafetensorError, safe_open
+
+from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
+from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
+from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
+
+logger = logging.getLogger(__name__)
+
+CARD_FILE = "README.md"
+# Besides the checkpoint itself: the Hub asks for a licence's text where it does not know the licence.
+_LEGAL = re.compile(r"(LICEN[CS]E|NOTICE)(\.(md|txt))?", re.IGNORECASE)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NO_CARD: tuple[type[Exception], ...] = (EntryNotFoundError, HfHubHTTPError, *NO_ANSWER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubListing:
+    """One model of this library on the Hub.
+
+    Attributes:
+        id: What `from_pretrained` takes.
+        private: Whether only those with access see it.
+        spiking: Whether its card says that it is a spiking network.
+        license: The Hub's id of its licence; empty where the card names none.
+        downloads: In the last 30 days.
+        likes: Number of likes.
+        updated: Date of the last change, "2025-01-31"; empty where the Hub does not say.
+    """
+
+    id: str
+    private: bool
+    spiking: bool
+    license: str
+    downloads: int
+    likes: int
+    updated: str
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    commit_message: str = f"Push a model of {LIBRARY_NAME}",
+    branch: str | None = None,
+    create_pr: bool = False,
+    replace_card: bool = False,
+    token: str | bool | None = None,
+    quiet: bool = False,
+) -> str:
+    """Publish a checkpoint folder, in one commit.
+
+    The repository and the branch are made where they are missing. A card that is on the Hub already keeps its
+    prose and gets today's metadata; see `cards.update_card`. Where the card there holds nothing but what was
+    generated, the folder's README.md takes its place.
+
+    Args:
+        folder: With `config.json` and `model.safetensors`; a README.md and the text of a licence go along.
+        repo_id: `owner/name`, or a name under the account of the token.
+        private: Make a new repository private, or public; None for the account's default.
+        commit_message: First line of the commit.
+        branch: Branch to push to, or to open the pull request against; by default the main one.
+        create_pr: Open a pull request instead of pushing.
+        replace_card: Push the folder's README.md even where the card on the Hub holds other words.
+        token: Hub token; by default the one of `hf auth login`.
+        quiet: No progress bars.
+
+    Returns:
+        URL of the commit or pull request; of the last commit where nothing has changed.
+
+    Raises:
+        CheckpointError: The folder is no sound checkpoint, or the Hub does not take it. `code` is one of
+            `bad_checkpoint`, `bad_repo_id`, `bad_request`, `not_logged_in`, `no_access`, `no_repository`,
+            `no_revision`, `not_private`, `bad_card`, `conflict`, `rate_limit`, `offline`, `upload`.
+        ConfigError: `config.json` is not legal.
+    """
+    folder = Path(folder).expanduser()
+    _check_repo_id(repo_id)
+    if not commit_message.strip():
+        raise CheckpointError("the commit message is empty", hint="one line", code="bad_request")
+    config = _check_folder(folder)
+    if not (token if isinstance(token, str) else token is not False and get_token()):
+        raise CheckpointError(
+            "not logged in to the Hub", hint="hf auth login, or give a token", code="not_logged_in"
+        )
+    api = HfApi(token=token, library_name=LIBRARY_NAME)
+    with progress(quiet), explained(repo_id, "pushing to", create_pr=create_pr):
+        url = api.create_repo(repo_id, private=private, exist_ok=True)
+        repo_id = repo_id if "/" in repo_id else url.repo_id
+        # A branch such as refs/pr/3 is a pull request's: it is there or it is an error.
+        if branch is not None and not branch.startswith("refs/"):
+            api.create_branch(repo_id, branch=branch, exist_ok=True)
+        info = api.model_info(repo_id, revision=branch)
+        if private and info.private is False:
+            raise CheckpointError(
+                f"{repo_id} exists and is public",
+                hint=f"make it private at {constants.ENDPOINT}/{repo_id}/settings, or push to another name",
+                code="not_private",
+            )
+        card = _card(api, repo_id, info, folder, config, replace=replace_card)
+        files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder)]
+        additions = [CommitOperationAdd(name, folder / name) for name in files]
+        additions.append(CommitOperationAdd(CARD_FILE, card.encode()))
+        commit: CommitInfo = api.create_commit(
+            repo_id,
+            additions,
+            commit_message=commit_message,
+            revision=branch,
+            create_pr=create_pr,
+            # What was read above decides what is written, so nothing may change in between.
+            parent_commit=info.sha,
+        )
+    return str(commit.pr_url or commit.commit_url)
+
+
+def _check_repo_id(repo_id: str) -> None:
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise CheckpointError(
+            f"{repo_id!r} is no legal repository id",
+            hint="owner/name, of letters, digits, '-', '_' and '.'",
+            code="bad_repo_id",
+        ) from error
+
+
+def _check_folder(folder: Path) -> VoiceConfig:
+    """The configuration of a folder that is fit to be published."""
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is no folder", hint=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
+        )
+    config = read_config(folder)
+    weights = Checkpoint.of(folder).weights
+    if not weights.is_file():
+        raise CheckpointError(
+            f"{folder} has no {WEIGHTS_FILE}",
+            hint=f"a checkpoint folder holds {CONFIG_FILE} and {WEIGHTS_FILE}",
+        )
+    try:
+        # The header says how long the file must be, so a cut one is found too.
+        with safe_open(weights, framework="pt") as file:
+            empty = not list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{weights} is no readable safetensors file", hint="save the model again"
+        ) from error
+    if empty:
+        raise CheckpointError(f"{weights} holds no weights", hint="save the model again")
+    return config
+
+
+def _legal_files(folder: Path) -> list[str]:
+    """The texts of licences in a folder; other files that stay behind are named in the log."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    legal = [name for name in names if _LEGAL.fullmatch(name) and (folder / name).is_file()]
+    left = [name for name in names if name not in (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *legal)]
+    if left:
+        logger.warning("%s: not part of the checkpoint, not pushed: %s", folder, ", ".join(left))
+    return legal
+
+
+def _card(
+    api: HfApi, repo_id: str, info: ModelInfo, folder: Path, config: VoiceConfig, *, replace: bool
+) -> str:
+    """The card to push: with somebody's words from the Hub, else from the folder, else as generated."""
+    fresh = make_card(config, repo_id)
+    mine = read_card(folder / CARD_FILE)
+    theirs = None if replace else _remote_card(api, repo_id, info)
+    if theirs is not None and (mine is None or has_own_words(theirs)):
+        if mine is not None and has_own_words(mine) and mine != theirs:
+            logger.warning("%s keeps its card: replace_card pushes the README.md of %s", repo_id, folder)
+        return str(update_card(theirs, fresh))
+    if mine is None:
+        return str(fresh)
+    if theirs is not None:
+        # Nobody has written prose there, but what somebody added to the metadata is kept.
+        prose, fresh = fresh.text, update_card(theirs, fresh)
+        fresh.text = prose
+    return str(update_card(mine, fresh))
+
+
+def read_card(path: Path) -> str | None:
+    """The text of a card, its line ends as they are; None where there is none.
+
+    Raises:
+        CheckpointError: It is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig") if path.is_file() else None
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            f"{path} is not UTF-8 text", hint="save it as UTF-8, or remove it", code="bad_card"
+        ) from error
+
+
+def _remote_card(api: HfApi, repo_id: str, info: ModelInfo) -> str | None:
+    """The card on the Hub at that commit, past the client's cache: it is of no use there."""
+    if CARD_FILE not in {file.rfilename for file in info.siblings or ()}:
+        return None
+    with tempfile.TemporaryDirectory() as cache:
+        return read_card(Path(api.hf_hub_download(repo_id, CARD_FILE, revision=info.sha, cache_dir=cache)))
+
+
+# --- the way back ---------------------------------------------------------------------------------
+
+
+def pull_folder(
+    repo_id: str,
+    out: str | Path,
+    *,
+    revision: str | None = None,
+    subfolder: str | None = None,
+    filename: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    num_steps: int | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Copy a checkpoint of the Hub to a plain folder, with its card.
+
+    A Lightning checkpoint arrives converted.
+
+    Args:
+        repo_id: Whatever `from_pretrained` takes.
+        out: The folder; it must be empty or not exist.
+        revision: Branch, tag or commit.
+        subfolder: Folder of the checkpoint inside the repository.
+        filename: Its file of weights, where there are several.
+        token: Hub token; by default the one of `hf auth login`.
+        cache_dir: The Hub client's cache folder.
+        local_files_only: Use what an earlier download left, and never the network.
+        force_download: Download again even where the cache has it.
+        num_steps: Time steps of a Lightning checkpoint that does not say so itself.
+        quiet: No progress bars.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: No such checkpoint, or the folder is not empty or can't be written.
+        ConfigError: The checkpoint's `config.json` is not legal.
+    """
+    out = Path(out).expanduser()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise CheckpointError(
+            f"{out} is not an empty folder", hint="give a folder that does not exist yet", code="not_empty"
+        )
+    with progress(quiet):
+        found = resolve(
+            repo_id,
+            revision=revision,
+            subfolder=subfolder,
+            filename=filename,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            num_steps=num_steps,
+        )
+        config = read_config(found)
+        card = _card_beside(found, repo_id, token, cache_dir, local_files_only)
+    text = card if card is not None else str(make_card(config, repo_id if "/" in repo_id else None))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # The configuration comes last: a folder without it is no checkpoint to anybody.
+        (out / CARD_FILE).write_bytes(text.encode())
+        for source, name in ((found.weights, WEIGHTS_FILE), (found.config, CONFIG_FILE)):
+            part = out / f".{name}.part"
+            shutil.copyfile(source, part)
+            part.replace(out / name)
+    except OSError as error:
+        raise CheckpointError(
+            f"{out} can't be written: {error.strerror}", hint="choose another folder", code="unwritable"
+        ) from error
+    return out
+
+
+def _card_beside(
+    found: Checkpoint,
+    repo_id: str,
+    token: str | bool | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+) -> str | None:
+    """The card of a checkpoint on this disk; where it lies in the Hub's cache, that of its commit."""
+    folder = found.config.parent
+    if (card := read_card(folder / CARD_FILE)) is not None:
+        return card
+    parts = folder.parts
+    at = max((i for i, part in enumerate(parts) if part == "snapshots"), default=len(parts))
+    commit, inside = "".join(parts[at + 1 : at + 2]), parts[at + 2 :]
+    if not _COMMIT.fullmatch(commit):
+        return None
+    try:
+        path = HfApi(token=token, library_name=LIBRARY_NAME).hf_hub_download(
+            repo_id,
+            "/".join((*inside, CARD_FILE)),
+            revision=commit,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+    except _NO_CARD as error:
+        # The checkpoint itself is there; a card can be made of its configuration.
+        logger.info("no card of %s: %s", repo_id, error)
+        return None
+    return read_card(Path(path))
+
+
+# --- what there is --------------------------------------------------------------------------------
+
+
+def search_models(query: str = "", *, limit: int = 50, token: str | bool | None = None) -> list[HubListing]:
+    """Models of this library on the Hub, the most downloaded first.
+
+    Args:
+        query: Part of the id; all where it is empty.
+        limit: At most so many.
+        token: Hub token; by default the one of `hf auth login`.
+
+    Returns:
+        One entry a model.
+
+    Raises:
+        CheckpointError: The Hub can't be reached or refuses.
+    """
+    api = HfApi(token=token, library_name=LIBRARY_NAME)
+    with explained("", "searching"):
+        # The listing itself would be tried for half a minute where there is no network.
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+        found = list(
+            api.list_models(
+                filter=LIBRARY_NAME, search=query or None, sort="downloads", limit=limit, full=True
+            )
+        )
+    return [_listing(info) for info in found]
+
+
+def _listing(info: ModelInfo) -> HubListing:
+    tags = info.tags or []
+    return HubListing(
+        id=info.id,
+        private=bool(info.private),
+        spiking="spiking-neural-network" in tags,
+        license=next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), ""),
+        downloads=info.downloads or 0,
+        likes=info.likes or 0,
+        updated=f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
+    )

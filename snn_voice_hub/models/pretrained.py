@@ -1,0 +1,198 @@
+"""The mixin that loads, saves and publishes models, as a checkpoint folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
+from snn_voice_hub.hub.publish import push_folder
+
+
+class HubModel(
+    PyTorchModelHubMixin,
+    library_name=LIBRARY_NAME,
+    pipeline_tag="audio-classification",
+    paper_url="https://github.com/Eve-ning/snn_voice",
+):
+    """`from_pretrained`, `save_pretrained` and `push_to_hub` over a checkpoint folder.
+
+    huggingface_hub's mixin by itself drops unknown fields of the configuration, leaves missing weights
+    random and prints; both of its hooks are replaced here by a strict reader and writer.
+    """
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        filename: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        num_steps: int | None = None,
+        device: str | torch.device = "cpu",
+        dtype: str | torch.dtype | None = None,
+    ) -> Self:
+        """Load a checkpoint, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: None for the bundled default, a bundled name (see
+                `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
+                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
+            revision: Branch, tag or commit of a Hub repository; all files of a load are from one commit.
+            subfolder: Folder of the checkpoint inside the repository or folder.
+            filename: Its file of weights, where there are several.
+            token: Hub token; by default the one of `hf auth login`.
+            cache_dir: The Hub client's cache folder.
+            local_files_only: Use what an earlier download left, and never the network.
+            force_download: Download again even where the cache has it.
+            num_steps: Time steps of a Lightning checkpoint that does not say so itself.
+            device: "cpu", "cuda", "mps", or "auto" for the best there is.
+            dtype: "float32", "float16" or "bfloat16" for the network's weights and arithmetic; the front end
+                stays in float32. By default float32, whatever the file holds.
+
+        Returns:
+            The model.
+
+        Raises:
+            CheckpointError: No such checkpoint, or weights that do not fit.
+            ConfigError: A bad `config.json`, device or dtype.
+        """
+        where, number = pick_device(device), pick_dtype(dtype)  # before anything is downloaded
+        checkpoint = resolve(
+            pretrained_model_name_or_path,
+            revision=revision,
+            subfolder=subfolder,
+            filename=filename,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            num_steps=num_steps,
+        )
+        model = cls._from_checkpoint(checkpoint)
+        assert isinstance(model, nn.Module)
+        model._bare_network().to(number)
+        model.to(where).eval()
+        return model
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        commit_message: str = "Push a model of snn-voice-hub",
+        branch: str | None = None,
+        create_pr: bool = False,
+        replace_card: bool = False,
+        token: str | bool | None = None,
+        quiet: bool = False,
+    ) -> str:
+        """Publish the model on the Hugging Face Hub: configuration, weights and card, in one commit.
+
+        A card that is there already keeps its prose; its metadata are brought up to date.
+
+        Args:
+            repo_id: `owner/name`, or a name under your own account; made where it does not exist.
+            private: Make a new repository private, or public; None for the account's default.
+            commit_message: First line of the commit.
+            branch: Branch to push to, made where it is missing; by default the main one.
+            create_pr: Open a pull request instead of pushing.
+            replace_card: Write a fresh card even where the one on the Hub holds other words.
+            token: Hub token; by default the one of `hf auth login`.
+            quiet: No progress bars.
+
+        Returns:
+            URL of the commit or pull request.
+
+        Raises:
+            CheckpointError: The Hub can't be reached, or refuses; the message says what to do.
+            ConfigError: The model can't be saved.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push_folder(
+                folder,
+                repo_id,
+                private=private,
+                commit_message=commit_message,
+                branch=branch,
+                create_pr=create_pr,
+                replace_card=replace_card,
+                token=token,
+                quiet=quiet,
+            )
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config, weights = self._to_checkpoint()
+        write_checkpoint(save_directory, config, weights)
+
+    def generate_model_card(self, *_: Any, **kwargs: Any) -> ModelCard:
+        """The README.md of a saved checkpoint."""
+        return make_card(self._to_checkpoint()[0], kwargs.get("repo_id"))
+
+    @classmethod
+    def _from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """Build the model of a checkpoint."""
+        raise NotImplementedError(f"{cls.__name__} does not define _from_checkpoint()")
+
+    def _bare_network(self) -> nn.Module:
+        """The network without front end."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _bare_network()")
+
+    def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
+        """Configuration and the bare network's state dict."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _to_checkpoint()")
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """The torch device of that name; "auto" takes CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        ConfigError: Not a device, or not on this machine.
+    """
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(name)
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"device={device!r} is not legal", hint="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'"
+        ) from error
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (found.index or 0) >= count.get(found.type, 0):
+        raise ConfigError(
+            f"device={str(device)!r} is not on this machine", hint="device='auto' takes the best there is"
+        )
+    return found
+
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def pick_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    """The torch dtype of that name; float32 for None.
+
+    Raises:
+        ConfigError: Not one that networks run in.
+    """
+    if dtype is None:
+        return torch.float32
+    for name, found in _DTYPES.items():
+        if dtype in (name, found):
+            return found
+    raise ConfigError(f"dtype={dtype!r} is not legal", hint=f"one of {', '.join(map(repr, _DTYPES))}")
