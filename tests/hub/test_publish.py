@@ -17,7 +17,7 @@ from sandbox import Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.checkpoints import bundled_root, read_config
 
 __all__ = ["folder"]
 
@@ -148,8 +148,9 @@ def test_a_new_model_renews_the_generated_card(hub: Sandbox, folder: Path, tmp_p
     hub.push("me/renewed", {"README.md": text + "\nMy own last word.\n"})
     assert push(hub, bundled_root() / "m5-snn", "me/renewed")[0] is None
     text = card(hub, "me/renewed", tmp_path)
-    assert "82.4 %" in text
-    assert "27.7 %" not in text
+    for name, there in (("m5-snn", True), ("tcy-snn", False)):
+        top1 = read_config(bundled_root() / name).metrics["test"]["top1"]
+        assert (f"{100 * top1:.1f} %" in text) is there
     assert text.endswith("\nMy own last word.\n")
 
 
