@@ -236,9 +236,14 @@ def _from_cache(request: RepoRequest, reason: str) -> Fetched:
             )
             if found := _cached(request, commit, choice):
                 return found
+    hint = "check the network, HF_ENDPOINT and proxies"
+    if "status" in reason:
+        hint = "try again later"
+    elif reason.endswith("is set"):
+        hint = "load it once with network"
     raise CheckpointError(
         f"{request.where} is not in the cache, and {reason}",
-        hint="load it once with network" if "set" in reason else "check the network, HF_ENDPOINT and proxies",
+        hint=hint,
         code="offline",
     )
 
@@ -302,7 +307,10 @@ def _explained(request: RepoRequest) -> Iterator[None]:
             hint="a private repository looks the same: check the spelling, or log in with hf auth login",
             code="no_repository",
         ) from error
-    except LocalEntryNotFoundError as error:  # the network went between listing and download
+    except LocalEntryNotFoundError as error:
+        # The client says the same of a network that went between listing and download, and of a refusal.
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise _refused(error.__cause__, where) from error
         raise CheckpointError(
             f"{where} is not in the cache, and the Hub can't be reached any more",
             hint="check the network, and try again",
@@ -348,6 +356,12 @@ def _os_error(error: OSError, request: RepoRequest) -> CheckpointError:
             f"the disk is full: {request.where} does not fit into {folder}",
             hint="make room, or choose another disk with cache_dir= or HF_HOME",
             code="disk_full",
+        )
+    if "Consistency check failed" in str(error):
+        return CheckpointError(
+            f"a file of {request.where} arrived with another length than the Hub's",
+            hint="load it again",
+            code="damaged",
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return CheckpointError(f"downloading {request.where} failed: {first}", hint="try again", code="download")

@@ -178,7 +178,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "refused token": ({"kind": "status", "status": 401}, "no_access", ("hf auth login",)),
     "forbidden": ({"kind": "status", "status": 403}, "no_access", ("hf auth login",)),
     "slow down": ({"kind": "status", "status": 429, "retry_after": 7}, "rate_limit", ("7 s",)),
-    "server error": ({"kind": "status", "status": 500}, "offline", ("status 500",)),
+    "server error": ({"kind": "status", "status": 500}, "offline", ("status 500", "try again later")),
 }
 
 
@@ -190,6 +190,15 @@ def test_a_hub_that_refuses(hub: Sandbox, tmp_path: Path, name: str) -> None:
     fault = hub.fault(path=f"/api/models/{repo}*", times=None, **settings)
     refused(hub, repo, code, *words)
     assert fault.hits
+
+
+def test_a_hub_that_lists_but_does_not_give(hub: Sandbox, tmp_path: Path) -> None:
+    hub.push("me/listed", make(tmp_path / "one"))
+    hub.fault("status", "/me/listed/resolve/*", status=403, times=None)
+    refused(hub, "me/listed", "no_access", "status 403")
+    hub.faults.clear()
+    hub.fault("status", "/me/listed/resolve/*", method="GET", status=500, times=None)
+    refused(hub, "me/listed", "download", "status 500")
 
 
 def test_no_network_is_told_within_ten_seconds(hub: Sandbox, tmp_path: Path) -> None:
@@ -213,7 +222,7 @@ def test_a_download_that_breaks_off_is_resumed_or_started_again(hub: Sandbox, tm
     [
         ({"kind": "wrong_bytes", "bytes": 1500}, "model.safetensors", "damaged"),
         ({"kind": "wrong_bytes", "bytes": 60}, "config.json", "damaged"),
-        ({"kind": "wrong_length", "bytes": 5}, "model.safetensors", "download"),
+        ({"kind": "wrong_length", "bytes": 5}, "model.safetensors", "damaged"),
     ],
 )
 def test_a_damaged_download_is_never_used(
