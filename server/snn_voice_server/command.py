@@ -11,10 +11,9 @@ from typing import Annotated
 import torch
 import typer
 
-from snn_voice_hub import MissingExtraError, SnnVoice
+from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import check_number
-
-_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "python_multipart")
+from snn_voice_server.extra import serve_extra
 
 
 def serve(
@@ -30,16 +29,9 @@ def serve(
     max_body_mb: Annotated[float, typer.Option(help="Largest request body, in megabytes.")] = 25.0,
 ) -> None:
     """Answer over HTTP: POST a sound file to /classify."""
-    try:
+    with serve_extra("the service"):
         from snn_voice_server.app import create_app
         from snn_voice_server.running import bind, configuration, run, url_of
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise MissingExtraError(
-            "the service needs fastapi, uvicorn and python-multipart",
-            hint='pip install "snn-voice-hub[serve]"',
-        ) from error
     check_number("--max-seconds", max_seconds, above=0.0)
     check_number("--max-body-mb", max_body_mb, low=0.001)
     with closing(bind(host, port)) as listener:

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from snn_voice_hub import ConfigError, MissingExtraError
-
-_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "python_multipart")
+from snn_voice_hub import ConfigError
+from snn_voice_server.extra import serve_extra
 
 
 def hub_sandbox(
@@ -28,17 +27,10 @@ def hub_sandbox(
     ] = None,
 ) -> None:
     """Rehearse a push: a small Hugging Face Hub on this machine, without an account."""
-    try:
+    with serve_extra("the sandbox"):
         from snn_voice_server.running import bind, run, url_of
         from snn_voice_server.sandbox.app import create_app
         from snn_voice_server.sandbox.serving import configuration
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise MissingExtraError(
-            "the sandbox needs fastapi, uvicorn and python-multipart",
-            hint='pip install "snn-voice-hub[serve]"',
-        ) from error
     tokens = _tokens(token or ["hf_sandbox:me"])
     with ExitStack() as stack:
         listener = stack.enter_context(closing(bind(host, port)))
