@@ -12,7 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import queue
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,14 +106,35 @@ def fetch(request: RepoRequest) -> Fetched:
 
 
 def _ask(request: RepoRequest) -> ModelInfo:
-    """Commit and files of the repository."""
-    return HfApi().model_info(
-        request.repo_id,
-        revision=request.revision,
-        timeout=PATIENCE,
-        files_metadata=True,
-        token=request.token,
-    )
+    """Commit and files of the repository.
+
+    Raises:
+        TimeoutError: The Hub did not answer in time.
+    """
+    answers: queue.SimpleQueue[ModelInfo | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            info = HfApi().model_info(
+                request.repo_id,
+                revision=request.revision,
+                timeout=PATIENCE,
+                files_metadata=True,
+                token=request.token,
+            )
+            answers.put(info)
+        except Exception as error:
+            answers.put(error)
+
+    # The client's own limit is one for each address of the Hub, which has many.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=PATIENCE + 1)
+    except queue.Empty as error:
+        raise TimeoutError from error
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _unreachable(error: Exception) -> str | None:

@@ -210,6 +210,14 @@ def test_no_network_is_told_within_ten_seconds(hub: Sandbox, tmp_path: Path) -> 
     assert refused(hub, "me/stalled", "offline")["seconds"] < 10
 
 
+def test_a_network_that_swallows_packets(hub: Sandbox) -> None:
+    """A client that tries one address of the Hub after the other waits long for each."""
+    swallow = "import socket, time\nsocket.create_connection = lambda *_, **__: time.sleep(60)\n"
+    ran = hub.run(swallow + LOAD.format(door="SnnVoice", repo="me/x", options={}))
+    assert ran.value["code"] == "offline"
+    assert ran.value["seconds"] < 10
+
+
 def test_a_download_that_breaks_off_is_resumed_or_started_again(hub: Sandbox, tmp_path: Path) -> None:
     hub.push("me/cut", make(tmp_path / "one"))
     fault = hub.fault("cut", "*/model.safetensors", bytes=500, times=2)

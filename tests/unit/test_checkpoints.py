@@ -102,6 +102,26 @@ def edit(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def test_a_file_of_weights_opens_with_the_configuration_beside_it(folder: Path) -> None:
+    voice = sv.SnnVoice.from_pretrained(folder)
+    path = folder / "model.safetensors"
+    assert same(sv.SnnVoice.from_pretrained(path).network, voice.network)
+    # Another epoch's weights under another name, by path and by name.
+    weights = load_file(path)
+    weights["fc.bias"] += 1
+    save_file(weights, folder / "epoch=3.safetensors")
+    for other in (
+        sv.SnnVoice.from_pretrained(folder / "epoch=3.safetensors"),
+        sv.SnnVoice.from_pretrained(folder, filename="epoch=3.safetensors"),
+    ):
+        assert torch.equal(other.network.state_dict()["fc.bias"], weights["fc.bias"])
+    assert same(sv.SnnVoice.from_pretrained(folder.parent, subfolder="mine").network, voice.network)
+    with pytest.raises(sv.CheckpointError, match="go with a folder"):
+        sv.SnnVoice.from_pretrained(path, subfolder="x")
+    with pytest.raises(sv.CheckpointError, match="m5-snn is bundled and has no revision"):
+        sv.SnnVoice.from_pretrained("m5-snn", revision="main")
+
+
 def test_a_damaged_checkpoint_is_named(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     path = folder / "model.safetensors"
