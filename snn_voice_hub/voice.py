@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, Unpack, cast, overload
+from typing import Any, Self, Unpack, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,13 @@ from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.inference.answers import Prediction, Window
+from snn_voice_hub.inference.engines.choice import check_engine
+from snn_voice_hub.inference.engines.slot import EngineSlot
 from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
 from snn_voice_hub.inference.windows import CUT_SECONDS, fit
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.models.pretrained import HubModel
+from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.registry import build_network, get_architecture
 
 
@@ -36,6 +39,7 @@ class SnnVoice(nn.Module, HubModel):
         name: The checkpoint's name.
         description: One line for tables and cards.
         license: Licence of the weights.
+        engine: How the network is run, see `engine_info`.
 
     Raises:
         ConfigError: Labels do not fit the network, or another value is not legal.
@@ -56,6 +60,7 @@ class SnnVoice(nn.Module, HubModel):
         name: str = "",
         description: str = "",
         license: str = "",
+        engine: str = "auto",
     ) -> None:
         super().__init__()
         if features is None and isinstance(network, Network):
@@ -88,8 +93,43 @@ class SnnVoice(nn.Module, HubModel):
         )
         self.network = network
         self.features = Features(features)
+        self._engine = EngineSlot(engine)
 
     # --- loading and saving -----------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        engine: str = "auto",
+        **loading: Unpack[LoadOptions],
+    ) -> Self:
+        """Load a checkpoint, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: None for the bundled default, a bundled name (see
+                `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
+                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
+            engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
+                the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
+                "onnx" (ONNX Runtime, extra `[onnx]`) or "native" (our own kernels, built by the machine's C++
+                compiler); see `engine_info`.
+            **loading: `revision`, `subfolder`, `filename`, `token`, `cache_dir`, `local_files_only`,
+                `force_download`, `num_steps`, `device`, `dtype`; their meaning stands at
+                `HubModel.from_pretrained`.
+
+        Returns:
+            The model.
+
+        Raises:
+            CheckpointError: No such checkpoint, or weights that do not fit.
+            ConfigError: A bad `config.json`, device, dtype or engine.
+        """
+        check_engine(engine)
+        model = super().from_pretrained(pretrained_model_name_or_path, **loading)
+        model.engine = engine
+        return model
 
     def _bare_network(self) -> nn.Module:
         return self.network
@@ -132,6 +172,27 @@ class SnnVoice(nn.Module, HubModel):
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
+    @property
+    def engine(self) -> str:
+        """How the network is run, as it was asked for; may be set to another name."""
+        return self._engine.name
+
+    @engine.setter
+    def engine(self, name: str) -> None:
+        self._engine = EngineSlot(name)
+
+    def engine_info(self) -> dict[str, Any]:
+        """How the network is really run; makes the engine if that was not done yet.
+
+        Returns:
+            `engine` (its name; "module" for a network that is not a `Network`), `requested`, `reasons` (why
+            others were not taken, by name), `device`, `dtype`, `threads`, and what the engine adds.
+
+        Raises:
+            MissingExtraError: The engine was asked for by name, and its package is not installed.
+        """
+        return self._engine.info(self.network)
+
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -164,10 +225,10 @@ class SnnVoice(nn.Module, HubModel):
             waveforms = torch.stack([fit(wave, c.num_samples) for wave in waveforms])
         x = self.features(waveforms).to(self.dtype)
         seeded = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat" and not batch
+        seeds = None
         if seeded:
             seeds = [zlib.crc32(wave.numpy().tobytes()) for wave in waveforms.detach().float().cpu()]
-            return cast(Tensor, self.network(x, clip_seeds=seeds)).float()
-        return cast(Tensor, self.network(x)).float()
+        return self._engine(self.network, x, seeds).float()
 
     # --- sound in, words out ----------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from torch import Tensor, nn
@@ -69,6 +69,24 @@ class Network(nn.Module, HubModel):
     def forward(self, features: Tensor) -> Tensor:
         """Logits `[B, C]` of features `[B, 1, ...]`."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+
+    def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Features `[B, 1, ...]` as the input of the time steps, `[T, B, 1, ...]`.
+
+        Args:
+            features: Model input.
+            clip_seeds: One seed a clip, for encodings that draw; see `models.encoding.encode`.
+
+        Returns:
+            The input of each step, or `[1, B, 1, ...]` where it is the same in all.
+        """
+        self.check_features(features)
+        return features.unsqueeze(0)
+
+    def forward_encoded(self, x: Tensor) -> Tensor:
+        """Logits `[B, C]` of what `encoded` gives."""
+        out: Tensor = self(x[0])
+        return out
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's keyword arguments that make this network again.

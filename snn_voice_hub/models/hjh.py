@@ -95,10 +95,8 @@ class HjhSNN(SpikingNetwork):
         (on_input,) = blocks(self.snn, Lif)
         x = run.fire("snn.0", on_input, x)
         for i, block in enumerate(blocks(self.snn, _SpikingBlock), start=1):
-            x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x))
-            x = over_time(block.pool, x)
-        out: Tensor = self.fc(x.mean((-2, -1)))
-        return out
+            x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x), then=block.pool)
+        return run.readout(self.fc, x.mean((-2, -1)))
 
 
 class HjhSCNN(SpikingNetwork):
@@ -122,5 +120,4 @@ class HjhSCNN(SpikingNetwork):
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, bands, frames]`."""
         (on_input,) = blocks(self.snn, Lif)
         x = over_time(self.cnn, run.fire("snn.0", on_input, x))
-        out: Tensor = self.fc(x.mean((-2, -1)))
-        return out
+        return run.readout(self.fc, x.mean((-2, -1)))

@@ -81,7 +81,5 @@ class M5SNN(SpikingNetwork):
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, N]` at 4 kHz."""
         for i, block in enumerate(blocks(self.snn, _SpikingBlock)):
-            x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x))
-            x = over_time(block.pool, x)
-        out: Tensor = self.fc(x.mean(-1))
-        return out
+            x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x), then=block.pool)
+        return run.readout(self.fc, x.mean(-1))

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
 from snn_voice_hub.models.base import Network, Tap
@@ -22,7 +23,14 @@ State = dict[str, Tensor]
 
 
 class Pass:
-    """One pass of one batch through a spiking network: what its LIF layers read and leave behind.
+    """One pass of one batch through a spiking network: what its layers read and leave behind.
+
+    Args:
+        num_steps: Steps in this pass.
+        state: Membranes before the pass, by layer name.
+        keep_state: Whether to keep those after it.
+        tap: Sees the spikes and membranes of every layer.
+        summed: Whether only the sum over the steps is wanted; see `readout`.
 
     Attributes:
         num_steps: Steps in this pass.
@@ -30,40 +38,77 @@ class Pass:
     """
 
     def __init__(
-        self, num_steps: int, *, state: State | None = None, keep_state: bool = False, tap: Tap | None = None
+        self,
+        num_steps: int,
+        *,
+        state: State | None = None,
+        keep_state: bool = False,
+        tap: Tap | None = None,
+        summed: bool = False,
     ) -> None:
         self.num_steps = num_steps
         self._before = state or {}
         self._keep_state = keep_state
         self._tap = tap
+        self._summed = summed
         self.state: State = {}
 
-    def fire(self, name: str, lif: Lif, x: Tensor) -> Tensor:
+    def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
         """Let one layer of neurons run over all steps of this pass.
 
         Args:
             name: The layer's name in the state dict; the key of its membrane.
             lif: The layer.
-            x: Input current `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
+            x: Input current `[T, B, C, ...]`, or `[1, B, C, ...]` where it is the same in all steps.
+            then: What the spikes go through next, a layer that treats each channel by itself: pooling.
 
         Returns:
-            Spikes `[T, B, ...]`.
+            Spikes `[T, B, C, ...]`, after `then`.
         """
+        before = self._before.get(name)
         spk: Tensor
-        spk, mems = lif(x, self._before.get(name), self.num_steps)
+        if self._tap is None and not self._keep_state and not _wants_gradient(x, lif):
+            return lif.spikes(x, before, self.num_steps, then)
+        spk, mems = lif(x, before, self.num_steps)
         if self._keep_state:
             self.state[name] = mems[-1]
         if self._tap is not None:
             self._tap(name, spk)
             self._tap(f"{name}.mem", mems)
-        return spk
+        return spk if then is None else over_time(then, spk)
+
+    def readout(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """The last linear layer; where only the sum over the steps is wanted, it is applied once.
+
+        Args:
+            layer: The layer.
+            x: Its input at each step, `[T, B, H]`.
+
+        Returns:
+            `[T, B, C]`, or the sum over the steps as `[1, B, C]`.
+        """
+        if not self._summed:
+            out: Tensor = layer(x)
+            return out
+        bias = None if layer.bias is None else layer.bias * x.shape[0]
+        return functional.linear(x.sum(0, keepdim=True), layer.weight, bias)
 
 
-class _OverBatch(Protocol):
-    def __call__(self, x: Tensor, /) -> Tensor: ...
+def _wants_gradient(x: Tensor, lif: Lif) -> bool:
+    if torch.compiler.is_compiling():
+        return True
+    learns = x.requires_grad or lif.beta.requires_grad or lif.threshold.requires_grad
+    return torch.is_grad_enabled() and learns
 
 
-def over_time(layer: _OverBatch, x: Tensor) -> Tensor:
+class OverBatch(Protocol):
+    """A stateless layer over a batch."""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """`[T * B, ...]` -> `[T * B, ...]`."""
+
+
+def over_time(layer: OverBatch, x: Tensor) -> Tensor:
     """Apply a stateless layer to every step: the steps `[T, B, ...]` are folded into its batch."""
     out = layer(x.flatten(0, 1))
     return out.view(x.shape[0], -1, *out.shape[1:])
@@ -138,10 +183,11 @@ class SpikingNetwork(Network):
 
         Args:
             x: Encoded input `[T, B, ...]`, or `[1, B, ...]` where it is the same in all steps.
-            run: Fires the LIF layers; holds their membranes.
+            run: Fires the LIF layers, holds their membranes, and applies the last linear layer.
 
         Returns:
-            Output of the last layer at each step, `[T, B, C]`.
+            What `run.readout` gives: the output at each step `[T, B, C]`, or its sum `[1, B, C]`. A network
+            without it returns the output at each step.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define layers()")
 
@@ -158,9 +204,7 @@ class SpikingNetwork(Network):
         Returns:
             Logits of each step `[T, B, C]`; their sum over T are the logits of `forward`.
         """
-        self.check_features(features)
-        run = Pass(self.num_steps, tap=tap)
-        return self.layers(encode(features, self.encoding, self.num_steps, clip_seeds), run)
+        return self.layers(self.encoded(features, clip_seeds), Pass(self.num_steps, tap=tap))
 
     def step(self, x: Tensor, state: State | None = None, *, tap: Tap | None = None) -> tuple[Tensor, State]:
         """One time step, with the membranes as argument and result.
@@ -176,17 +220,20 @@ class SpikingNetwork(Network):
         run = Pass(1, state=state, keep_state=True, tap=tap)
         return self.layers(x.unsqueeze(0), run)[0], run.state
 
-    def forward_loop(self, features: Tensor) -> Tensor:
+    def forward_loop(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
         """The same as `forward_steps`, one step after the other: readable, slow, for checks.
 
         Args:
             features: Model input `[B, 1, ...]`.
+            clip_seeds: As in `forward_steps`.
 
         Returns:
             Logits of each step `[T, B, C]`.
         """
-        self.check_features(features)
-        x = encode(features, self.encoding, self.num_steps)
+        return self.loop_encoded(self.encoded(features, clip_seeds))
+
+    def loop_encoded(self, x: Tensor) -> Tensor:
+        """`forward_loop` of encoded input `[T, B, 1, ...]` or `[1, B, 1, ...]`."""
         state: State | None = None
         outputs = []
         for t in range(self.num_steps):
@@ -196,4 +243,13 @@ class SpikingNetwork(Network):
 
     def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
         """Logits `[B, C]` of features `[B, 1, ...]`: the sum of all steps' outputs."""
-        return self.forward_steps(features, clip_seeds=clip_seeds).sum(0)
+        return self.forward_encoded(self.encoded(features, clip_seeds))
+
+    def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """See `Network.encoded`."""
+        self.check_features(features)
+        return encode(features, self.encoding, self.num_steps, clip_seeds)
+
+    def forward_encoded(self, x: Tensor) -> Tensor:
+        """See `Network.forward_encoded`."""
+        return self.layers(x, Pass(self.num_steps, summed=True)).sum(0)

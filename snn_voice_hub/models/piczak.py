@@ -7,6 +7,8 @@ spike; the linear layers keep their ReLUs and run at every step.
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
@@ -103,5 +105,5 @@ class PiczakSNN(SpikingNetwork):
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, 60, frames]`."""
         for i, block in enumerate(blocks(self.snn, _SpikingBlock)):
             x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x))
-        out: Tensor = self.fc(x.mean((-2, -1)))
-        return out
+        last = cast(nn.Linear, self.fc.get_submodule("2.0"))
+        return run.readout(last, self.fc[:-1](x.mean((-2, -1))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
@@ -16,6 +16,21 @@ from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.publish import push_folder
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keyword arguments of `HubModel.from_pretrained`, for type checkers; their meaning stands there."""
+
+    revision: str | None
+    subfolder: str | None
+    filename: str | None
+    token: str | bool | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+    force_download: bool
+    num_steps: int | None
+    device: str | torch.device
+    dtype: str | torch.dtype | None
 
 
 class HubModel(

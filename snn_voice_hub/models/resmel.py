@@ -142,5 +142,4 @@ class ResMelSNN(SpikingNetwork):
             spk = run.fire(f"snn.{i}.lif2", block.lif2, x)
             x = short + over_time(block.conv2, spk)
         spk = run.fire("lif", self.lif, x)
-        out: Tensor = self.fc(spk.mean(-1))
-        return out
+        return run.readout(self.fc, spk.mean(-1))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
-from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.models.spiking import Lif
 
 _GRID = 10
@@ -64,6 +64,5 @@ class TcySNN(SpikingNetwork):
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, bands, frames]`."""
         (on_input,) = blocks(self.snn, Lif)
-        x = over_time(self.pool, run.fire("snn.0", on_input, x))
-        out: Tensor = self.fc(x.flatten(2))
-        return out
+        x = run.fire("snn.0", on_input, x, then=self.pool)
+        return run.readout(self.fc, x.flatten(2))

@@ -147,4 +147,21 @@ RECIPES: dict[str, Recipe] = {
         lr=1e-2,
         label_smoothing=0.0,
     ),
+    "piczak-cnn": Recipe(
+        architecture="PiczakCNN",
+        features=LOGMEL_4K,
+        description="The paper's Piczak on the 4 kHz log-mel: 25.6 million parameters",
+        epochs=6,
+        lr=1e-3,
+        distil=0.5,
+    ),
+    "piczak-snn": Recipe(
+        architecture="PiczakSNN",
+        network={"num_steps": 15},
+        features=LOGMEL_4K,
+        description="The paper's spiking Piczak on the 4 kHz log-mel, T = 15",
+        epochs=2,
+        lr=5e-4,
+        distil=0.5,
+    ),
 }

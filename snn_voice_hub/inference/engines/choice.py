@@ -1,0 +1,90 @@
+"""Which engine runs a network."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any
+
+import torch
+
+from snn_voice_hub.config import check_choice
+from snn_voice_hub.errors import MissingExtraError
+from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
+from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.network import SpikingNetwork
+
+logger = logging.getLogger(__name__)
+
+# Name -> where its class is; imported when it is asked for, since each may need an extra.
+_CLASSES = {
+    "loop": ("plain", "LoopEngine"),
+    "torch": ("plain", "TorchEngine"),
+    "compile": ("compiled", "CompiledEngine"),
+    "onnx": ("onnx", "OnnxEngine"),
+    "native": ("native", "NativeEngine"),
+}
+ENGINES = ("auto", *_CLASSES)
+
+
+def check_engine(name: object) -> str:
+    """Return `name` if it is one of `ENGINES`.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    return check_choice("engine", name, ENGINES)
+
+
+def order(network: Network) -> tuple[str, ...]:
+    """The engines that "auto" tries, best first.
+
+    By measurement (`benchmarks/engine.py`): on a CPU the native kernels are the fastest for spiking networks
+    and ONNX Runtime comes next; both are for float32. Elsewhere it is PyTorch.
+    """
+    device, dtype = device_and_dtype(network)
+    if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
+        return ("torch",)
+    return ("native", "onnx", "torch")
+
+
+def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str, Any]]:
+    """An engine for a network.
+
+    Args:
+        network: The network, in evaluation mode.
+        name: One of `ENGINES`. "auto" takes the first of `order` that works here. "native" and "compile"
+            need a compiler, and where it is missing or fails, "torch" takes their place.
+
+    Returns:
+        The engine, and why it is this one: `{"engine", "requested", "reasons": {name: why not}, ...}`.
+
+    Raises:
+        ConfigError: No such engine.
+        MissingExtraError: "onnx" was asked for by name, and is not installed.
+    """
+    check_engine(name)
+    wanted = order(network) if name == "auto" else (name, "torch")
+    reasons: dict[str, str] = {}
+    for candidate in wanted:
+        try:
+            engine = _engine_class(candidate)(network)
+        except (Unsupported, MissingExtraError) as error:
+            if isinstance(error, MissingExtraError) and name != "auto":
+                raise
+            reasons[candidate] = str(error)
+            logger.log(
+                logging.DEBUG if name == "auto" else logging.WARNING,
+                "engine %s is not used: %s",
+                candidate,
+                error,
+            )
+            continue
+        return engine, {"engine": engine.name, "requested": name, "reasons": reasons}
+    raise AssertionError("the torch engine runs every network")
+
+
+def _engine_class(name: str) -> type[Engine]:
+    module, cls = _CLASSES[name]
+    found: type[Engine] = getattr(importlib.import_module(f"snn_voice_hub.inference.engines.{module}"), cls)
+    return found
