@@ -113,7 +113,7 @@ class SnnVoice(nn.Module, HubModel):
                 Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
             engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
                 the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
-                "onnx" (ONNX Runtime, extra `[onnx]`) or "native" (our own kernels, built by the machine's C++
+                "onnx" (ONNX Runtime, extra `[export]`) or "native" (our own kernels, built by the machine's C++
                 compiler); see `engine_info`.
             **loading: `revision`, `subfolder`, `filename`, `token`, `cache_dir`, `local_files_only`,
                 `force_download`, `num_steps`, `device`, `dtype`; their meaning stands at
