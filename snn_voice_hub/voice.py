@@ -113,8 +113,8 @@ class SnnVoice(nn.Module, HubModel):
                 Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
             engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
                 the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
-                "onnx" (ONNX Runtime, extra `[export]`) or "native" (our own kernels, built by the machine's C++
-                compiler); see `engine_info`.
+                "onnx" (ONNX Runtime, extra `[export]`) or "native" (event-driven kernels, built once by the
+                machine's C++ compiler); see `engine_info`.
             **loading: `revision`, `subfolder`, `filename`, `token`, `cache_dir`, `local_files_only`,
                 `force_download`, `num_steps`, `device`, `dtype`; their meaning stands at
                 `HubModel.from_pretrained`.
@@ -222,7 +222,7 @@ class SnnVoice(nn.Module, HubModel):
                     hint="classify() and classify_windows() take clips of any length",
                     code="too_long",
                 )
-            waveforms = torch.stack([fit(wave, c.num_samples) for wave in waveforms])
+            waveforms = fit(waveforms, c.num_samples)
         x = self.features(waveforms).to(self.dtype)
         seeded = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat" and not batch
         seeds = None
@@ -251,11 +251,15 @@ class SnnVoice(nn.Module, HubModel):
         batch_size: int = 32,
         max_seconds: float = 600.0,
         on_error: str = "raise",
+        progress: bool | None = None,
     ) -> Any:
         """The best words of one clip or of many.
 
         A clip longer than the model's window is read in windows half a second apart; a word's score is its
         best over the windows.
+
+        Of a list, the next clips are decoded by a few threads while the network computes. Memory holds the
+        clips of two batches and at most 64 MiB of decoded sound beside them, however many there are.
 
         Args:
             clips: One clip (a path, the bytes of a sound file, a binary file object, an array or tensor
@@ -267,6 +271,8 @@ class SnnVoice(nn.Module, HubModel):
             batch_size: Windows that run together.
             max_seconds: Longer clips are an error.
             on_error: "raise", or "return" to get an `AudioError` at the place of a clip that failed.
+            progress: Draw a progress bar on stderr once a second has passed, if that is a terminal: None for
+                lists and tuples, True for any iterable of `classify_each`, False never.
 
         Returns:
             A list of `Prediction` for one clip; a list of such lists for many, in their order.
@@ -283,6 +289,7 @@ class SnnVoice(nn.Module, HubModel):
             batch_size=batch_size,
             max_seconds=max_seconds,
             on_error=on_error,
+            progress=progress,
         )
         return list(pipeline.each(clips)) if isinstance(clips, list | tuple) else pipeline.one(clips)
 
@@ -291,7 +298,13 @@ class SnnVoice(nn.Module, HubModel):
     ) -> Iterator[list[Prediction] | AudioError]:
         """The best words of each clip of any iterable, as soon as they are known, in order.
 
-        Memory is bounded by the batch and the longest clip, not by the number of clips.
+        The iterable may be endless. Its clips are taken in the thread that asks for answers, up to
+        `2 * batch_size` before their answers; of an iterable that is no list or tuple, none before its own
+        batch until the first batch has been answered. Where a clip is made from the answer to the one before
+        it, use `batch_size=1`: then none is taken before its turn. Files and `bytes` are decoded by a few
+        threads meanwhile, so a file has to stay until it has been answered; file objects and arrays are read
+        before the next clip is taken. Memory is bounded by `batch_size` and the longest clip, not by the
+        number of clips.
 
         Args:
             clips: Clips as `classify` takes them; always many.
@@ -301,7 +314,8 @@ class SnnVoice(nn.Module, HubModel):
             A list of `Prediction` a clip; with `on_error="return"` an `AudioError` for one that failed.
 
         Raises:
-            AudioError: A clip can't be used; the message names which.
+            AudioError: A clip can't be used; the message names which. This and what the iterable itself
+                raises come at their place, after the answers to all clips before.
             ConfigError: An argument is not legal.
         """
         yield from self._pipeline(**options).each(clips)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
@@ -35,6 +35,7 @@ class Pass:
     Attributes:
         num_steps: Steps in this pass.
         state: Membranes after the pass, by layer name, where they were to be kept.
+        largest: Values of the largest tensor that went in or out of a layer of neurons.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Pass:
         self._tap = tap
         self._summed = summed
         self.state: State = {}
+        self.largest = 0
 
     def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
         """Let one layer of neurons run over all steps of this pass.
@@ -67,8 +69,11 @@ class Pass:
         """
         before = self._before.get(name)
         spk: Tensor
-        if self._tap is None and not self._keep_state and not _wants_gradient(x, lif):
-            return lif.spikes(x, before, self.num_steps, then)
+        if self._tap is None and not self._keep_state and not torch.compiler.is_compiling():
+            run = lif.train_spikes if _wants_gradient(x, lif) else lif.spikes
+            spk = run(x, before, self.num_steps, then)
+            self.largest = max(self.largest, x.numel(), spk.numel())
+            return spk
         spk, mems = lif(x, before, self.num_steps)
         if self._keep_state:
             self.state[name] = mems[-1]
@@ -95,8 +100,6 @@ class Pass:
 
 
 def _wants_gradient(x: Tensor, lif: Lif) -> bool:
-    if torch.compiler.is_compiling():
-        return True
     learns = x.requires_grad or lif.beta.requires_grad or lif.threshold.requires_grad
     return torch.is_grad_enabled() and learns
 
@@ -110,8 +113,22 @@ class OverBatch(Protocol):
 
 def over_time(layer: OverBatch, x: Tensor) -> Tensor:
     """Apply a stateless layer to every step: the steps `[T, B, ...]` are folded into its batch."""
-    out = layer(x.flatten(0, 1))
-    return out.view(x.shape[0], -1, *out.shape[1:])
+    return unfold_steps(layer(fold_steps(x)), x)
+
+
+def fold_steps(x: Tensor) -> Tensor:
+    """`[T, B, ...]` -> `[T * B, ...]`."""
+    return x.flatten(0, 1)
+
+
+def unfold_steps(x: Tensor, like: Tensor) -> Tensor:
+    """`[T * B, ...]` -> `[T, B, ...]`, with the T of `like`."""
+    return x.view(like.shape[0], -1, *x.shape[1:])
+
+
+# One operation each for whoever traces `layers` by torch.fx.
+fx.wrap("fold_steps")
+fx.wrap("unfold_steps")
 
 
 class SpikingNetwork(Network):

@@ -105,5 +105,7 @@ class PiczakSNN(SpikingNetwork):
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, 60, frames]`."""
         for i, block in enumerate(blocks(self.snn, _SpikingBlock)):
             x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x))
-        last = cast(nn.Linear, self.fc.get_submodule("2.0"))
-        return run.readout(last, self.fc[:-1](x.mean((-2, -1))))
+        x = x.mean((-2, -1))
+        for hidden in self.fc[:-1]:
+            x = hidden(x)
+        return run.readout(cast(nn.Linear, self.fc.get_submodule("2.0")), x)

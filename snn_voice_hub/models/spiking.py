@@ -7,12 +7,14 @@ loop and the whole sequence at once run the very same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from snntorch import surrogate as _surrogate
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from snn_voice_hub.native import lif as native
 
 RESETS = ("subtract", "subtract-before-decay")
 
@@ -149,6 +151,96 @@ def lif_spikes(
         out[:, rows, channels] = spk
     assert out is not None
     return out
+
+
+def lif_train(
+    x: Tensor,
+    mem: Tensor | None,
+    beta: Tensor,
+    threshold: Tensor,
+    *,
+    num_steps: int,
+    reset: str = "subtract",
+    spike_grad: SpikeGrad,
+    then: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """`lif_spikes` with gradients, and with no more memory than it.
+
+    Nothing but the current is kept for the backward pass; there, each part is run again and its membranes are
+    used while they are in the cache. For a layer with pooling that is faster than writing all membranes to
+    memory and reading them back.
+
+    Args:
+        x: As in `lif_spikes`.
+        mem: As in `lif_spikes`.
+        beta: As in `lif_step`.
+        threshold: As in `lif_step`.
+        num_steps: T.
+        reset: As in `lif_step`.
+        spike_grad: As in `lif_step`.
+        then: As in `lif_spikes`; a layer without parameters that does the same whenever it is called.
+
+    Returns:
+        As `lif_spikes`.
+    """
+    out: Tensor = _Recomputed.apply(x, mem, beta, threshold, num_steps, reset, spike_grad, then)
+    return out
+
+
+class _Recomputed(torch.autograd.Function):
+    """`lif_spikes`; its backward pass runs `lif_scan` and `then` again, part by part."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        start: Tensor | None,
+        beta: Tensor,
+        threshold: Tensor,
+        num_steps: int,
+        reset: str,
+        spike_grad: SpikeGrad,
+        then: Callable[[Tensor], Tensor] | None,
+    ) -> Tensor:
+        ctx.save_for_backward(x, start, beta, threshold)
+        ctx.num_steps, ctx.reset, ctx.spike_grad, ctx.then = num_steps, reset, spike_grad, then
+        return lif_spikes(x, start, beta, threshold, num_steps=num_steps, reset=reset, then=then)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, start, beta, threshold = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:4]
+        grads = [torch.empty_like(x) if wanted[0] else None]
+        grads.append(torch.empty_like(start) if wanted[1] else None)
+        grads += [torch.zeros_like(t) if w else None for t, w in ((beta, wanted[2]), (threshold, wanted[3]))]
+        for rows, channels in _parts(x):
+            part = (slice(None), rows, channels)
+            leaves = [x[part], None if start is None else start[rows, channels], beta, threshold]
+            leaves = [
+                None if t is None else t.detach().requires_grad_(w)
+                for t, w in zip(leaves, wanted, strict=True)
+            ]
+            with torch.enable_grad():
+                spk, _ = lif_scan(
+                    *leaves, num_steps=ctx.num_steps, reset=ctx.reset, spike_grad=ctx.spike_grad
+                )
+                if ctx.then is not None:
+                    pooled = ctx.then(spk.flatten(0, 1))
+                    spk = pooled.view(ctx.num_steps, -1, *pooled.shape[1:])
+                found = iter(
+                    torch.autograd.grad(
+                        spk, [t for t in leaves if t is not None and t.requires_grad], grad[part]
+                    )
+                )
+            for index, total in enumerate(grads):
+                if total is None:
+                    continue
+                if index < 2:
+                    total[part if index == 0 else (rows, channels)] = next(found)
+                else:
+                    total += next(found)
+        return (*grads, None, None, None, None)
 
 
 # Values of a membrane that are run together: 256 KiB, so that it stays in the second-level cache of today's
@@ -307,6 +399,32 @@ class Lif(nn.Module):
     ) -> Tensor:
         """Run over all steps for the spikes alone, without gradients; see `lif_spikes`."""
         return lif_spikes(x, mem, self.beta, self.threshold, num_steps=num_steps, reset=self.reset, then=then)
+
+    def train_spikes(
+        self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Run over all steps for the spikes, with gradients; see `lif_train`."""
+        if native.can_train(x, mem, self.beta, self.threshold, self.surrogate, then):
+            return native.train(
+                x,
+                mem,
+                self.beta,
+                self.threshold,
+                num_steps=num_steps,
+                reset=self.reset,
+                surrogate=self.surrogate,
+                then=cast(nn.Module | None, then),
+            )
+        return lif_train(
+            x,
+            mem,
+            self.beta,
+            self.threshold,
+            num_steps=num_steps,
+            reset=self.reset,
+            spike_grad=SURROGATES[self.surrogate](),
+            then=then,
+        )
 
     def forward(self, x: Tensor, mem: Tensor | None, num_steps: int) -> tuple[Tensor, Tensor]:
         """Run over all steps; see `lif_scan` for the shapes."""

@@ -45,7 +45,7 @@ def order(network: Network) -> tuple[str, ...]:
     device, dtype = device_and_dtype(network)
     if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
         return ("torch",)
-    return ("torch",)
+    return ("native", "onnx", "torch")
 
 
 def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str, Any]]:

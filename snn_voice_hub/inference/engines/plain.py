@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
-from snn_voice_hub.inference.engines.base import Engine
-from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
+from snn_voice_hub.inference.engines.packed import with_packed_linears
+from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.network import Pass, SpikingNetwork
+
+# Values of the largest tensor of a pass on the CPU: 8 MiB of float32. Larger ones fall out of the cache, and
+# the allocator gives them back to the system after each use.
+_VALUES = 1 << 21
 
 
 class TorchEngine(Engine):
-    """All steps at once. Its logits equal those of the step loop to 1e-4, its spikes exactly."""
+    """All steps at once. Its logits equal those of the step loop to 1e-4, its spikes exactly.
+
+    Large batches are run in parts, which changes no bit: oneDNN sums alike for any number of clips but one,
+    so no part is a single clip unless the batch is.
+    """
 
     name: ClassVar[str] = "torch"
 
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self._twin = with_packed_linears(network)
+        self._in_parts = isinstance(network, SpikingNetwork) and device_and_dtype(network)[0].type == "cpu"
+        self._clips: dict[tuple[int, ...], int] = {}
+
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
-        return self.network.forward_encoded(x)
+        clips = x.shape[1]
+        if clips < 4 or not self._in_parts:
+            return self._twin.forward_encoded(x)
+        parts = -(-clips // max(2, self._clips_at_once(x)))
+        # Even parts: with at least four clips in the batch, none has fewer than two.
+        parts = min(parts, clips // 2)
+        return torch.cat([self._twin.forward_encoded(part) for part in x.tensor_split(parts, dim=1)])
+
+    def _clips_at_once(self, x: Tensor) -> int:
+        shape = (x.shape[0], *x.shape[2:])
+        if shape not in self._clips:
+            assert isinstance(self._twin, SpikingNetwork)
+            run = Pass(self._twin.num_steps, summed=True)
+            self._twin.layers(x[:, :1], run)
+            self._clips[shape] = max(1, _VALUES // max(1, run.largest))
+        return self._clips[shape]
+
+    def details(self) -> dict[str, Any]:
+        """See `Engine.details`."""
+        return {"packed_linears": self._twin is not self.network}
 
 
 class LoopEngine(Engine):

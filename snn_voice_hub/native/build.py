@@ -1,0 +1,195 @@
+"""Compiles the C++ files of this folder on this machine, once, and loads it.
+
+The compiler is `$CXX`, or the first of c++, g++ and clang++. The library lies in the user's cache, in a
+folder that nobody else may write to, under a name made of the source, the compiler, its flags and the
+processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCES = (Path(__file__).with_name("events.cpp"), Path(__file__).with_name("lif.cpp"))
+SWITCH_VARIABLE = "SNN_VOICE_NATIVE"
+CACHE_VARIABLE = "SNN_VOICE_CACHE"
+_ABI = 1
+_SECONDS = 120
+# Without contraction a membrane is rounded as PyTorch rounds it.
+_FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-pthread")
+# The first that the compiler takes; the last is for compilers that do not know the processor they run on.
+_TUNING = ("-march=native", "-mcpu=native", "")
+
+
+class BuildError(Exception):
+    """The kernels can't be built or loaded here; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The loaded library.
+
+    Attributes:
+        library: What ctypes loaded.
+        path: Where it lies.
+        compiler: What built it.
+        seconds: How long that took; 0 where it was there already.
+    """
+
+    library: ctypes.CDLL
+    path: Path
+    compiler: str
+    seconds: float
+
+
+_lock = threading.Lock()
+
+
+def load_kernels() -> Kernels:
+    """The kernels of this machine, built if they are not there.
+
+    Raises:
+        BuildError: No compiler, or the build or the load fails.
+    """
+    if os.environ.get(SWITCH_VARIABLE) == "0":
+        raise BuildError(f"switched off by {SWITCH_VARIABLE}=0")
+    with _lock:
+        return _load()
+
+
+@functools.cache
+def _load() -> Kernels:
+    compiler = find_compiler()
+    folder = cache_folder()
+    version = _run([*compiler, "--version"]).partition("\n")[0]
+    mark = hashlib.sha256(
+        "\0".join(
+            [*(source.read_text() for source in SOURCES), version, *compiler, *_FLAGS, _processor()]
+        ).encode()
+    ).hexdigest()[:20]
+    path = folder / f"kernels-{mark}.so"
+    if _is_whole(path):
+        return Kernels(_open(path), path, version, 0.0)
+    began = time.perf_counter()
+    _build(compiler, path)
+    return Kernels(_open(path), path, version, time.perf_counter() - began)
+
+
+def find_compiler() -> list[str]:
+    """The C++ compiler's command.
+
+    Raises:
+        BuildError: There is none.
+    """
+    if os.environ.get("CXX"):
+        return shlex.split(os.environ["CXX"])
+    for name in ("c++", "g++", "clang++"):
+        if found := shutil.which(name):
+            return [found]
+    raise BuildError("no C++ compiler (install g++ or clang++, or name one in CXX)")
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: `$SNN_VOICE_CACHE`, else the user's cache folder.
+
+    Raises:
+        BuildError: The folder can't be made, or others may write to it: they could put their code there.
+    """
+    base = os.environ.get(CACHE_VARIABLE)
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "snn-voice-hub"
+    try:
+        folder = root.expanduser() / "native"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = folder.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        raise BuildError(f"no cache folder ({CACHE_VARIABLE} names another): {error}") from error
+    if hasattr(os, "getuid") and (
+        facts.st_uid != os.getuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise BuildError(f"{folder} may be written by others ({CACHE_VARIABLE} names another)")
+    return folder
+
+
+def _build(compiler: list[str], path: Path) -> None:
+    """Compile into a file of our own, then put it in its place at once: other processes may build too."""
+    reason = ""
+    for tuning in _TUNING:
+        handle, name = tempfile.mkstemp(suffix=".so", dir=path.parent)
+        os.close(handle)
+        try:
+            _run([*compiler, *_FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", name])
+            _open(Path(name))
+            _checksum_of(path).write_text(_digest(Path(name)))
+            Path(name).replace(path)
+            return
+        except BuildError as error:
+            reason = reason or str(error)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    raise BuildError(reason)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the library is there as it was built: loading one that was cut off ends the process."""
+    try:
+        return _checksum_of(path).read_text() == _digest(path)
+    except OSError:
+        return False
+
+
+def _checksum_of(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path))
+        library.snn_abi.restype = ctypes.c_int64
+        if library.snn_abi() != _ABI:
+            raise BuildError(f"{path} is of another release")
+    except (OSError, AttributeError) as error:
+        raise BuildError(f"{path} can't be loaded: {error}") from error
+    for function in (library.snn_run, library.snn_lif_forward, library.snn_lif_backward):
+        function.restype = None
+    return library
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{command[0]} can't be run: {error}") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise BuildError(f"{command[0]} fails: {next((x for x in lines if 'error' in x), 'no message')}")
+    return done.stdout
+
+
+def _processor() -> str:
+    """What `-march=native` depends on: a home folder may be shared by unlike machines."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        lines = [
+            x for x in text.partition("\n\n")[0].splitlines() if x.startswith(("flags", "Features", "model"))
+        ]
+        return "\n".join(lines)
+    except OSError:
+        return f"{platform.machine()} {platform.processor()} {platform.platform()}"
