@@ -114,7 +114,8 @@ class SnnVoice(nn.Module, HubModel):
             engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
                 the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
                 "onnx" (ONNX Runtime, extra `[export]`) or "native" (event-driven kernels, built once by the
-                machine's C++ compiler); see `engine_info`.
+                machine's C++ compiler). "torch+bf16" and "native+bf16" compute large linear layers in
+                bfloat16, which helps Piczak. See `engine_info`.
             **loading: `revision`, `subfolder`, `filename`, `token`, `cache_dir`, `local_files_only`,
                 `force_download`, `num_steps`, `device`, `dtype`; their meaning stands at
                 `HubModel.from_pretrained`.

@@ -13,6 +13,7 @@ import typer
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import check_number
+from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_server.extra import serve_extra
 
 
@@ -25,6 +26,9 @@ def serve(
         str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", envvar="SNN_VOICE_ENGINE")
+    ] = "auto",
     max_seconds: Annotated[float, typer.Option(help="Longest sound that is accepted.")] = 60.0,
     max_body_mb: Annotated[float, typer.Option(help="Largest request body, in megabytes.")] = 25.0,
 ) -> None:
@@ -35,7 +39,7 @@ def serve(
     check_number("--max-seconds", max_seconds, above=0.0)
     check_number("--max-body-mb", max_body_mb, low=0.001)
     with closing(bind(host, port)) as listener:
-        voice = SnnVoice.from_pretrained(model, device=device)
+        voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
         _set_threads()
         # A broken form is told to its sender; a line in the log for each would only fill it.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)

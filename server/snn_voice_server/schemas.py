@@ -52,6 +52,7 @@ class ModelFacts(BaseModel):
     architecture: str
     parameters: int = Field(description="Number of trained values.")
     device: str = Field(examples=["cpu"])
+    engine: dict[str, Any] = Field(description="How the network is run, and why so.")
     sample_rate: int = Field(description="Rate in Hz to which sound is brought.", examples=[16000])
     window_seconds: float = Field(
         description="Length of the model's window; longer sound is read in several.", examples=[1.0]

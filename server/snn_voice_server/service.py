@@ -107,6 +107,8 @@ class Service:
             architecture=config.architecture,
             parameters=self.model.num_parameters(),
             device=str(self.model.device),
+            # Where it lies on this machine is nobody's business.
+            engine={key: value for key, value in self.model.engine_info().items() if key != "library"},
             sample_rate=self.model.sample_rate,
             window_seconds=config.features.seconds,
             labels=self.model.labels,

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_hub.training.evaluate import evaluate as measure
 from snn_voice_hub.voice import SnnVoice
 
@@ -20,10 +21,12 @@ def evaluate(
     noise: Annotated[Path | None, typer.Option(help="Folder or tar of background recordings.")] = None,
     words: Annotated[bool, typer.Option("--words", help="Add the recall of each word.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Measure a model on labelled clips."""
-    figures = measure(SnnVoice.from_pretrained(model, device=device), data, noise=noise, words=words)
+    voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
+    figures = measure(voice, data, noise=noise, words=words)
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return

@@ -251,10 +251,10 @@ _PART = 1 << 16
 def _parts(x: Tensor) -> Iterator[tuple[slice, slice]]:
     """Which clips and channels of `[T, B, C, ...]` run together."""
     clips, channels = x.shape[1:3]
-    if x.device.type != "cpu":  # elsewhere it is the number of launches that counts
+    if x.device.type != "cpu" or x.numel() == 0:  # elsewhere it is the number of launches that counts
         yield slice(0, clips), slice(0, channels)
         return
-    one_channel = max(1, x[0, 0, 0].numel())
+    one_channel = max(1, x.shape[3:].numel())
     one_clip = one_channel * channels
     if one_clip <= _PART:
         count = max(1, _PART // one_clip)

@@ -222,6 +222,10 @@ def test_facts(client: httpx.Client, model: SnnVoice) -> None:
     assert (facts["name"], facts["device"], facts["sample_rate"]) == ("TcySNN", "cpu", 16000)
     assert facts["window_seconds"] == 1.0
     assert {"description", "license", "data", "metrics"} <= set(facts)
+    engine = facts["engine"]
+    assert engine["engine"] == model.engine_info()["engine"]
+    assert engine["requested"] == "auto"
+    assert "library" not in engine  # a path of this machine
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/plain")
     assert f"curl --data-binary @yes.wav {client.base_url}".rstrip("/") + "/classify" in page.text

@@ -40,6 +40,16 @@ def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     return run
 
 
+def test_unknown_engine(
+    checkpoint: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refused("--model", str(checkpoint), "--port", "0", "--engine", "warp")
+    assert "engine='warp' is not legal" in line
+    assert "'native'" in line
+    monkeypatch.setenv("SNN_VOICE_ENGINE", "")
+    assert "engine=''" in refused("--model", str(checkpoint), "--port", "0")
+
+
 def test_port_in_use(checkpoint: Path, refused: Callable[..., str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

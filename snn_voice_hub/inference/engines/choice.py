@@ -23,8 +23,13 @@ _CLASSES = {
     "compile": ("compiled", "CompiledEngine"),
     "onnx": ("onnx", "OnnxEngine"),
     "native": ("native", "NativeEngine"),
+    "torch+bf16": ("plain", "TorchBf16Engine"),
+    "native+bf16": ("native", "NativeBf16Engine"),
 }
 ENGINES = ("auto", *_CLASSES)
+
+# What takes the place of an engine that can't work here; else it is "torch".
+_INSTEAD = {"native+bf16": ("torch+bf16", "native", "torch")}
 
 
 def check_engine(name: object) -> str:
@@ -53,8 +58,8 @@ def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str,
 
     Args:
         network: The network, in evaluation mode.
-        name: One of `ENGINES`. "auto" takes the first of `order` that works here. "native" and "compile"
-            need a compiler, and where it is missing or fails, "torch" takes their place.
+        name: One of `ENGINES`. "auto" takes the first of `order` that works here. The native kernels and
+            "compile" need a compiler, and where it is missing or fails, "torch" takes their place.
 
     Returns:
         The engine, and why it is this one: `{"engine", "requested", "reasons": {name: why not}, ...}`.
@@ -64,7 +69,7 @@ def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str,
         MissingExtraError: "onnx" was asked for by name, and is not installed.
     """
     check_engine(name)
-    wanted = order(network) if name == "auto" else (name, "torch")
+    wanted = order(network) if name == "auto" else (name, *_INSTEAD.get(name, ("torch",)))
     reasons: dict[str, str] = {}
     for candidate in wanted:
         try:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node, map_arg
 
 from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
-from snn_voice_hub.inference.engines.packed import with_packed_linears
+from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.inference.events.layers import LANES, Plan, chunks, make_plan, pack, padded
 from snn_voice_hub.inference.events.lowering import lower
 from snn_voice_hub.models.base import Network
@@ -33,13 +33,15 @@ class NativeEngine(Engine):
     """
 
     name: ClassVar[str] = "native"
+    linear_dtype: ClassVar[torch.dtype] = torch.float32  # of the large linear layers
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
         device, dtype = device_and_dtype(network)
         if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
             raise Unsupported("the kernels are for spiking networks in float32 on the CPU")
-        self._program = lower(with_packed_linears(network))
+        check_dtype(self.linear_dtype)
+        self._program = lower(with_packed_linears(network, self.linear_dtype))
         try:
             self._kernels = load_kernels()
         except BuildError as error:
@@ -138,6 +140,13 @@ class NativeEngine(Engine):
             "library": str(self._kernels.path),
             "build_seconds": round(self._kernels.seconds, 2),
         }
+
+
+class NativeBf16Engine(NativeEngine):
+    """The same with large linear layers in bfloat16; everything that spikes stays in float32."""
+
+    name: ClassVar[str] = "native+bf16"
+    linear_dtype: ClassVar[torch.dtype] = torch.bfloat16
 
 
 def _needed(nodes: Sequence[Node], target: Node, known: Sequence[Node]) -> list[Node]:

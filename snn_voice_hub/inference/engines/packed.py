@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snn_voice_hub.inference.engines.base import Unsupported
+
+
 M = TypeVar("M", bound=nn.Module)
 
 # Below this many weights there is nothing to gain, and a layer of few rows is a matter of reading them.
@@ -25,29 +28,45 @@ class PackedLinear(nn.Module):
 
     Args:
         layer: The layer; its own weights are shared.
+        dtype: Number type of the product: float32, or bfloat16 with float32 in and out.
 
     Raises:
         RuntimeError: This build of PyTorch can't pack weights.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
+        self._dtype = dtype
         # The operators that torch.compile uses for a frozen network; they have no public name.
-        self._packed = cast(Tensor, torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None))
+        weight = layer.weight.detach().to(dtype)
+        self._packed = cast(Tensor, torch.ops.mkldnn._reorder_linear_weight(weight, None))
+        self._packed_bias = None if layer.bias is None else layer.bias.detach().to(dtype)
         probe = torch.linspace(-1, 1, 4 * layer.in_features).view(4, -1)
-        if not torch.allclose(self(probe), functional.linear(probe, self.weight, self.bias), atol=1e-4):
+        wanted = functional.linear(probe, self.weight, self.bias)
+        near = 1e-4 if dtype == torch.float32 else 0.05
+        if not torch.allclose(self(probe), wanted, atol=near * (1 + float(wanted.abs().max()))):
             raise RuntimeError("packed weights give another product")
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., in]` -> `[..., out]`."""
-        if x.numel() < _FEW_ROWS * x.shape[-1]:
+        if self._dtype == torch.float32 and x.numel() < _FEW_ROWS * x.shape[-1]:
             return functional.linear(x, self.weight, self.bias)
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
-        return out
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self._dtype), self._packed, self._packed_bias, "none", [], ""
+        )
+        return out.to(x.dtype)
 
 
-def with_packed_linears(network: M) -> M:
+def check_dtype(dtype: torch.dtype) -> None:
+    """Raise `Unsupported` where the processor has no products in that number type."""
+    if dtype == torch.bfloat16 and not (
+        torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    ):
+        raise Unsupported("the processor has no bfloat16 products")
+
+
+def with_packed_linears(network: M, dtype: torch.dtype = torch.float32) -> M:
     """The same network, sharing all tensors, with its large linear layers packed where that is possible."""
     shared: list[Any] = [*network.parameters(), *network.buffers()]
     twin = copy.deepcopy(network, {id(tensor): tensor for tensor in shared})
@@ -56,7 +75,7 @@ def with_packed_linears(network: M) -> M:
             if type(layer) is nn.Linear and _worth_packing(layer):
                 try:
                     with torch.no_grad():
-                        setattr(parent, name, PackedLinear(layer))
+                        setattr(parent, name, PackedLinear(layer, dtype))
                 except (RuntimeError, AttributeError, NotImplementedError):
                     return network
     return twin

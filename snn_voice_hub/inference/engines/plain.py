@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
-from snn_voice_hub.inference.engines.packed import with_packed_linears
+from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 
@@ -25,10 +25,12 @@ class TorchEngine(Engine):
     """
 
     name: ClassVar[str] = "torch"
+    linear_dtype: ClassVar[torch.dtype] = torch.float32  # of the large linear layers
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        self._twin = with_packed_linears(network)
+        check_dtype(self.linear_dtype)
+        self._twin = with_packed_linears(network, self.linear_dtype)
         self._in_parts = isinstance(network, SpikingNetwork) and device_and_dtype(network)[0].type == "cpu"
         self._clips: dict[tuple[int, ...], int] = {}
 
@@ -54,6 +56,13 @@ class TorchEngine(Engine):
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
         return {"packed_linears": self._twin is not self.network}
+
+
+class TorchBf16Engine(TorchEngine):
+    """The same with large linear layers in bfloat16; everything that spikes stays in float32."""
+
+    name: ClassVar[str] = "torch+bf16"
+    linear_dtype: ClassVar[torch.dtype] = torch.bfloat16
 
 
 class LoopEngine(Engine):
