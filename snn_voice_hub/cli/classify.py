@@ -6,18 +6,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.voice import SnnVoice
-
-# More files than this take long enough to want a progress bar.
-_FEW = 8
 
 
 def classify(
@@ -37,10 +32,10 @@ def classify(
     paths = list(_files(clips))
     voice = SnnVoice.from_pretrained(model, device=device)
     failed = 0
-    sources = (sys.stdin.buffer if path == "-" else path for path in paths)
+    sources = [sys.stdin.buffer if path == "-" else path for path in paths]
     answers = voice.classify_each(sources, top_k=top_k, min_score=min_score, on_error="return")
     width = max(map(len, paths))
-    for path, answer in zip(paths, _with_progress(answers, len(paths)), strict=True):
+    for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, AudioError):
             failed += 1
             reason = " ".join(str(answer).split())
@@ -69,11 +64,3 @@ def _files(arguments: Iterable[str]) -> Iterator[str]:
                 f"{argument} holds no sound files", hint=f"files ending in {', '.join(SUFFIXES)}"
             )
         yield from inside
-
-
-def _with_progress(answers: Iterator[Any], total: int) -> Iterable[Any]:
-    if total <= _FEW or not sys.stderr.isatty():
-        return answers
-    return track(
-        answers, total=total, description="Classifying", console=Console(stderr=True), transient=True
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TypeAlias, TypedDict
 
@@ -11,19 +11,25 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub import audio
-from snn_voice_hub.config import VoiceConfig, check_choice, check_int, check_number
+from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
-from snn_voice_hub.inference.windows import CUT_SECONDS, split
+from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
+from snn_voice_hub.inference.progress import with_progress
+from snn_voice_hub.inference.windows import CUT_SECONDS, views
 
 Clip: TypeAlias = audio.AudioSource
 Answer: TypeAlias = list[Prediction]
+Windows: TypeAlias = list[Tensor]
 
 HOP_SECONDS = 0.5
 
 # Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
 # not far above.
 _MAX_PEAK = 1e12
+
+# Clips of a list that are taken before their batch, at least.
+_MIN_AHEAD = 8
 
 
 class ClassifyOptions(TypedDict, total=False):
@@ -36,6 +42,7 @@ class ClassifyOptions(TypedDict, total=False):
     batch_size: int
     max_seconds: float
     on_error: str
+    progress: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,7 @@ class Options:
     batch_size: int = 32
     max_seconds: float = 600.0
     on_error: str = "raise"
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         """Check what `audio.load` does not check."""
@@ -62,6 +70,8 @@ class Options:
         check_choice("on_error", self.on_error, ("raise", "return"))
         if self.min_score is not None:
             check_number("min_score", self.min_score)
+        if self.progress is not None:
+            check_bool("progress", self.progress)
 
 
 class Pipeline:
@@ -83,32 +93,65 @@ class Pipeline:
     def one(self, clip: Clip) -> Answer | AudioError:
         """The answer for one clip; see `SnnVoice.classify`."""
         try:
-            windows, _ = self._split(self._load(clip))
+            wave = self._load(clip)
         except AudioError as error:
             if self.options.on_error == "return":
                 return error
             raise
+        windows, _ = self._split(wave)
         return self._answer(self._scores(windows))
 
     def each(self, clips: Iterable[Clip]) -> Iterator[Answer | AudioError]:
         """The answers for many clips; see `SnnVoice.classify_each`."""
-        pending: list[Tensor | AudioError] = []
-        windows = 0
-        for index, clip in enumerate(clips):
-            item: Tensor | AudioError
-            try:
-                item, _ = self._split(self._load(clip))
-            except AudioError as error:
-                # The message on a path names it already.
-                item = error if isinstance(clip, str | os.PathLike) else _at(error, index)
-                if self.options.on_error == "raise":
-                    raise item from error
-            pending.append(item)
-            windows += len(item) if isinstance(item, Tensor) else 1
-            if windows >= self.options.batch_size:
-                yield from self._answers(pending)
-                pending, windows = [], 0
-        yield from self._answers(pending)
+        listed = isinstance(clips, list | tuple)
+        answers = self._each(clips, listed)
+        wanted = self.options.progress
+        if not (listed if wanted is None else wanted):
+            return answers
+        return with_progress(answers, len(clips) if isinstance(clips, Sized) else None)
+
+    def _each(self, clips: Iterable[Clip], listed: bool) -> Generator[Answer | AudioError, None, None]:
+        with ReadAhead(clips, self._load_at, decoding_threads()) as source:
+            for batch in self._batches(source, listed):
+                yield from self._answers(batch)
+
+    def _batches(self, source: ReadAhead, listed: bool) -> Iterator[list[Windows | AudioError]]:
+        """The windows of clips that run together; while a batch runs, threads decode the next.
+
+        Where an error ends the clips, those before it come first.
+        """
+        size = self.options.batch_size
+        # Others than lists are perhaps made while they are asked for. Their first answers come without that
+        # of a later clip, and with a batch size of 1 so do all.
+        ahead = max(size, _MIN_AHEAD) if listed else 0
+        batch: list[Windows | AudioError] = []
+        count = 0
+        try:
+            while True:
+                source.fill(size - count)
+                found = source.next()
+                if found is None:
+                    break
+                if isinstance(found, Tensor):
+                    windows, _ = self._split(found)
+                    batch.append(windows)
+                    count += len(windows)
+                elif self.options.on_error == "raise":
+                    raise found
+                else:
+                    batch.append(found)
+                    count += 1
+                if count >= size:
+                    source.fill(ahead)
+                    yield batch
+                    batch, count = [], 0
+                    ahead = max(ahead, size if size > 1 else 0)
+        except Exception:
+            if batch:
+                yield batch
+            raise
+        if batch:
+            yield batch
 
     def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
         """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
@@ -126,33 +169,42 @@ class Pipeline:
         o = self.options
         rate = self.config.features.sample_rate
         wave = audio.load(clip, sample_rate=o.sample_rate, target_rate=rate, max_seconds=o.max_seconds)
-        peak = float(wave.abs().max())
+        samples = wave.numpy()  # of PyTorch's threads, every thread that decodes would start its own
+        peak = float(max(samples.max(), -samples.min()))
         if peak > _MAX_PEAK:
             what = f"samples of up to {peak:.3g} are no sound"
             raise AudioError(what, hint="full scale is 1.0", code="not_finite")
         return wave
 
-    def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Tensor, list[int]]:
+    def _load_at(self, index: int, clip: Clip) -> Loaded:
+        try:
+            return self._load(clip)
+        except AudioError as error:
+            # The message on a path names it already.
+            return error if isinstance(clip, str | os.PathLike) else _at(error, index)
+
+    def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Windows, list[int]]:
         c = self.config.features
         if c.normalization == "batch" and len(wave) <= c.num_samples:
-            return wave.unsqueeze(0), [0]  # the paper does not pad a clip that is alone
+            return [wave], [0]  # the paper does not pad a clip that is alone
         cut = round(CUT_SECONDS * c.sample_rate)
-        return split(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), cut)
+        return views(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), cut)
 
     @torch.inference_mode()
-    def _scores(self, windows: Tensor) -> Tensor:
-        """Scores `[W, C]` of windows `[W, N]`, run in batches."""
-        logits = torch.cat([self._forward(part) for part in torch.split(windows, self._batch_size)])
-        return scores(logits, self.config.temperature, self.options.function_to_apply)
+    def _scores(self, windows: Windows) -> Tensor:
+        """Scores `[W, C]` of W windows, run in batches."""
+        size = self._batch_size
+        logits = [
+            self._forward(torch.stack(windows[start : start + size]))
+            for start in range(0, len(windows), size)
+        ]
+        return scores(torch.cat(logits), self.config.temperature, self.options.function_to_apply)
 
-    def _answers(self, items: list[Tensor | AudioError]) -> Iterator[Answer | AudioError]:
+    def _answers(self, items: list[Windows | AudioError]) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""
-        good = [item for item in items if isinstance(item, Tensor)]
-        if self.config.features.normalization == "batch":  # clips of any length, one by one
-            parts = iter([self._scores(item) for item in good])
-        else:
-            sizes = [len(item) for item in good]
-            parts = iter(torch.split(self._scores(torch.cat(good)), sizes) if good else ())
+        good = [item for item in items if not isinstance(item, AudioError)]
+        rows = self._scores([window for item in good for window in item]) if good else torch.empty(0)
+        parts = iter(torch.split(rows, [len(item) for item in good]))
         for item in items:
             yield item if isinstance(item, AudioError) else self._answer(next(parts))
 
@@ -164,4 +216,6 @@ class Pipeline:
 
 
 def _at(error: AudioError, index: int) -> AudioError:
-    return AudioError(f"clip {index}: {error.message}", hint=error.hint, code=error.code)
+    located = AudioError(f"clip {index}: {error.message}", hint=error.hint, code=error.code)
+    located.__cause__ = error
+    return located

@@ -10,23 +10,23 @@ from torch.nn import functional
 CUT_SECONDS = 0.25
 
 
-def fit(waveform: Tensor, num_samples: int) -> Tensor:
-    """Make a clip exactly one window long.
+def fit(waveforms: Tensor, num_samples: int) -> Tensor:
+    """Make clips exactly one window long.
 
     Args:
-        waveform: `[N]`.
+        waveforms: `[..., N]`.
         num_samples: Window length in samples.
 
     Returns:
-        `[num_samples]`: zeros added at the end of a shorter clip; a longer one loses its surplus at the
-        quieter of its two ends.
+        `[..., num_samples]`: zeros added at the end of shorter clips; longer ones lose their surplus, each at
+        the quieter of its two ends.
     """
-    surplus = waveform.shape[-1] - num_samples
+    surplus = waveforms.shape[-1] - num_samples
     if surplus <= 0:
-        return functional.pad(waveform, (0, -surplus))
-    if waveform[:surplus].square().sum() < waveform[-surplus:].square().sum():
-        return waveform[surplus:]
-    return waveform[:num_samples]
+        return functional.pad(waveforms, (0, -surplus))
+    first = waveforms[..., :surplus].square().sum(-1, keepdim=True)
+    last = waveforms[..., -surplus:].square().sum(-1, keepdim=True)
+    return torch.where(first < last, waveforms[..., surplus:], waveforms[..., :num_samples])
 
 
 def starts(length: int, num_samples: int, hop: int, cut: int) -> list[int]:
@@ -47,9 +47,15 @@ def starts(length: int, num_samples: int, hop: int, cut: int) -> list[int]:
     return [*range(0, last, hop), last]
 
 
-def split(waveform: Tensor, num_samples: int, hop: int, cut: int) -> tuple[Tensor, list[int]]:
-    """Windows of a clip `[N]`, `[W, num_samples]`, and where each begins."""
+def views(waveform: Tensor, num_samples: int, hop: int, cut: int) -> tuple[list[Tensor], list[int]]:
+    """Windows of a clip `[N]`, each `[num_samples]`, and where they begin; several share its memory."""
     begins = starts(waveform.shape[-1], num_samples, hop, cut)
     if len(begins) == 1:
-        return fit(waveform, num_samples).unsqueeze(0), begins
-    return torch.stack([waveform[begin : begin + num_samples] for begin in begins]), begins
+        return [fit(waveform, num_samples)], begins
+    return [waveform[begin : begin + num_samples] for begin in begins], begins
+
+
+def split(waveform: Tensor, num_samples: int, hop: int, cut: int) -> tuple[Tensor, list[int]]:
+    """Windows of a clip `[N]`, `[W, num_samples]`, and where each begins."""
+    windows, begins = views(waveform, num_samples, hop, cut)
+    return torch.stack(windows), begins

@@ -46,8 +46,8 @@ def test_unknown_engine(
     line = refused("--model", str(checkpoint), "--port", "0", "--engine", "warp")
     assert "engine='warp' is not legal" in line
     assert "'native'" in line
-    monkeypatch.setenv("SNN_VOICE_ENGINE", "")
-    assert "engine=''" in refused("--model", str(checkpoint), "--port", "0")
+    monkeypatch.setenv("SNN_VOICE_ENGINE", "slow")
+    assert "engine='slow'" in refused("--model", str(checkpoint), "--port", "0")
 
 
 def test_port_in_use(checkpoint: Path, refused: Callable[..., str]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
+from itertools import cycle, islice
 
 import pytest
 import torch
 import torchaudio
 
 import snn_voice_hub as sv
-from snn_voice_hub.features import Features
+from snn_voice_hub import audio
+from snn_voice_hub.features import Features, MelPower
+from snn_voice_hub.inference.windows import fit
+from tests.conftest import EXAMPLES
 from tests.golden_formulas import waveform
 
 PAPER_WAVE = sv.FeatureConfig(kind="waveform", normalization="clip")
@@ -40,6 +45,69 @@ def test_a_clips_features_do_not_depend_on_its_batch_mates(config: sv.FeatureCon
     batch = features(waves)
     for i in range(len(waves)):
         assert (features(waves[i : i + 1])[0] - batch[i]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("config", [PAPER_WAVE, PAPER_MEL, OURS], ids=["waveform", "logmel", "resmel"])
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9, 33])
+def test_nor_on_how_many_they_are(config: sv.FeatureConfig, count: int) -> None:
+    features = Features(config)
+    # Real words beside generated sound: their silences make nearly empty mel bands.
+    words = [fit(audio.load(path), 16_000) for path in sorted(EXAMPLES.glob("*.wav"))]
+    waves = torch.stack(list(islice(cycle([*words, *loud_and_quiet()]), count)))
+    batch = features(waves)
+    assert batch.shape[0] == count
+    for wave, found in zip(waves, batch, strict=True):
+        assert (features(wave.unsqueeze(0))[0] - found).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("config", [PAPER_MEL, OURS], ids=["logmel", "resmel"])
+def test_mel_power_is_torchaudios(config: sv.FeatureConfig) -> None:
+    waves = loud_and_quiet()
+    ours = MelPower(config)(waves)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = torchaudio.transforms.MelSpectrogram(
+            sample_rate=config.mel_rate,
+            n_fft=config.n_fft,
+            win_length=config.win_length,
+            hop_length=config.hop_length,
+            n_mels=config.n_mels,
+            f_min=config.f_min,
+            f_max=config.f_max,
+        )(waves)
+    assert ours.shape == theirs.shape
+    assert ((ours - theirs).abs() <= 1e-6 * theirs).all()
+
+
+def test_odd_sizes_of_window_and_spectrum() -> None:
+    config = sv.FeatureConfig(kind="logmel", n_fft=401, win_length=64, mel_rate=11_025, n_mels=20)
+    theirs = torchaudio.transforms.MelSpectrogram(
+        sample_rate=11_025, n_fft=401, win_length=64, hop_length=30, n_mels=20
+    )(loud_and_quiet())
+    ours = MelPower(config)(loud_and_quiet())
+    assert ours.shape == theirs.shape
+    assert ((ours - theirs).abs() <= 1e-6 * theirs).all()
+
+
+def test_gradients_reach_the_sound() -> None:
+    for config in (PAPER_MEL, OURS):
+        waves = loud_and_quiet().requires_grad_()
+        Features(config)(waves).square().sum().backward()
+        assert waves.grad is not None
+        assert torch.isfinite(waves.grad).all()
+        assert (waves.grad != 0).any(1).all()
+
+
+def test_clips_are_fitted_together_as_each_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for length in (1, 99, 100, 101, 125):
+        waves = torch.randn(20, length, generator=generator)
+        together = fit(waves, 100)
+        assert together.shape == (20, 100)
+        assert all(torch.equal(fit(wave, 100), row) for wave, row in zip(waves, together, strict=True))
+    quiet_start = torch.cat([torch.zeros(10), torch.ones(100)])
+    both = fit(torch.stack([quiet_start, quiet_start.flip(0)]), 100)
+    assert torch.equal(both, torch.ones(2, 100))
 
 
 def test_clip_normalisation_is_blind_to_loudness_and_fixed_is_not() -> None:
