@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from snn_voice_hub.models.base import ConvNetwork, blocks
+from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from snn_voice_hub.models.spiking import Lif
 
@@ -21,8 +22,8 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels, out_channels, kernel, stride, padding=kernel // 2 - 1)
-        self.bn = nn.BatchNorm1d(out_channels)
+        self.conv = Conv1d(channels, out_channels, kernel, stride, padding=kernel // 2 - 1)
+        self.bn = BatchNorm1d(out_channels)
         self.pool = nn.MaxPool1d(4)
 
     def current(self, x: Tensor) -> Tensor:

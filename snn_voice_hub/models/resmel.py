@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
+from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from snn_voice_hub.models.spiking import Lif
 
@@ -46,8 +47,8 @@ class _ConvNorm(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm1d(out_channels)
+        self.conv = Conv1d(channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+        self.bn = BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, frames]` -> `[B, C', frames / stride]`."""

@@ -2,7 +2,9 @@
 // backwards. One row (a clip's channel) at a time, so that its membranes stay in the cache; nothing but the
 // current is kept for the way back, where the membranes are computed again.
 //
-// Tensors are [steps][rows][height * width]; the current may have one step that stands for all.
+// Tensors are [steps][rows][height * width]; the current may have one step that stands for all. Or they are
+// channels-last, [steps][clips][height * width][channels]: then a row is a clip's sixteen channels, which are
+// brought together first.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +17,7 @@ extern "C" {
 // Mirrored field by field in lif.py.
 struct Neurons {
   int64_t steps, current_steps, rows, height, width, pool_h, pool_w;
+  int64_t channels;  // of channels-last tensors, a multiple of 16; else 0
   float beta, threshold;
   int64_t decays_reset;
   int64_t surrogate;  // 0 arctan, 1 fast sigmoid, 2 heaviside, 3 straight through
@@ -26,12 +29,57 @@ struct Neurons {
 
 namespace {
 
+constexpr int kLanes = 16;
+
 struct Shape {
-  int64_t positions, out_h, out_w;
+  int64_t out_h, out_w, lanes;
+  int64_t values, out;  // of a row
   explicit Shape(const Neurons& n)
-      : positions(n.height * n.width), out_h(n.height / n.pool_h), out_w(n.width / n.pool_w) {}
-  int64_t out() const { return out_h * out_w; }
+      : out_h(n.height / n.pool_h), out_w(n.width / n.pool_w), lanes(n.channels ? kLanes : 1) {
+    values = n.height * n.width * lanes;
+    out = out_h * out_w * lanes;
+  }
 };
+
+// Where a row of a tensor with `count` positions begins at step t, and how far its positions lie apart.
+struct Place {
+  int64_t start, stride;
+};
+
+inline Place place(const Neurons& n, int64_t t, int64_t row, int64_t positions) {
+  if (!n.channels) return {(t * n.rows + row) * positions, 1};
+  const int64_t blocks = n.channels / kLanes, clips = n.rows / blocks;
+  return {((t * clips + row / blocks) * positions) * n.channels + row % blocks * kLanes, n.channels};
+}
+
+// A row of a tensor: as it lies there, or brought together in `buffer`.
+inline const float* gather(const Neurons& n, const float* tensor, int64_t t, int64_t row, int64_t positions,
+                           float* buffer) {
+  const Place at = place(n, t, row, positions);
+  if (!n.channels) return tensor + at.start;
+  for (int64_t i = 0; i < positions; ++i)
+    std::memcpy(buffer + i * kLanes, tensor + at.start + i * at.stride, kLanes * sizeof(float));
+  return buffer;
+}
+
+inline void add(int64_t count, const float* __restrict from, float* __restrict to) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+inline void scatter(const Neurons& n, const float* row_values, float* tensor, int64_t t, int64_t row,
+                    int64_t positions, bool adds) {
+  const Place at = place(n, t, row, positions);
+  float* to = tensor + at.start;
+  if (!n.channels) {
+    if (adds) add(positions, row_values, to);
+    else std::memcpy(to, row_values, positions * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < positions; ++i, to += at.stride, row_values += kLanes) {
+    if (adds) add(kLanes, row_values, to);
+    else std::memcpy(to, row_values, kLanes * sizeof(float));
+  }
+}
 
 // The three operations of the step loop, in its order, without contraction: the same bits.
 void step(const Neurons& n, bool rests, int64_t count, const float* __restrict before,
@@ -80,28 +128,76 @@ inline int64_t winner(const Neurons& n, const uint8_t* spikes, int64_t y, int64_
   return corner;
 }
 
-void forward_row(const Neurons& n, const Shape& s, int64_t row, const float* current, const float* start,
-                 float* out, float* mem, uint8_t* fired_at) {
-  const float threshold = n.threshold;
-  const bool pools = n.pool_h * n.pool_w > 1;
-  for (int64_t t = 0; t < n.steps; ++t) {
-    const float* x = current + ((n.current_steps > 1 ? t : 0) * n.rows + row) * s.positions;
-    const bool first = t == 0;
-    const float* before = first && start ? start + row * s.positions : mem + (t + 1) % 2 * s.positions;
-    float* now = mem + t % 2 * s.positions;
-    step(n, first && !start, s.positions, before, x, now);
-    float* spikes = out + (t * n.rows + row) * s.out();
-    if (!pools) {
-      for (int64_t i = 0; i < s.positions; ++i) spikes[i] = now[i] > threshold ? 1.0f : 0.0f;
-      continue;
+// For sixteen channels at once: the index of each one's winner.
+inline void winners(const Neurons& n, const uint8_t* spikes, int64_t y, int64_t x, int32_t* __restrict index) {
+  const int64_t corner = y * n.pool_h * n.width + x * n.pool_w;
+  for (int j = 0; j < kLanes; ++j) index[j] = int32_t(corner);
+  for (int64_t w = n.pool_h * n.pool_w - 1; w >= 0; --w) {
+    const int64_t at = corner + w / n.pool_w * n.width + w % n.pool_w;
+    const uint8_t* here = spikes + at * kLanes;
+    for (int j = 0; j < kLanes; ++j) index[j] = here[j] ? int32_t(at) : index[j];
+  }
+}
+
+// For sixteen channels at once: whether any position of the window fired.
+inline void any_fired(const Neurons& n, const uint8_t* spikes, int64_t y, int64_t x, uint8_t* __restrict fired) {
+  const uint8_t* corner = spikes + (y * n.pool_h * n.width + x * n.pool_w) * kLanes;
+  uint64_t any[kLanes / 8] = {}, here[kLanes / 8];
+  for (int64_t dy = 0; dy < n.pool_h; ++dy)
+    for (int64_t dx = 0; dx < n.pool_w; ++dx) {
+      std::memcpy(here, corner + (dy * n.width + dx) * kLanes, kLanes);
+      for (int k = 0; k < kLanes / 8; ++k) any[k] |= here[k];
     }
-    above(n, s.positions, now, fired_at);
-    for (int64_t y = 0; y < s.out_h; ++y)
-      for (int64_t x = 0; x < s.out_w; ++x) {
-        bool fired;
-        winner(n, fired_at, y, x, &fired);
-        spikes[y * s.out_w + x] = fired;
-      }
+  std::memcpy(fired, any, kLanes);
+}
+
+struct Buffers {
+  std::vector<float> mems, in, out, grads;
+  std::vector<uint8_t> fired_at;
+  Buffers(const Neurons& n, const Shape& s, bool backward)
+      : mems((backward ? n.steps : 2) * s.values),
+        in(n.channels ? s.values : 0),
+        out(s.out),
+        grads(backward ? 2 * s.values : 0),
+        fired_at(s.values + 8) {}
+};
+
+void forward_row(const Neurons& n, const Shape& s, int64_t row, const float* current, const float* start,
+                 float* out, Buffers& buffers) {
+  const float threshold = n.threshold;
+  const int64_t positions = n.height * n.width;
+  float* mem = buffers.mems.data();
+  uint8_t* fired_at = buffers.fired_at.data();
+  float* spikes = buffers.out.data();
+  const float* x = nullptr;
+  for (int64_t t = 0; t < n.steps; ++t) {
+    if (t == 0 || n.current_steps > 1) x = gather(n, current, t, row, positions, buffers.in.data());
+    float* now = mem + t % 2 * s.values;
+    float* before = mem + (t + 1) % 2 * s.values;
+    if (t == 0 && start) {
+      const float* first = gather(n, start, 0, row, positions, now);
+      for (int64_t i = 0; i < s.values; ++i) before[i] = first[i];
+    }
+    step(n, t == 0 && !start, s.values, before, x, now);
+    if (n.pool_h * n.pool_w == 1) {
+      for (int64_t i = 0; i < s.values; ++i) spikes[i] = now[i] > threshold ? 1.0f : 0.0f;
+    } else {
+      above(n, s.values, now, fired_at);
+      for (int64_t y = 0; y < s.out_h; ++y)
+        for (int64_t x = 0; x < s.out_w; ++x) {
+          float* to = spikes + (y * s.out_w + x) * s.lanes;
+          if (n.channels) {
+            uint8_t fired[kLanes];
+            any_fired(n, fired_at, y, x, fired);
+            for (int j = 0; j < kLanes; ++j) to[j] = fired[j];
+          } else {
+            bool fired;
+            winner(n, fired_at, y, x, &fired);
+            *to = fired;
+          }
+        }
+    }
+    scatter(n, spikes, out, t, row, s.out_h * s.out_w, false);
   }
 }
 
@@ -136,33 +232,54 @@ struct Sums {
   double beta = 0, threshold = 0;
 };
 
+// The gradient of a row's spikes, before the pooling.
+void through_pool(const Neurons& n, const Shape& s, const float* mem, const float* from, float* grad,
+                  uint8_t* fired_at) {
+  if (n.pool_h * n.pool_w == 1) {
+    for (int64_t i = 0; i < s.values; ++i) grad[i] = from[i];
+    return;
+  }
+  above(n, s.values, mem, fired_at);
+  for (int64_t i = 0; i < s.values; ++i) grad[i] = 0.0f;
+  for (int64_t y = 0; y < s.out_h; ++y)
+    for (int64_t x = 0; x < s.out_w; ++x) {
+      const float* pooled = from + (y * s.out_w + x) * s.lanes;
+      if (n.channels) {
+        int32_t index[kLanes];
+        winners(n, fired_at, y, x, index);
+        for (int j = 0; j < kLanes; ++j) grad[int64_t(index[j]) * kLanes + j] = pooled[j];
+      } else {
+        bool fired;
+        grad[winner(n, fired_at, y, x, &fired)] = *pooled;
+      }
+    }
+}
+
 void backward_row(const Neurons& n, const Shape& s, int64_t row, const float* current, const float* start,
                   const float* grad_out, float* grad_current, float* grad_start, Sums* sums,
-                  std::vector<float>& mems, std::vector<float>& buffer, uint8_t* fired_at) {
-  const int64_t count = s.positions;
-  const float* begin = start ? start + row * count : nullptr;
-  for (int64_t t = 0; t < n.steps; ++t) {
-    const float* x = current + ((n.current_steps > 1 ? t : 0) * n.rows + row) * count;
-    const float* before = t ? &mems[(t - 1) * count] : begin;
-    step(n, !before, count, before, x, &mems[t * count]);
+                  Buffers& buffers) {
+  const int64_t count = s.values, positions = n.height * n.width;
+  float* mems = buffers.mems.data();
+  std::vector<float> first;
+  const float* begin = nullptr;
+  if (start) {
+    first.resize(count);
+    const float* there = gather(n, start, 0, row, positions, first.data());
+    if (there != first.data()) std::memcpy(first.data(), there, count * sizeof(float));
+    begin = first.data();
   }
-  float* later = buffer.data();  // gradient of the membrane that follows
-  float* grad = buffer.data() + count;
-  const bool pools = n.pool_h * n.pool_w > 1;
+  const float* x = nullptr;
+  for (int64_t t = 0; t < n.steps; ++t) {
+    if (t == 0 || n.current_steps > 1) x = gather(n, current, t, row, positions, buffers.in.data());
+    const float* before = t ? mems + (t - 1) * count : begin;
+    step(n, !before, count, before, x, mems + t * count);
+  }
+  float* later = buffers.grads.data();  // gradient of the membrane that follows
+  float* grad = later + count;
   for (int64_t t = n.steps - 1; t >= 0; --t) {
-    const float* mem = &mems[t * count];
-    const float* from = grad_out + (t * n.rows + row) * s.out();
-    if (pools) {
-      above(n, count, mem, fired_at);
-      for (int64_t i = 0; i < count; ++i) grad[i] = 0.0f;
-      for (int64_t y = 0; y < s.out_h; ++y)
-        for (int64_t x = 0; x < s.out_w; ++x) {
-          bool fired;
-          grad[winner(n, fired_at, y, x, &fired)] = from[y * s.out_w + x];
-        }
-    } else {
-      for (int64_t i = 0; i < count; ++i) grad[i] = from[i];
-    }
+    const float* mem = mems + t * count;
+    const float* from = gather(n, grad_out, t, row, s.out_h * s.out_w, buffers.out.data());
+    through_pool(n, s, mem, from, grad, buffers.fired_at.data());
     through_spike(n, count, mem, grad);
     if (sums) {
       double total = 0;
@@ -171,7 +288,7 @@ void backward_row(const Neurons& n, const Shape& s, int64_t row, const float* cu
     }
     if (t + 1 < n.steps)
       for (int64_t i = 0; i < count; ++i) grad[i] += later[i] * n.beta;
-    const float* before = t ? &mems[(t - 1) * count] : begin;
+    const float* before = t ? mems + (t - 1) * count : begin;
     if (sums && before) {
       double by_beta = 0, by_reset = 0;
       for (int64_t i = 0; i < count; ++i) {
@@ -182,22 +299,16 @@ void backward_row(const Neurons& n, const Shape& s, int64_t row, const float* cu
       sums->beta += by_beta;
       sums->threshold -= n.decays_reset ? by_reset * n.beta : by_reset;
     }
-    if (n.current_steps > 1) {
-      float* to = grad_current + (t * n.rows + row) * count;
-      for (int64_t i = 0; i < count; ++i) to[i] = grad[i];
-    } else {
-      float* to = grad_current + row * count;
-      if (t == n.steps - 1)
-        for (int64_t i = 0; i < count; ++i) to[i] = grad[i];
-      else
-        for (int64_t i = 0; i < count; ++i) to[i] += grad[i];
-    }
+    const bool one = n.current_steps == 1;
+    scatter(n, grad, grad_current, one ? 0 : t, row, positions, one && t + 1 < n.steps);
     float* swap = later;
     later = grad;
     grad = swap;
   }
-  if (grad_start)
-    for (int64_t i = 0; i < count; ++i) grad_start[row * count + i] = later[i] * n.beta;
+  if (grad_start) {
+    for (int64_t i = 0; i < count; ++i) later[i] *= n.beta;
+    scatter(n, later, grad_start, 0, row, positions, false);
+  }
 }
 
 // Splits the rows over threads; `work(thread, first, last)`.
@@ -220,10 +331,8 @@ void snn_lif_forward(const Neurons* neurons, const float* current, const float* 
   const Neurons n = *neurons;
   const Shape s(n);
   over_rows(n, [=](int64_t, int64_t first, int64_t last) {
-    std::vector<float> mem(2 * s.positions);
-    std::vector<uint8_t> fired_at(s.positions + 8);
-    for (int64_t row = first; row < last; ++row)
-      forward_row(n, s, row, current, start, out, mem.data(), fired_at.data());
+    Buffers buffers(n, s, false);
+    for (int64_t row = first; row < last; ++row) forward_row(n, s, row, current, start, out, buffers);
   });
 }
 
@@ -235,11 +344,10 @@ void snn_lif_backward(const Neurons* neurons, const float* current, const float*
   std::vector<Sums> sums(n.threads);
   Sums* each = sums.data();
   over_rows(n, [=](int64_t thread, int64_t first, int64_t last) {
-    std::vector<float> mems(n.steps * s.positions), buffer(2 * s.positions);
-    std::vector<uint8_t> fired_at(s.positions + 8);
+    Buffers buffers(n, s, true);
     for (int64_t row = first; row < last; ++row)
       backward_row(n, s, row, current, start, grad_out, grad_current, grad_start,
-                   grad_neurons ? each + thread : nullptr, mems, buffer, fired_at.data());
+                   grad_neurons ? each + thread : nullptr, buffers);
   });
   if (grad_neurons)
     for (const Sums& part : sums) {

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from snn_voice_hub.native.build import BuildError, Kernels, load_kernels
 
+_LANES = 16  # channels of a row, in channels-last tensors
 logger = logging.getLogger(__name__)
 
 # snnTorch's surrogates with their default slopes; the numbers are those of lif.cpp.
@@ -33,7 +34,7 @@ class _Neurons(ctypes.Structure):
     _fields_ = (
         *(
             (n, ctypes.c_int64)
-            for n in ("steps", "current_steps", "rows", "height", "width", "pool_h", "pool_w")
+            for n in ("steps", "current_steps", "rows", "height", "width", "pool_h", "pool_w", "channels")
         ),
         *((n, ctypes.c_float) for n in ("beta", "threshold")),
         *((n, ctypes.c_int64) for n in ("decays_reset", "surrogate")),
@@ -127,17 +128,20 @@ class _Lif(torch.autograd.Function):
         surrogate: str,
         window: tuple[int, int],
     ) -> Tensor:
-        x = x.contiguous()
-        start = None if start is None else start.expand_as(x[0]).contiguous()
         high, wide = ([1, 1, *x.shape[3:]])[-2:]
+        # Channels-last where the current is; strides of four and five axes tell it alike.
+        last = x.ndim > 3 and x.shape[2] % _LANES == 0 and x.stride(2) == 1 and x.stride(-1) == x.shape[2]
+        x = _laid(x, last)
+        start = None if start is None else _laid(start.expand_as(x[0]).unsqueeze(0), last)
         kind, slope = _SURROGATES[surrogate]
         neurons = _Neurons(
             num_steps,
             x.shape[0],
-            x.shape[1] * x.shape[2],
+            x.shape[1] * x.shape[2] // (_LANES if last else 1),
             high,
             wide,
             *window,
+            x.shape[2] if last else 0,
             min(1.0, max(0.0, float(beta))),
             float(threshold),
             reset == "subtract-before-decay",
@@ -146,10 +150,11 @@ class _Lif(torch.autograd.Function):
             torch.get_num_threads(),
         )
         pooled = {3: [], 4: [wide // window[1]], 5: [high // window[0], wide // window[1]]}[x.ndim]
-        out = x.new_empty((num_steps, *x.shape[1:3], *pooled))
+        shape = (num_steps, *x.shape[1:3], *pooled)
+        out = x.new_empty((*shape[:2], *shape[3:], shape[2])).movedim(-1, 2) if last else x.new_empty(shape)
         _library().snn_lif_forward(ctypes.byref(neurons), _at(x), _at(start), _at(out))
         ctx.save_for_backward(x, start, beta, threshold)
-        ctx.neurons = neurons
+        ctx.neurons, ctx.last = neurons, last
         return out
 
     @staticmethod
@@ -157,8 +162,8 @@ class _Lif(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, start, beta, threshold = ctx.saved_tensors
         need_start, need_beta, need_threshold = ctx.needs_input_grad[1:4]
-        grad_out = grad_out.contiguous()
-        grad_x = torch.empty_like(x)
+        grad_out = _laid(grad_out, ctx.last)
+        grad_x = torch.empty_like(x)  # with its strides
         grad_start = torch.empty_like(start) if need_start else None
         sums = torch.zeros(2, dtype=torch.float64) if need_beta or need_threshold else None
         _library().snn_lif_backward(
@@ -176,7 +181,14 @@ class _Lif(torch.autograd.Function):
             inside = ((beta >= 0) & (beta <= 1)).to(beta.dtype)
             grad_beta = sums[0].to(beta.dtype).view_as(beta) * inside if need_beta else None
             grad_threshold = sums[1].to(threshold.dtype).view_as(threshold) if need_threshold else None
+        if grad_start is not None:
+            grad_start = grad_start.squeeze(0)
         return grad_x, grad_start, grad_beta, grad_threshold, None, None, None, None
+
+
+def _laid(x: Tensor, channels_last: bool) -> Tensor:
+    """`[T, B, C, ...]` with its values in the kernels' order."""
+    return x.movedim(2, -1).contiguous().movedim(-1, 2) if channels_last else x.contiguous()
 
 
 def _library() -> ctypes.CDLL:

@@ -174,6 +174,7 @@ def train(
     teachers: Sequence[Path] = (),
     cache: Path | None = None,
     seed: int = 0,
+    precision: str = "float32",
 ) -> None:
     """Train one recipe and keep the best weights of its epochs in `out`.
 
@@ -187,6 +188,7 @@ def train(
         teachers: Checkpoint folders whose mean answer to imitate as well; their front ends may differ.
         cache: Where to keep decoded clips.
         seed: Seed of weights, sampling and augmentation.
+        precision: "float32", or "bfloat16" for the convolutions' products (weights stay in float32).
     """
     torch.manual_seed(seed)
     recorded = load_clips_cached(data / "train.tar", cache)
@@ -217,6 +219,7 @@ def train(
             **dataclasses.asdict(recipe),
             "features": None,
             "seed": seed,
+            "precision": precision,
             "synthetic_clips": len(made) if made else 0,
             "start": start.name if start else None,
             "teachers": [teacher.name for teacher in teachers],
@@ -252,7 +255,8 @@ def train(
         network.train()
         losses = []
         for _ in range(steps):
-            loss = batch_loss(network, guides, features, sampler, augmenter, recipe, labels)
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                loss = batch_loss(network, guides, features, sampler, augmenter, recipe, labels)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -329,6 +333,7 @@ def main() -> None:
         "--teacher", type=Path, action="append", default=[], dest="teachers", help="may be repeated"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--set",

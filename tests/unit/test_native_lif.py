@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.models import spiking
+from snn_voice_hub.models.layers import BatchNorm1d, Conv1d, is_channels_last
 from snn_voice_hub.models.network import over_time
 from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif
 from snn_voice_hub.native import build
@@ -26,7 +27,17 @@ SHAPES: dict[str, tuple[tuple[int, ...], nn.Module | None]] = {
     "two axes": ((2, 3, 9, 11), nn.MaxPool2d(2)),
     "oblong": ((2, 3, 9, 11), nn.MaxPool2d((3, 2))),
     "identity": ((2, 3, 9, 11), nn.Identity()),
+    "channels last": ((2, 32, 11), None),
+    "channels last, pooled": ((2, 32, 11), nn.MaxPool1d(4)),
+    "channels last, two axes": ((2, 16, 5, 7), nn.MaxPool2d((2, 3))),
 }
+
+
+def laid_out(x: Tensor, shape: str, channels: int) -> Tensor:
+    """Values of `[..., C, positions]` with the strides that the shape's name asks for."""
+    if not shape.startswith("channels last"):
+        return x
+    return x.movedim(channels, -1).contiguous().movedim(-1, channels)
 
 
 def plain(lif: Lif, x: Tensor, mem: Tensor | None, then: nn.Module | None) -> Tensor:
@@ -59,8 +70,8 @@ def test_spikes_and_gradients_are_those_of_the_scan(
     monkeypatch.setattr(spiking, "_PART", 64)  # several clips, or a few channels of one
     size, then = SHAPES[shape]
     lif = Lif(0.8, learn_beta=True, threshold=0.9, learn_threshold=True, reset=reset, surrogate=surrogate)
-    x = torch.randn(1 if one_current else STEPS, *size) * 1.5
-    mem = None if rests else torch.rand(size) * 1.5
+    x = laid_out(torch.randn(1 if one_current else STEPS, *size) * 1.5, shape, 2)
+    mem = None if rests else laid_out(torch.rand(size) * 1.5, shape, 1)
     found = []
     weight: Tensor | None = None
     for run in (plain, way):
@@ -76,6 +87,52 @@ def test_spikes_and_gradients_are_those_of_the_scan(
     assert torch.equal(found[0][0], found[1][0])
     for wanted, got in zip(found[0][1:], found[1][1:], strict=True):
         assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()) + 1e-6)
+
+
+def test_what_is_channels_last_stays_so() -> None:
+    lif = Lif(0.7)
+    x = laid_out(torch.randn(STEPS, 2, 32, 12), "channels last", 2).requires_grad_()
+    out = by_kernels(lif, x, None, nn.MaxPool1d(4))
+    assert is_channels_last(out)
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    assert is_channels_last(grad)
+    assert not is_channels_last(by_kernels(lif, torch.randn(STEPS, 2, 32, 12), None, nn.MaxPool1d(4)))
+
+
+@pytest.mark.parametrize(("channels", "stride", "padding", "bias"), [(1, 4, 39, True), (24, 2, 1, False)])
+def test_layers_that_train_channels_last_are_pytorchs(
+    channels: int, stride: int, padding: int, bias: bool
+) -> None:
+    args: dict[str, Any] = {"stride": stride, "padding": padding, "bias": bias}
+    kernel = 80 if channels == 1 else 3
+    ours = nn.Sequential(Conv1d(channels, 32, kernel, **args), BatchNorm1d(32)).train()
+    theirs = nn.Sequential(nn.Conv1d(channels, 32, kernel, **args), nn.BatchNorm1d(32)).train()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(4, channels, 200)
+    found = []
+    for layers in (ours, theirs):
+        leaf = x.clone().requires_grad_()
+        out = layers(leaf)
+        (out * torch.linspace(-1, 1, out.shape[-1])).square().sum().backward()
+        assert is_channels_last(out) == (layers is ours)
+        found.append([out.detach(), leaf.grad, *(p.grad for p in layers.parameters()), *layers.buffers()])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-3)
+    ours.eval()
+    assert torch.allclose(ours(x), theirs.eval()(x), atol=1e-5)
+    assert not is_channels_last(ours(x))
+
+
+def test_under_autocast_only_the_products_are_in_bfloat16() -> None:
+    network = lively("M5SNN", num_steps=2).train()
+    x = features_of(network, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        current = network.snn[0].conv(x)  # type: ignore[index, union-attr, operator]
+        half = network(x)
+    assert current.dtype == torch.float32
+    exact = network.snn[0].conv(x)  # type: ignore[index, union-attr, operator]
+    assert 0 < (current - exact).abs().max() < 0.02 * exact.abs().max()
+    assert half.std() > 0
 
 
 @pytest.mark.parametrize("bound", [0.0, 1.0, 1.4, -0.3])

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from snn_voice_hub.inference.engines.base import Unsupported
 
-
 M = TypeVar("M", bound=nn.Module)
 
 # Below this many weights there is nothing to gain, and a layer of few rows is a matter of reading them.

@@ -8,13 +8,16 @@ from torch import fx, nn
 from torch.fx.node import Node
 
 from snn_voice_hub.inference.engines.packed import PackedLinear
+from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork
 from snn_voice_hub.models.spiking import Lif
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Lif | PackedLinear) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Lif | PackedLinear | Conv1d | BatchNorm1d) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 class _TracingPass(Pass):
