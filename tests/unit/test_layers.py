@@ -12,10 +12,10 @@ import snn_voice_hub as sv
 ROOT = Path(sv.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "config", "_version"), 0),
-    **dict.fromkeys(("decoding", "audio", "features", "hub"), 1),
+    **dict.fromkeys(("decoding", "audio", "features", "hub", "native"), 1),
     "models": 2,
     "registry": 3,
-    "inference": 4,
+    **dict.fromkeys(("inference", "export"), 4),
     "voice": 5,
     "training": 6,
     "cli": 7,

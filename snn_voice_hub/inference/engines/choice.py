@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import torch
+from torch import nn
 
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import MissingExtraError
@@ -45,10 +46,13 @@ def order(network: Network) -> tuple[str, ...]:
     """The engines that "auto" tries, best first.
 
     By measurement (`benchmarks/engine.py`): on a CPU the native kernels are the fastest for spiking networks
-    and ONNX Runtime comes next; both are for float32. Elsewhere it is PyTorch.
+    and ONNX Runtime comes next; both are for float32, and neither gains anything without convolutions.
+    Elsewhere it is PyTorch: a CNN gains 1 ms a clip by ONNX Runtime, which takes seconds to make its graph.
     """
     device, dtype = device_and_dtype(network)
-    if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
+    convolves = any(isinstance(module, nn.Conv1d | nn.Conv2d) for module in network.modules())
+    spiking = isinstance(network, SpikingNetwork)
+    if device.type != "cpu" or dtype != torch.float32 or not spiking or not convolves:
         return ("torch",)
     return ("native", "onnx", "torch")
 

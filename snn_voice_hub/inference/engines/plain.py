@@ -31,7 +31,9 @@ class TorchEngine(Engine):
         super().__init__(network)
         check_dtype(self.linear_dtype)
         self._twin = with_packed_linears(network, self.linear_dtype)
-        self._in_parts = isinstance(network, SpikingNetwork) and device_and_dtype(network)[0].type == "cpu"
+        # A network that has another way of its own is run as it is.
+        plain = getattr(type(network), "forward_encoded", None) is SpikingNetwork.forward_encoded
+        self._in_parts = plain and device_and_dtype(network)[0].type == "cpu"
         self._clips: dict[tuple[int, ...], int] = {}
 
     def run(self, x: Tensor) -> Tensor:
