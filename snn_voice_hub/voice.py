@@ -259,8 +259,9 @@ class SnnVoice(nn.Module, HubModel):
         A clip longer than the model's window is read in windows half a second apart; a word's score is its
         best over the windows.
 
-        Of a list, the next clips are decoded by a few threads while the network computes. Memory holds the
-        clips of two batches and at most 64 MiB of decoded sound beside them, however many there are.
+        Of a list, the next batch is decoded by a few threads while the network computes. Memory does not grow
+        with the number of clips: what waits is at most a batch (with small batches: 8 clips), and at most
+        64 MiB of sound and a clip for each thread.
 
         Args:
             clips: One clip (a path, the bytes of a sound file, a binary file object, an array or tensor
@@ -303,7 +304,7 @@ class SnnVoice(nn.Module, HubModel):
         `2 * batch_size` before their answers; of an iterable that is no list or tuple, none before its own
         batch until the first batch has been answered. Where a clip is made from the answer to the one before
         it, use `batch_size=1`: then none is taken before its turn. Files and `bytes` are decoded by a few
-        threads meanwhile, so a file has to stay until it has been answered; file objects and arrays are read
+        threads meanwhile, so a file has to stay until its answer has come; file objects and arrays are read
         before the next clip is taken. Memory is bounded by `batch_size` and the longest clip, not by the
         number of clips.
 

@@ -108,6 +108,7 @@ def test_clips_are_fitted_together_as_each_alone() -> None:
     quiet_start = torch.cat([torch.zeros(10), torch.ones(100)])
     both = fit(torch.stack([quiet_start, quiet_start.flip(0)]), 100)
     assert torch.equal(both, torch.ones(2, 100))
+    assert fit(torch.tensor([1.0, 2, 3, -1]), 3).tolist() == [1, 2, 3]  # the end, where both are as quiet
 
 
 def test_clip_normalisation_is_blind_to_loudness_and_fixed_is_not() -> None:

@@ -1,0 +1,378 @@
+"""What the benchmarks share: the clock, the machine's description, tables, real clips, the allocator."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+
+from snn_voice_hub.training.data import Clips, load_clips_cached
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+DEFAULT_DATA = ROOT.parent / "shared" / "speech_commands" / "test.tar"
+
+# glibc's malloc returns large temporaries to the system after every operation; faulting them in again makes
+# a step loop over 32 clips up to 2.5 times slower. All variants of a benchmark run with the same setting.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+_PACKAGES = ("torch", "torchaudio", "snntorch", "onnxruntime", "spikingjelly", "norse")
+
+# A call shorter than this is repeated within its turn: one alone would be timed with caches that are full of
+# the variant before it.
+_TURN_SECONDS = 0.02
+
+
+# --- the clock ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Timing:
+    """Seconds of one call of one variant, one value a round.
+
+    Attributes:
+        cpu: CPU time of the process (all its threads).
+        wall: Time by the clock on the wall.
+    """
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Median CPU time in milliseconds."""
+        return 1e3 * statistics.median(self.cpu)
+
+    @property
+    def wall_ms(self) -> float:
+        """Median wall time in milliseconds."""
+        return 1e3 * statistics.median(self.wall)
+
+    @property
+    def cpu_min_ms(self) -> float:
+        """Least CPU time in milliseconds."""
+        return 1e3 * min(self.cpu)
+
+    @property
+    def wall_min_ms(self) -> float:
+        """Least wall time in milliseconds."""
+        return 1e3 * min(self.wall)
+
+    def ms(self, clock: str) -> float:
+        """Median milliseconds by `clock`, "cpu" or "wall"."""
+        return self.cpu_ms if clock == "cpu" else self.wall_ms
+
+
+def interleave(
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float = 20.0,
+    rounds: int = 5,
+    max_rounds: int = 200,
+    warmup: int = 2,
+) -> dict[str, Timing]:
+    """Time variants against each other, so that what else the machine does meets all of them alike.
+
+    After the warm-up every variant has one turn a round, and another begins each round. A turn is one call;
+    of a call that takes less than 20 ms it is as many as fill them, and their mean is the value.
+
+    Args:
+        variants: Name -> what to call.
+        seconds: Stop after this time, once `rounds` rounds are done.
+        rounds: Rounds at least.
+        max_rounds: Rounds at most.
+        warmup: Rounds before, that do not count.
+
+    Returns:
+        The timings by name, in the order of `variants`.
+    """
+    timings = {name: Timing() for name in variants}
+    names = list(variants)
+    for _ in range(warmup):
+        for name in names:
+            variants[name]()
+    began = time.perf_counter()
+    for number in range(max(rounds, max_rounds)):
+        if number >= rounds and time.perf_counter() - began > seconds:
+            break
+        first = number % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            cpu, wall = _turn(variants[name])
+            timings[name].cpu.append(cpu)
+            timings[name].wall.append(wall)
+    return timings
+
+
+def _turn(call: Callable[[], object]) -> tuple[float, float]:
+    calls = 0
+    cpu, wall = time.process_time(), time.perf_counter()
+    while True:
+        call()
+        calls += 1
+        spent = time.perf_counter() - wall
+        if spent >= _TURN_SECONDS:
+            return (time.process_time() - cpu) / calls, spent / calls
+
+
+def ratios(timings: Mapping[str, Timing], baseline: str, clock: str = "cpu") -> dict[str, float]:
+    """How many times faster than `baseline` each variant is, by medians of `clock` ("cpu" or "wall")."""
+    base = timings[baseline].ms(clock)
+    return {name: base / timing.ms(clock) for name, timing in timings.items()}
+
+
+# --- the machine --------------------------------------------------------------------------------------
+
+
+def allocator() -> str:
+    """Which of the allocator's settings hold in this process."""
+    have = [f"{name}={os.environ[name]}" for name in ALLOCATOR if name in os.environ]
+    return " ".join(have) if have else "the C library's defaults"
+
+
+def machine() -> str:
+    """The machine and the versions that a result was made with, as Markdown lines."""
+    versions = [f"{name} {_version(name)}" for name in _PACKAGES]
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return "\n".join(
+        (
+            f"- CPU: {_cpu_model()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}; "
+            f"load average at the start {load}",
+            f"- Python {platform.python_version()}, {', '.join(versions)}",
+            f"- Allocator: {allocator()}",
+        )
+    )
+
+
+def disturbance(threads: int) -> str:
+    """A warning where other processes compete for the cores now, else nothing.
+
+    Threads that wait for each other turn in circles; where one of them has lost its core, the other burns
+    time, and a call may take ten times as long.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load <= threads + 0.7:
+        return ""
+    return (
+        f"**Other processes were running** (load average {load:.1f} at the end, with {threads} threads of "
+        "this one): do not trust these times."
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def use_allocator(setting: str) -> None:
+    """Start the process again under `ALLOCATOR`, unless it runs so or `setting` is "default".
+
+    Any of the variables that is set already counts as the user's choice, and is left alone.
+    """
+    if setting == "default" or any(name in os.environ for name in ALLOCATOR):
+        return
+    sys.stdout.flush()
+    # orig_argv holds the interpreter's own options and `-m`, which sys.argv does not.
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def make_parser(description: str | None, *, clips: int | None = None) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have.
+
+    Args:
+        description: What the benchmark answers.
+        clips: Default of `--clips`; without it there is no such option.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="real clips: a folder of word/clip.wav, or a tar of one")
+    parser.add_argument("--cache", type=Path, default=_cache_folder(), help="where decoded clips are kept")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the tables are written")
+    parser.add_argument("--malloc", choices=("kept", "default"), default="kept", help="glibc's allocator")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for one comparison")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of one comparison, at least")
+    if clips is not None:
+        parser.add_argument("--clips", type=int, default=clips, help="number of real clips")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse, start again under the allocator's setting, and use one thread."""
+    given = parser.parse_args(argv)
+    use_allocator(given.malloc)
+    torch.set_num_threads(1)
+    logging.getLogger("snn_voice_hub").setLevel(logging.ERROR)  # the tables say which engine is missing
+    return given
+
+
+def stop(message: str) -> NoReturn:
+    """End with a message and status 2."""
+    print(message, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "snn-voice-hub-benchmarks"
+
+
+# --- real clips ---------------------------------------------------------------------------------------
+
+
+def clip_source(data: Path | None) -> Path:
+    """The folder or tar to read clips from; ends with a message where there is none."""
+    if data is None and not DEFAULT_DATA.exists():
+        stop(
+            "No recordings found. Pass --data SOURCE: a folder of word/clip.wav or a tar of one, such as "
+            "the test clips of Speech Commands (https://arxiv.org/abs/1804.03209)."
+        )
+    return data or DEFAULT_DATA
+
+
+def load_clips(data: Path | None, count: int | None = None, cache: Path | None = None) -> Clips:
+    """Real clips, the same ones each time: `count` of them spread evenly over the source.
+
+    Args:
+        data: A folder of `word/clip.wav` or a tar of one; None for the default.
+        count: How many; None for all.
+        cache: Where decoded clips are kept.
+    """
+    clips = load_clips_cached(clip_source(data), cache)
+    if count is None or count >= len(clips):
+        return clips
+    picks = np.linspace(0, len(clips) - 1, count).round().astype(np.int64)
+    return Clips(
+        clips.waveforms[picks], [clips.labels[i] for i in picks], [clips.names[i] for i in picks], []
+    )
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+Cell = str | int | float | None
+
+
+class Table:
+    """A Markdown table whose columns line up in the source as well.
+
+    Args:
+        *columns: Headings.
+    """
+
+    def __init__(self, *columns: str) -> None:
+        self.columns = columns
+        self.rows: list[tuple[str, ...]] = []
+        self._numeric = [True] * len(columns)
+
+    def add(self, *cells: Cell) -> None:
+        """Add a row; floats are shown with three significant digits, None as an empty cell.
+
+        Raises:
+            ValueError: Not as many cells as columns.
+        """
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
+        for i, cell in enumerate(cells):
+            self._numeric[i] &= not isinstance(cell, str) or _looks_numeric(cell)
+        self.rows.append(tuple(show(cell) for cell in cells))
+
+    def __str__(self) -> str:
+        """The table as Markdown."""
+        lines = [self.columns, *self.rows]
+        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(self.columns))]
+        rule = [
+            "-" * (width - 1) + ":" if number else "-" * width
+            for width, number in zip(widths, self._numeric, strict=True)
+        ]
+        padded = [
+            [
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(line, widths, self._numeric, strict=True)
+            ]
+            for line in lines
+        ]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
+
+
+def show(cell: Cell) -> str:
+    """A cell's text: floats with three significant digits, None as nothing."""
+    if cell is None:
+        return ""
+    if not isinstance(cell, float):
+        return str(cell)
+    if cell == 0 or not np.isfinite(cell):
+        return f"{cell:g}"
+    size = abs(cell)
+    if size >= 1e5 or size < 1e-3:
+        return f"{cell:.2e}"
+    return f"{cell:,.0f}" if size >= 1000 else f"{cell:#.3g}".rstrip(".")
+
+
+def _looks_numeric(text: str) -> bool:
+    return text == "" or text.lstrip("\N{MULTIPLICATION SIGN}+-")[:1].isdigit()
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+def save(name: str, text: str, folder: Path = RESULTS) -> Path:
+    """Write `folder/name.md`, at once or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
+    part = path.with_suffix(".part")
+    part.write_text(text.rstrip() + "\n")
+    part.replace(path)
+    return path
+
+
+class Report:
+    """A result that is printed and kept as it grows.
+
+    Args:
+        name: The file's name without `.md`.
+        title: Its heading.
+        folder: Where it is written.
+    """
+
+    def __init__(self, name: str, title: str, folder: Path = RESULTS) -> None:
+        self.name = name
+        self.folder = folder
+        self.parts: list[str] = []
+        self.add(f"# {title}")
+        self.add(machine())
+
+    def add(self, part: object) -> None:
+        """Print a paragraph or table, and write the report so far."""
+        text = str(part)
+        print(text, end="\n\n", flush=True)
+        self.parts.append(text)
+        save(self.name, "\n\n".join(self.parts), self.folder)

@@ -1,0 +1,189 @@
+"""The networks that are measured, with trained weights where there are any."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from snn_voice_hub.config import SPEECH_COMMANDS
+from snn_voice_hub.inference.engines.base import Engine
+from snn_voice_hub.inference.engines.choice import ENGINES, make_engine
+from snn_voice_hub.models import HjhSCNN, PiczakCNN, PiczakSNN
+from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.train import adopt
+from snn_voice_hub.voice import SnnVoice
+
+# Every name that an engine can be asked for; "auto" is one of these.
+ENGINE_NAMES = tuple(name for name in ENGINES if name != "auto")
+
+
+@dataclass
+class Subject:
+    """One architecture with its CNN twin.
+
+    Attributes:
+        name: Short name, a key of `SUBJECTS`.
+        title: Name in tables.
+        voice: The spiking network with its front end and labels.
+        twin: Its CNN twin with its own front end.
+        origin: Where the spiking weights come from.
+        twin_origin: Where the twin's come from.
+    """
+
+    name: str
+    title: str
+    voice: SnnVoice
+    twin: SnnVoice
+    origin: str
+    twin_origin: str
+
+    @property
+    def network(self) -> SpikingNetwork:
+        """The spiking network."""
+        network = self.voice.network
+        assert isinstance(network, SpikingNetwork)
+        return network
+
+    @property
+    def cnn(self) -> Network:
+        """The CNN twin."""
+        network = self.twin.network
+        assert isinstance(network, Network)
+        return network
+
+    @torch.inference_mode()
+    def features(self, clips: Clips) -> Tensor:
+        """Model input `[B, 1, ...]` of clips; the twin takes the same."""
+        parts = [
+            self.voice.features(clips.batch(slice(i, i + 64))).to(self.voice.dtype)
+            for i in range(0, len(clips), 64)
+        ]
+        return torch.cat(parts)
+
+
+# Name -> title, bundled spiking checkpoint, bundled CNN checkpoint.
+SUBJECTS: dict[str, tuple[str, str | None, str | None]] = {
+    "m5": ("M5", "m5-snn", "m5-cnn"),
+    "piczak": ("Piczak", None, None),
+    "resmel": ("ResMel", "resmel-snn", "resmel-cnn"),
+    "hjh": ("Hjh", "hjh-snn", "hjh-cnn"),
+    "hjhs": ("HjhS", None, "hjh-cnn"),
+    "tcy": ("Tcy", "tcy-snn", "tcy-cnn"),
+}
+
+
+def add_options(parser: argparse.ArgumentParser, *, models: Sequence[str] = tuple(SUBJECTS)) -> None:
+    """Options that choose networks and their weights."""
+    parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(models), metavar="NAME")
+    parser.add_argument("--piczak", type=Path, help="checkpoint folder of PiczakSNN (not bundled: 102 MB)")
+    parser.add_argument("--piczak-cnn", type=Path, help="checkpoint folder of PiczakCNN")
+
+
+def load_subject(name: str, given: argparse.Namespace | None = None) -> Subject:
+    """One of `SUBJECTS`, in evaluation mode and without gradients.
+
+    Piczak has seeded fresh weights unless `given` names folders. The hybrid HjhS has never been trained: it
+    takes the weights of Hjh's CNN, whose layers are its own.
+
+    Args:
+        name: A key of `SUBJECTS`.
+        given: Options of `add_options`.
+    """
+    title, spiking, plain = SUBJECTS[name]
+    source: str | Path | None = spiking
+    twin_source: str | Path | None = plain
+    if name == "piczak" and given is not None:
+        source, twin_source = given.piczak, given.piczak_cnn
+    twin, twin_origin = _voice(twin_source, PiczakCNN)
+    if name == "hjhs":
+        network = HjhSCNN(len(twin.labels), num_steps=5)
+        adopt(network, twin.network.state_dict())
+        voice = SnnVoice(network, twin.config.features, twin.labels)
+        origin = "weights of hjh-cnn"
+    else:
+        voice, origin = _voice(source, PiczakSNN)
+    for model in (voice, twin):
+        model.eval().requires_grad_(False)
+    return Subject(name, title, voice, twin, origin, twin_origin)
+
+
+def _voice(source: str | Path | None, fresh: type[Network]) -> tuple[SnnVoice, str]:
+    if source is not None:
+        return SnnVoice.from_pretrained(source), Path(source).name
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SnnVoice(fresh(len(SPEECH_COMMANDS)), labels=SPEECH_COMMANDS), "untrained"
+
+
+@contextmanager
+def steps(network: nn.Module, num_steps: int) -> Iterator[None]:
+    """Let a spiking network run with another number of time steps for a while; a CNN is left alone."""
+    if not isinstance(network, SpikingNetwork):
+        yield
+        return
+    before = network.num_steps
+    network.num_steps = num_steps
+    try:
+        yield
+    finally:
+        network.num_steps = before
+
+
+def make_engines(network: Network, names: Sequence[str]) -> tuple[dict[str, Engine], dict[str, str]]:
+    """The engines that can be made for a network as it is now, and why the others can't.
+
+    Args:
+        network: The network; an engine is made for its present weights and number of steps.
+        names: Which engines.
+    """
+    engines: dict[str, Engine] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        try:
+            engine, facts = make_engine(network, name)
+        except Exception as error:  # an engine that breaks must not end the benchmark of the others
+            missing[name] = f"{type(error).__name__}: {error}"
+            continue
+        if facts["engine"] == name:
+            engines[name] = engine
+        else:
+            missing[name] = str(facts["reasons"].get(name, f"{facts['engine']} took its place"))
+    return engines, missing
+
+
+def say_missing(missing: Mapping[str, Mapping[str, str]]) -> str:
+    """Why engines are missing, one line an engine and reason, as Markdown.
+
+    Args:
+        missing: Title of a model -> what `make_engines` said of it.
+    """
+    titles: dict[tuple[str, str], list[str]] = {}
+    for title, reasons in missing.items():
+        for name, reason in reasons.items():
+            titles.setdefault((name, reason), []).append(title)
+    return "\n".join(
+        f"- no engine `{name}` for {', '.join(models)}: {reason}" for (name, reason), models in titles.items()
+    )
+
+
+def spike_rates(network: SpikingNetwork, features: Tensor, batch: int = 8) -> dict[str, float]:
+    """Share of neurons that fire a step, by layer."""
+    sums: dict[str, float] = {}
+    parts = torch.split(features, batch)
+
+    def tap(name: str, tensor: Tensor) -> None:
+        if not name.endswith(".mem"):
+            sums[name] = sums.get(name, 0.0) + float(tensor.mean()) * tensor.shape[1] / len(features)
+
+    with torch.inference_mode():
+        for part in parts:
+            network.forward_steps(part, tap=tap)
+    return sums

@@ -1,0 +1,157 @@
+"""Clips -> waveforms, decoded by a few threads while the network computes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+from torch import Tensor
+
+from snn_voice_hub.audio import AudioSource
+from snn_voice_hub.errors import AudioError
+
+Loaded: TypeAlias = Tensor | AudioError
+
+# Sound that waits takes at most so much memory (64 MiB), and beyond it what the threads are at.
+MAX_SAMPLES = 1 << 24
+
+_MAX_THREADS = 4
+_BYTES_A_SAMPLE = 4
+
+
+def decoding_threads() -> int:
+    """How many threads may decode: as many as this process has cores, and at most four."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(_MAX_THREADS, cores)
+
+
+@dataclass
+class _Waiting:
+    """A clip that was taken from the caller and not yet asked for.
+
+    Attributes:
+        index: Its place.
+        clip: The clip.
+        samples: How much memory it holds, in samples.
+        found: Its waveform or error, or None to come: nobody has loaded it.
+    """
+
+    index: int
+    clip: AudioSource
+    samples: int = 0
+    found: Future[Loaded | None] | None = None
+
+
+class ReadAhead:
+    """The waveforms of clips, in their order, decoded by threads before they are asked for.
+
+    Threads get only what can't change and can't block: `bytes`, and paths of regular files. All else (a file
+    object, an array that its owner may fill again) is read before the next clip is taken. A thread is started
+    for the second clip of that kind at the earliest.
+
+    Args:
+        clips: The clips; they are taken in the thread that calls `fill` and `next`.
+        load: Place and clip -> waveform `[N]` or error; called by several threads.
+        threads: At most so many; with one, clips are loaded where they are asked for.
+    """
+
+    def __init__(
+        self, clips: Iterable[AudioSource], load: Callable[[int, AudioSource], Loaded], threads: int
+    ) -> None:
+        self._clips = iter(clips)
+        self._load = load
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._taken = 0
+        self._ended = False
+        self._error: Exception | None = None
+        self._samples = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Not waited for: each thread ends with the clip that it is at, and who interrupts wants to be gone.
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def fill(self, count: int) -> None:
+        """Take clips until `count` wait, or there are no more, or those that wait hold `MAX_SAMPLES`."""
+        while not self._ended and len(self._waiting) < count and self._samples < MAX_SAMPLES:
+            try:
+                clip = next(self._clips)
+            except StopIteration:
+                self._ended = True
+            except Exception as error:  # its place is behind the clips that came before it
+                self._ended, self._error = True, error
+            else:
+                self._waiting.append(self._take(clip))
+
+    def next(self) -> Loaded | None:
+        """The next clip's waveform or error; None at the end.
+
+        Raises:
+            Exception: What the iterable of clips has raised.
+        """
+        self.fill(1)
+        if not self._waiting:
+            if self._error is not None:
+                raise self._error
+            return None
+        item = self._waiting.popleft()
+        found = None if item.found is None else item.found.result()
+        self._hold(item, -item.samples)
+        return self._load(item.index, item.clip) if found is None else found
+
+    def _take(self, clip: AudioSource) -> _Waiting:
+        item = _Waiting(self._taken, clip)
+        self._taken += 1
+        if not _can_wait(clip):
+            item.found = Future()
+            try:
+                item.found.set_result(self._load_ahead(item))
+            except Exception as error:
+                item.found.set_exception(error)
+            return item
+        if isinstance(clip, bytes):
+            self._hold(item, len(clip) // _BYTES_A_SAMPLE)
+        # The first clip is asked for at once, so a thread would gain nothing.
+        if self._threads > 1 and item.index > 0:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="snn-voice-decode")
+            item.found = self._pool.submit(self._load_if_room, item)
+        return item
+
+    def _load_if_room(self, item: _Waiting) -> Loaded | None:
+        # How long a clip is shows when it is decoded. Long ones are left to who asks for them.
+        return self._load_ahead(item) if self._samples < MAX_SAMPLES else None
+
+    def _load_ahead(self, item: _Waiting) -> Loaded:
+        found = self._load(item.index, item.clip)
+        if isinstance(found, Tensor):
+            self._hold(item, len(found))
+        return found
+
+    def _hold(self, item: _Waiting, samples: int) -> None:
+        with self._lock:
+            item.samples += samples
+            self._samples += samples
+
+
+def _can_wait(clip: AudioSource) -> bool:
+    """Whether a clip stays as it is, and reading it ends."""
+    if isinstance(clip, str | os.PathLike):
+        try:
+            return stat.S_ISREG(os.stat(clip).st_mode)  # noqa: PTH116  (of a str, without a Path)
+        except (OSError, ValueError, TypeError):
+            return False  # it has no sound to wait for
+    return isinstance(clip, bytes)
