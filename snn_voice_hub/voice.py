@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack, overload
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.config import FeatureConfig, VoiceConfig
+from snn_voice_hub.config import FeatureConfig, VoiceConfig, check_int
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
@@ -194,6 +194,22 @@ class SnnVoice(nn.Module, HubModel):
         """
         return self._engine.info(self.network)
 
+    @torch.inference_mode()
+    def warm_up(self, *batch_sizes: int) -> None:
+        """Make the engine and run it on silence, so that no later call pays for what only a first one needs.
+
+        Args:
+            *batch_sizes: Numbers of windows that will run together; one by default. It matters for
+                "compile", which compiles for each size.
+
+        Raises:
+            ConfigError: A size is not legal.
+            MissingExtraError: The engine was asked for by name, and its package is not installed.
+        """
+        for size in batch_sizes or (1,):
+            silence = torch.zeros(check_int("batch_size", size, low=1), self.config.features.num_samples)
+            self(silence.to(self.device))
+
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -344,7 +360,11 @@ class SnnVoice(nn.Module, HubModel):
 
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
         def run(windows: Tensor) -> Tensor:
-            logits: Tensor = self(windows.to(self.device))
-            return logits.float().cpu()
+            device = self.device
+            if device.type == "cuda":
+                # From pinned memory neither the copy nor this thread waits for what the device is doing.
+                windows = windows.pin_memory()
+            logits: Tensor = self(windows.to(device, non_blocking=True))
+            return logits
 
         return Pipeline(self.config, run, Options(**options))

@@ -12,6 +12,7 @@ import typer
 
 from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_hub.voice import SnnVoice
 
 
@@ -23,6 +24,7 @@ def classify(
     top_k: Annotated[int, typer.Option(help="How many labels a clip.", min=1)] = 3,
     min_score: Annotated[float | None, typer.Option(help="Only words of at least this score.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Say which word is in each sound file.
@@ -30,7 +32,7 @@ def classify(
     A file that can't be used gets a line on stderr; the others are still answered, and the exit code is 2.
     """
     paths = list(_files(clips))
-    voice = SnnVoice.from_pretrained(model, device=device)
+    voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
     failed = 0
     sources = [sys.stdin.buffer if path == "-" else path for path in paths]
     answers = voice.classify_each(sources, top_k=top_k, min_score=min_score, on_error="return")

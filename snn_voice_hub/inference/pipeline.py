@@ -79,7 +79,7 @@ class Pipeline:
 
     Args:
         config: The model's configuration.
-        run: Windows `[W, N]` -> logits `[W, C]` on the CPU.
+        run: Windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
         options: How to ask.
     """
 
@@ -198,7 +198,9 @@ class Pipeline:
             self._forward(torch.stack(windows[start : start + size]))
             for start in range(0, len(windows), size)
         ]
-        return scores(torch.cat(logits), self.config.temperature, self.options.function_to_apply)
+        # One wait for the device, after all batches.
+        found = scores(torch.cat(logits), self.config.temperature, self.options.function_to_apply)
+        return found.cpu()
 
     def _answers(self, items: list[Windows | AudioError]) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""

@@ -96,7 +96,8 @@ def test_every_network_from_file_to_answer(name: str, arguments: dict[str, Any],
     waves = 0.08 * torch.randn(2, 16_000)
     with torch.inference_mode():
         wanted = made(Features(config.features)(waves))
-        assert torch.equal(voice(waves), wanted)
+        got = voice(waves)  # by an engine, whose sums may be in another order
+        assert (got - wanted).abs().max() <= 1e-4 * wanted.abs().max()
         assert torch.equal(type(made).from_pretrained(out)(Features(config.features)(waves)), wanted)
 
 

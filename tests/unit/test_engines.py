@@ -67,6 +67,27 @@ def test_no_part_of_a_batch_is_a_single_clip(clips: int, monkeypatch: pytest.Mon
     assert clips < 4 or len(sizes) > 1
 
 
+@pytest.mark.parametrize("name", SNNS)
+def test_nothing_is_tied_to_the_cpu(name: str) -> None:
+    network = lively(name, num_steps=3).to("meta")
+    x = torch.empty(4, *features_of(lively(name), 1).shape[1:], device="meta")
+    with torch.inference_mode():
+        for engine in (TorchEngine(network), LoopEngine(network)):
+            logits = engine(x)
+            assert logits.shape == (4, 35)
+            assert logits.device.type == "meta"
+    assert choice.order(network) == ("torch",)
+
+
+def test_warm_up_makes_the_engine() -> None:
+    model = model_with("torch", num_steps=2)
+    assert model._engine._made is None
+    model.warm_up(1, 3)
+    assert model._engine._made is not None
+    with pytest.raises(sv.ConfigError, match="batch_size=0"):
+        model.warm_up(0)
+
+
 def test_a_wrong_shape_is_told_by_every_engine() -> None:
     network = lively("M5SNN")
     for engine in (TorchEngine(network), LoopEngine(network)):
