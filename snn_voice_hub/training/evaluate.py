@@ -21,6 +21,9 @@ from snn_voice_hub.voice import SnnVoice
 
 Bools = npt.NDArray[np.bool_]
 
+# Where a few clips are all right, or all wrong, the best temperature is 0 or infinite.
+_TEMPERATURES = (0.05, 20.0)
+
 
 @torch.no_grad()
 def clip_logits(model: SnnVoice, clips: Clips, batch_size: int = 64) -> Tensor:
@@ -44,7 +47,8 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         return float(loss.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return round(float(log_t.detach().exp()), 4)
+    low, high = _TEMPERATURES
+    return round(min(high, max(low, float(log_t.detach().exp()))), 4)
 
 
 def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 15) -> float:
