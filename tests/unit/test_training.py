@@ -164,10 +164,10 @@ def test_temperature_undoes_a_scale_and_calibrates() -> None:
     targets = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
     assert fit_temperature(logits * 3, targets) == pytest.approx(3, rel=0.1)
     assert fit_temperature(logits, targets) == pytest.approx(1, rel=0.1)
-    # Nothing but right answers, or wrong ones, calls for no temperature at all.
-    few = torch.eye(3) * 4
-    assert fit_temperature(few, torch.arange(3)) == 0.05
-    assert 1 < fit_temperature(few, torch.tensor([1, 2, 0])) <= 20
+    # Where all are right or all are wrong the best temperature is 0 or infinite, and neither can be used.
+    for scale in (0.1, 0.3, 1.0, 4.0):
+        assert 0.05 <= fit_temperature(torch.eye(3) * scale, torch.arange(3)) < 1
+        assert fit_temperature(torch.eye(3) * scale, torch.tensor([1, 2, 0])) == 20
     top, guess = logits.softmax(1).max(1)
     assert expected_calibration_error(top, guess == targets) < 0.03
     sure, _ = (logits * 3).softmax(1).max(1)
