@@ -65,15 +65,22 @@ def new_table(clock: str) -> Table:
     """An empty table of timings; ratios are by `clock`."""
     by = "CPU" if clock == "cpu" else "wall"
     return Table(
-        *("model", "T", "batch", "variant", "CPU ms", "least CPU ms", "wall ms"),
+        *("model", "T", "spikes", "batch", "variant", "CPU ms", "least CPU ms", "wall ms"),
         *(f"times faster than naive ({by})", "time over CNN twin", "time over CNN twin, onnx"),
     )
 
 
 def add_rows(
-    table: Table, title: str, num_steps: int, batch: int, timings: dict[str, Timing], clock: str
+    table: Table,
+    title: str,
+    num_steps: int,
+    rates: dict[str, float],
+    batch: int,
+    timings: dict[str, Timing],
+    clock: str,
 ) -> None:
-    """One row a variant."""
+    """One row a variant, with the mean spike rate on which its speed depends."""
+    spikes = f"{sum(rates.values()) / len(rates):.1%}"
     faster = ratios(timings, NAIVE, clock)
     for name, timing in timings.items():
         over = [
@@ -81,7 +88,7 @@ def add_rows(
             for twin in (TWIN, TWIN_ONNX)
         ]
         table.add(
-            *(title, num_steps, batch, name),
+            *(title, num_steps, spikes, batch, name),
             *(timing.cpu_ms, timing.cpu_min_ms, timing.wall_ms, faster[name], *over),
         )
 
@@ -108,12 +115,13 @@ def time_models(given: argparse.Namespace, report: Report, threads: int) -> None
         for t in given.steps:
             with steps(subject.network, t), torch.inference_mode():
                 check_equal(make_naive(subject.network), subject.network, x[:2])
+                fired = spike_rates(subject.network, x)
                 if threads == 1:
-                    rates.append(describe_rates(subject, t, spike_rates(subject.network, x)))
+                    rates.append(describe_rates(subject, t, fired))
                 for batch in given.batches:
                     calls, missing[subject.title] = variants(subject, x[:batch], given.engines)
                     timings = interleave(calls, seconds=given.seconds, rounds=given.rounds)
-                    add_rows(table, subject.title, t, batch, timings, clock)
+                    add_rows(table, subject.title, t, fired, batch, timings, clock)
                     if have is not None:
                         done = roofline.work(subject.network, x[:batch])
                         timed = {k: v for k, v in timings.items() if not k.startswith("CNN")}

@@ -35,7 +35,7 @@ from benchmarks.memory import growth
 from benchmarks.naive import make_naive
 from benchmarks.subjects import Subject, add_options, load_subject, steps
 
-NAIVE, OURS, TWIN = "naive loop (snnTorch)", "ours", "CNN twin"
+NAIVE, OURS, HALF, TWIN = "naive loop (snnTorch)", "ours", "ours, products in bfloat16", "CNN twin"
 # The training part of Speech Commands that the bundled models were trained with.
 EPOCH_CLIPS = 27_410
 
@@ -43,7 +43,7 @@ EPOCH_CLIPS = 27_410
 def training_step(network: nn.Module, logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> float:
     """One step without an optimiser: the loss; the gradients stay in `network`."""
     network.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(logits(x), y)
+    loss = functional.cross_entropy(logits(x).float(), y)
     torch.autograd.backward(loss)
     return float(loss.detach())
 
@@ -56,6 +56,9 @@ def make_step(variant: str, subject: Subject, x: Tensor, y: Tensor) -> Callable[
     if variant == NAIVE:
         network = make_naive(network)  # type: ignore[arg-type]
         logits = network.logits
+    elif variant == HALF:
+        # As `training.train --precision bfloat16`.
+        logits = torch.autocast("cpu", torch.bfloat16)(network.forward)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def step() -> float:
@@ -114,14 +117,15 @@ def measure(given: argparse.Namespace, name: str, table: Table, checks: list[str
     plain = roofline.work(subject.cnn, x[:4]).dense
     for t in given.steps:
         with steps(subject.network, t):
-            variants = {variant: make_step(variant, subject, x, y) for variant in (NAIVE, OURS, TWIN)}
+            variants = {variant: make_step(variant, subject, x, y) for variant in (NAIVE, OURS, HALF, TWIN)}
             loss, gradient = difference(subject, x, y)
             checks.append(f"- {subject.title}, T = {t}: loss {loss:.1e}, gradients {gradient:.1e}")
             timings = interleave(variants, seconds=given.seconds, rounds=given.rounds, warmup=1)
             del variants
             done = roofline.work(subject.network, x[:4])
         faster = ratios(timings, NAIVE, "wall")
-        multiply_adds = {NAIVE: done.dense / plain, OURS: done.once / plain, TWIN: 1.0}
+        once = done.once / plain
+        multiply_adds = {NAIVE: done.dense / plain, OURS: once, HALF: once, TWIN: 1.0}
         for variant, timing in timings.items():
             table.add(
                 *(subject.title, t, variant, timing.wall_ms / 1e3, timing.cpu_ms / 1e3, faster[variant]),
