@@ -1,4 +1,4 @@
-"""Event-driven C++ kernels for spiking networks on the CPU; see `snn_voice_hub.inference.events`."""
+"""Event-driven C++ kernels for spiking networks on the CPU; see `snn_voice_hub.inference.engines.events`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.fx.node import Node, map_arg
 
 from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
+from snn_voice_hub.inference.engines.events.layers import LANES, Plan, chunks, make_plan, pack, padded
+from snn_voice_hub.inference.engines.events.lowering import lower
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
-from snn_voice_hub.inference.events.layers import LANES, Plan, chunks, make_plan, pack, padded
-from snn_voice_hub.inference.events.lowering import lower
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.native.build import BuildError, load_kernels

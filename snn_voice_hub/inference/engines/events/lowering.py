@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from snn_voice_hub.inference.engines.base import Unsupported
-from snn_voice_hub.inference.events.trace import trace
+from snn_voice_hub.inference.engines.events.trace import trace
 from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
 from snn_voice_hub.models.spiking import Lif
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snn_voice_hub.inference.events.lowering import Convolution, Stage
+from snn_voice_hub.inference.engines.events.lowering import Convolution, Stage
 
 LANES = 16
 _BLOCK = 8 * LANES  # channels that the kernels compute together
