@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import os
 import threading
@@ -228,9 +229,22 @@ class _AllSteps(nn.Module):
         return network.forward_encoded(x)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the exporter says about its own workings, and about packages that are not there."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _trace(network: Network, example: Tensor) -> onnx.ModelProto:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own workings
+    with _quiet():
         program = torch.export.export(
             _AllSteps(network), (example,), dynamic_shapes=({1: torch.export.Dim("batch")},), strict=False
         )
