@@ -213,6 +213,42 @@ def test_changed_weights_make_a_new_engine() -> None:
     assert model._engine.get(model.network)[0] is not first  # type: ignore[arg-type]
 
 
+def _replace(network: Any) -> None:
+    network.fc = nn.Linear(512, 4)
+
+
+def _reload(network: Any) -> None:
+    network.load_state_dict({key: value + 1 for key, value in network.state_dict().items()})
+
+
+def _other_data(network: Any) -> None:
+    network.fc.weight.data = network.fc.weight.data * 2
+
+
+def _add(network: Any) -> None:
+    network.register_buffer("extra", torch.zeros(1))
+
+
+def _step(network: Any) -> None:
+    with torch.no_grad():
+        network.snn[0].lif.threshold.mul_(0.5)
+
+
+@pytest.mark.parametrize("change", [_replace, _reload, _other_data, _add, _step])
+def test_every_change_of_a_network_is_seen(change: Any) -> None:
+    model = model_with("torch", num_steps=2)
+    network: Any = model.network
+    first, _ = model._engine.get(network)
+    assert model._engine.get(network)[0] is first
+    change(network)
+    second, _ = model._engine.get(network)
+    assert second is not first
+    assert model._engine.get(network)[0] is second
+    waves = torch.randn(1, 16_000) * 0.1
+    with torch.inference_mode():
+        assert torch.allclose(model(waves), network(model.features(waves)), atol=1e-5)
+
+
 @pytest.mark.parametrize("engine", ["auto", "torch", "loop"])
 def test_gradients_flow_where_they_are_wanted(engine: str) -> None:
     model = model_with(engine, num_steps=2)

@@ -13,8 +13,6 @@ from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
 from snn_voice_hub.inference.engines.choice import check_engine, make_engine
 from snn_voice_hub.models.base import Network
 
-Fingerprint = tuple[object, ...]
-
 
 class EngineSlot:
     """Runs a network by an engine where that is possible, else as the module that it is.
@@ -29,7 +27,7 @@ class EngineSlot:
     def __init__(self, name: str = "auto") -> None:
         self.name = check_engine(name)
         self._lock = threading.Lock()
-        self._made: tuple[Fingerprint, Engine, dict[str, Any]] | None = None
+        self._made: tuple[Snapshot, Engine, dict[str, Any]] | None = None
 
     def __call__(self, network: nn.Module, features: Tensor, clip_seeds: Sequence[int] | None) -> Tensor:
         """Logits `[B, C]` of features `[B, 1, ...]`.
@@ -49,13 +47,14 @@ class EngineSlot:
         Raises:
             MissingExtraError: The engine was asked for by name, and its package is not installed.
         """
-        mark = _fingerprint(network)
         made = self._made
-        if made is None or made[0] != mark:
+        if made is None or not made[0].holds(network):
             with self._lock:
                 made = self._made
-                if made is None or made[0] != mark:
-                    made = self._made = (mark, *make_engine(network, self.name))
+                if made is None or not made[0].holds(network):
+                    # Looked at first: what changes while the engine is made is noticed by the next call.
+                    seen = Snapshot(network)
+                    made = self._made = (seen, *make_engine(network, self.name))
         return made[1], made[2]
 
     def info(self, network: nn.Module) -> dict[str, Any]:
@@ -83,11 +82,44 @@ def _wants_gradient(network: nn.Module, features: Tensor) -> bool:
     return features.requires_grad or any(p.requires_grad for p in network.parameters())
 
 
-def _fingerprint(network: Network) -> Fingerprint:
-    """Changes when a weight does (in place or by another tensor), or a setting of the network."""
-    tensors = [*network.parameters(), *network.buffers()]
-    return (
-        getattr(network, "num_steps", 1),
-        getattr(network, "encoding", ""),
-        *((t.data_ptr(), -1 if t.is_inference() else t._version, t.dtype, t.device) for t in tensors),
-    )
+class Snapshot:
+    """What a network looked like: tells whether it still does, in some thirty microseconds.
+
+    A weight may have changed in place, or been replaced by another tensor; a module may have been exchanged,
+    a setting set. Walking over the modules by `parameters()` takes ten times as long.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._settings = self._present_settings()
+        self._entries: list[tuple[dict[str, Any], str, object]] = []
+        self._sizes: list[tuple[dict[str, Any], int]] = []
+        self._tensors: list[tuple[Tensor, int, int]] = []
+        for module in network.modules():
+            for held in (module._modules, module._parameters, module._buffers):
+                entries = cast(dict[str, Any], held)
+                self._sizes.append((entries, len(entries)))
+                self._entries += [(entries, name, value) for name, value in entries.items()]
+        for tensor in (*network.parameters(), *network.buffers()):
+            self._tensors.append((tensor, tensor.data_ptr(), _version(tensor)))
+
+    def holds(self, network: Network) -> bool:
+        """Whether this is the network, as it was."""
+        return (
+            network is self._network
+            and self._settings == self._present_settings()
+            and all(entries.get(name) is value for entries, name, value in self._entries)
+            and all(len(entries) == size for entries, size in self._sizes)
+            and all(t.data_ptr() == at and _version(t) == version for t, at, version in self._tensors)
+        )
+
+    def _present_settings(self) -> tuple[object, ...]:
+        return getattr(self._network, "num_steps", 1), getattr(self._network, "encoding", "")
+
+
+def _version(tensor: Tensor) -> int:
+    """Counts changes in place; tensors made under inference mode do not."""
+    return -1 if tensor.is_inference() else tensor._version
