@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any, ClassVar, cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx.node import Node, map_arg
 
 from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
-from snn_voice_hub.inference.engines.events.layers import LANES, Plan, chunks, make_plan, pack, padded
+from snn_voice_hub.inference.engines.events.layers import LANES, Plan, make_plan, pack, padded
 from snn_voice_hub.inference.engines.events.lowering import lower
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.models.base import Network
@@ -22,6 +22,27 @@ from snn_voice_hub.native.build import BuildError, load_kernels
 
 # Clips whose dense currents exist at one time, for each thread.
 _CLIPS = 4
+
+
+@functools.cache
+def _openmp() -> ctypes.CDLL | None:
+    """PyTorch's own OpenMP, found among what its module depends on."""
+    try:
+        library = ctypes.CDLL(torch._C.__file__)
+        library.omp_set_num_threads  # noqa: B018  (it is looked up here)
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def _stay_on_this_thread() -> None:
+    """Let PyTorch's operations in this thread use this thread alone.
+
+    Its OpenMP threads spin for milliseconds after each operation, on the cores that the others are to use.
+    """
+    torch.get_num_threads()  # sets up the number for this thread, which the next line changes
+    if (openmp := _openmp()) is not None:
+        openmp.omp_set_num_threads(1)
 
 
 class NativeEngine(Engine):
@@ -67,12 +88,17 @@ class NativeEngine(Engine):
         if x.shape[1] == 0:
             return self.network.forward_encoded(x)
         threads = min(torch.get_num_threads(), x.shape[1])
-        # Threads of this call alone: a pool that is kept would hang in a forked process.
-        with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-            parts = [self._part(part, threads, pool) for part in torch.split(x, _CLIPS * threads, dim=1)]
-        return self._finish({self._program.mean: torch.cat(parts, dim=1)})
+        parts = torch.split(x, min(_CLIPS, -(-x.shape[1] // threads)), dim=1)
+        if threads == 1:
+            hidden = [self._part(part) for part in parts]
+        else:
+            # Threads of this call alone: a pool that is kept would hang in a forked process.
+            with ThreadPoolExecutor(threads, initializer=_stay_on_this_thread) as pool:
+                hidden = list(pool.map(self._part, parts))
+        return self._finish({self._program.mean: torch.cat(hidden, dim=1)})
 
-    def _part(self, x: Tensor, threads: int, pool: ThreadPoolExecutor | None) -> Tensor:
+    @torch.inference_mode()
+    def _part(self, x: Tensor) -> Tensor:
         """Hidden values `[T, B, C]` of a few clips."""
         values = self._interpret(self._before, {self._program.nodes[0]: x})
         dense = values[self._program.dense]
@@ -84,10 +110,7 @@ class NativeEngine(Engine):
             rows = nn.functional.pad(rows, (0, padded(channels) - channels))
         rows = rows.contiguous()
         sums = torch.empty(clips, self._num_steps, plan.channels)
-        if pool is None:
-            self._call(plan, rows, sums)
-        else:
-            list(pool.map(lambda part: self._call(plan, rows[part], sums[part]), chunks(clips, threads)))
+        self._call(plan, rows, sums)
         return sums[:, :, : self._width].transpose(0, 1) / plan.positions
 
     def _plan(self, dense: tuple[int, ...]) -> Plan:

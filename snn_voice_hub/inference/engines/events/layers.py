@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -171,10 +171,3 @@ def make_plan(
             output = (here.channels, positions)
         shapes[stage.number] = here
     return Plan(layers, memory.size, *output)
-
-
-def chunks(count: int, parts: int) -> Iterator[slice]:
-    """`count` clips in at most `parts` runs of nearly the same length."""
-    size = -(-count // max(1, parts))
-    for begin in range(0, count, size):
-        yield slice(begin, min(count, begin + size))
