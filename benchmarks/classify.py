@@ -45,7 +45,7 @@ def variants(model: SnnVoice, files: list[Any]) -> dict[str, Callable[[], object
     """What is timed."""
 
     def alone() -> object:
-        with mock.patch.object(pipeline, "decoding_threads", return_value=1):
+        with mock.patch.object(pipeline, "decoding_threads", return_value=0):
             return model.classify(files, progress=False)
 
     return {

@@ -59,7 +59,7 @@ def all_end() -> None:
 
 def with_cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """For a fixture whose parameters are numbers of cores; no thread may be left at the end."""
-    monkeypatch.setattr(pipeline, "decoding_threads", lambda: request.param)
+    monkeypatch.setattr(pipeline, "decoding_threads", lambda: request.param - 1)
     yield request.param
     all_end()
 

@@ -141,9 +141,9 @@ def test_an_early_end_waits_for_no_thread(monkeypatch: pytest.MonkeyPatch, cores
     answers = make(batch_size=4).each(clips)
     for _ in range(5):
         next(answers)
-    assert len(decoders()) == (0 if cores == 1 else cores)
+    assert len(decoders()) == cores - 1
     answers.close()  # type: ignore[attr-defined]
-    assert len(decoders()) == (0 if cores == 1 else cores)  # still at it, and nobody waited
+    assert len(decoders()) == cores - 1  # still at it, and nobody waited
     free.set()
     all_end()
 
@@ -196,16 +196,16 @@ def test_no_thread_is_started_where_none_is_needed(monkeypatch: pytest.MonkeyPat
     list(make().each([samples(0), samples(1), io.BytesIO(wav(2))]))
     assert started == []
     list(make().each([wav(0), wav(1)]))
-    assert started == ([] if cores == 1 else [cores])
+    assert started == ([] if cores == 1 else [cores - 1])
 
 
-def test_as_many_threads_as_cores_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, threads in ((1, 1), (2, 2), (4, 4), (64, 4)):
+def test_a_thread_for_each_core_but_one_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((1, 0), (2, 1), (4, 3), (64, 4)):
         monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
         assert decode.decoding_threads() == threads
     monkeypatch.delattr("os.sched_getaffinity")
     monkeypatch.setattr("os.cpu_count", lambda: None)
-    assert decode.decoding_threads() == 1
+    assert decode.decoding_threads() == 0
 
 
 # --- what must be read in order ---------------------------------------------------------------------
