@@ -199,6 +199,27 @@ def test_no_thread_is_started_where_none_is_needed(monkeypatch: pytest.MonkeyPat
     assert started == ([] if cores == 1 else [cores - 1])
 
 
+def test_short_uncompressed_clips_are_not_worth_a_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int
+) -> None:
+    started: list[int] = []
+
+    def executor(threads: int, **_: Any) -> ThreadPoolExecutor:
+        started.append(threads)
+        return ThreadPoolExecutor(threads)
+
+    monkeypatch.setattr(decode, "ThreadPoolExecutor", executor)
+    monkeypatch.setattr(decode, "SHORT_BYTES", 1 << 18)
+    path = tmp_path / "clip.WAV"
+    path.write_bytes(wav(0))
+    answers = list(make().each([path, str(path), wav(1), wav(2)]))
+    assert started == []
+    assert answers[0] == answers[1]
+    monkeypatch.setattr(decode, "SHORT_BYTES", 100)
+    assert list(make().each([path, str(path), wav(1), wav(2)])) == answers
+    assert started == ([] if cores == 1 else [cores - 1])
+
+
 def test_a_thread_for_each_core_but_one_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in ((1, 0), (2, 1), (4, 3), (64, 4)):
         monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)), raising=False)
