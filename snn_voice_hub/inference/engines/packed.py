@@ -67,6 +67,8 @@ def check_dtype(dtype: torch.dtype) -> None:
 
 def with_packed_linears(network: M, dtype: torch.dtype = torch.float32) -> M:
     """The same network, sharing all tensors, with its large linear layers packed where that is possible."""
+    if not any(type(layer) is nn.Linear and _worth_packing(layer) for layer in network.modules()):
+        return network
     shared: list[Any] = [*network.parameters(), *network.buffers()]
     twin = copy.deepcopy(network, {id(tensor): tensor for tensor in shared})
     for parent in list(twin.modules()):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
-from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
+from snn_voice_hub.inference.engines.packed import PackedLinear, check_dtype, with_packed_linears
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
 
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
-        return {"packed_linears": self._twin is not self.network}
+        return {"packed_linears": sum(isinstance(m, PackedLinear) for m in self._twin.modules())}
 
 
 class TorchBf16Engine(TorchEngine):
