@@ -6,6 +6,9 @@ short stable word for programs (the service puts it into its JSON answers).
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
 
 class SnnVoiceError(Exception):
     """Base class of every error that this package raises on purpose.
@@ -58,3 +61,25 @@ class MissingExtraError(SnnVoiceError, ImportError):
     """An optional dependency is not installed; the hint names the extra that brings it."""
 
     code = "missing_extra"
+
+
+@contextmanager
+def needs_extra(what: str, extra: str, needs: str, packages: Collection[str]) -> Iterator[None]:
+    """Around imports that need an extra.
+
+    Args:
+        what: What needs it, for the message.
+        extra: The extra's name.
+        needs: Its packages in words, for the message.
+        packages: The modules whose absence means that it is not installed.
+
+    Raises:
+        MissingExtraError: One of the modules is not there.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        hint = f'pip install "snn-voice-hub[{extra}]"'
+        raise MissingExtraError(f"{what} needs {needs}", hint=hint) from error

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub._version import __version__
-from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
+from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.neurons import LIF, expand_neurons, widen_convolutions
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
@@ -39,24 +39,9 @@ TRACING = threading.Lock()
 _LARGEST = "largest_tensor"
 
 
-@contextlib.contextmanager
-def export_extra(what: str) -> Iterator[None]:
-    """Around imports that need the extra.
-
-    Args:
-        what: What needs it, for the message.
-
-    Raises:
-        MissingExtraError: One of its packages is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in _PACKAGES:
-            raise
-        raise MissingExtraError(
-            f"{what} needs onnx, onnxscript and onnxruntime", hint='pip install "snn-voice-hub[export]"'
-        ) from error
+def export_extra(what: str) -> contextlib.AbstractContextManager[None]:
+    """Around imports that need the extra `[export]`; see `needs_extra`."""
+    return needs_extra(what, "export", "onnx, onnxscript and onnxruntime", _PACKAGES)
 
 
 def export_network(
