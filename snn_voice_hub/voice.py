@@ -210,6 +210,18 @@ class SnnVoice(nn.Module, HubModel):
             silence = torch.zeros(check_int("batch_size", size, low=1), self.config.features.num_samples)
             self(silence.to(self.device))
 
+    def to_device(self, waveforms: Tensor) -> Tensor:
+        """Waveforms where the weights are.
+
+        Args:
+            waveforms: Any shape, on the CPU.
+        """
+        device = self.device
+        if device.type == "cuda":
+            # From pinned memory neither the copy nor this thread waits for what the device is doing.
+            waveforms = waveforms.pin_memory()
+        return waveforms.to(device, non_blocking=True)
+
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -360,11 +372,7 @@ class SnnVoice(nn.Module, HubModel):
 
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
         def run(windows: Tensor) -> Tensor:
-            device = self.device
-            if device.type == "cuda":
-                # From pinned memory neither the copy nor this thread waits for what the device is doing.
-                windows = windows.pin_memory()
-            logits: Tensor = self(windows.to(device, non_blocking=True))
+            logits: Tensor = self(self.to_device(windows))
             return logits
 
         return Pipeline(self.config, run, Options(**options))

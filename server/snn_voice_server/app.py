@@ -1,4 +1,4 @@
-"""The application: routes, errors and the model put together."""
+"""The application: routes, errors and models put together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
-from snn_voice_server import errors
-from snn_voice_server.routes import router
-from snn_voice_server.service import Service
+from snn_voice_server import errors, operations, pages, routes
+from snn_voice_server.batching import Limits
+from snn_voice_server.compute import Device, resolve_devices
+from snn_voice_server.keys import ApiKeys, read_keys
+from snn_voice_server.library import Library
+from snn_voice_server.metrics import Metrics
+from snn_voice_server.middleware import Seen
+from snn_voice_server.naming import source_of, sources_of
+from snn_voice_server.service import Models, Service
+from snn_voice_server.settings import Settings
+from snn_voice_server.tracing import tracer_from_environment
 
 _ABOUT = """Which word is spoken in a sound file? A spiking neural network answers.
 
@@ -19,26 +28,76 @@ Every error is `{"error": {"code": "...", "message": "...", "hint": "..."}}`.
 works as it is."""
 
 
-def create_app(model: SnnVoice, *, max_body_bytes: int = 25_000_000, max_seconds: float = 60.0) -> FastAPI:
-    """The service over one model, for any ASGI server.
+def create_app(model: SnnVoice | None = None, settings: Settings | None = None) -> FastAPI:
+    """The service, for any ASGI server.
 
     Args:
-        model: What answers; it is put into evaluation mode.
-        max_body_bytes: Larger request bodies are refused (413) before they are read to the end.
-        max_seconds: Longer sound is refused (413).
+        model: What answers, where it is not one that `settings` names; it is put into evaluation mode.
+        settings: By default those of the environment.
 
     Returns:
         The application. It is ready when its lifespan has started.
 
     Raises:
-        ConfigError: A limit is not legal.
+        ConfigError: A setting is not legal.
     """
-    service = Service(model, max_body_bytes=max_body_bytes, max_seconds=max_seconds)
+    settings = settings or Settings()
+    keys = read_keys(settings.api_keys, settings.api_keys_file)
+    metrics = Metrics()
+    return assemble(settings, make_library(settings, metrics, keys, model), keys, metrics)
+
+
+def make_library(
+    settings: Settings, metrics: Metrics, keys: ApiKeys, model: SnnVoice | None = None
+) -> Library:
+    """The models of the settings, none of them loaded yet.
+
+    Args:
+        settings: What is served, where, and in which batches.
+        metrics: What is counted.
+        keys: Who may ask; several share the queue.
+        model: Takes the place of the settings' models.
+
+    Raises:
+        ConfigError: A setting is not legal.
+    """
+    devices = [str(model.device)] if model is not None else resolve_devices(settings.device)
+
+    def load(spec: str, device: str) -> SnnVoice:
+        return SnnVoice.from_pretrained(spec, device=device, engine=settings.engine, dtype=settings.dtype)
+
+    share = settings.key_share or (0.5 if len(keys) > 1 else 1.0)
+    return Library(
+        [source_of(model)] if model is not None else sources_of(settings.model),
+        [Device(name) for name in devices],
+        load,
+        Limits(
+            batch_windows=settings.max_batch_size,
+            batch_seconds=settings.max_batch_audio_seconds,
+            queue_windows=settings.max_queue,
+            share=share,
+        ),
+        max_megabytes=settings.max_models_mb,
+        watcher=metrics,
+    )
+
+
+def assemble(settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics) -> FastAPI:
+    """The application over any models.
+
+    Args:
+        settings: Limits and sizes.
+        models: What answers.
+        keys: Who may ask.
+        metrics: What is counted.
+    """
+    service = Service(settings, models, keys, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.warm_up()
+        await service.start()
         yield
+        await service.stop()
 
     app = FastAPI(
         title="snn-voice",
@@ -52,6 +111,17 @@ def create_app(model: SnnVoice, *, max_body_bytes: int = 25_000_000, max_seconds
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(router)
+    app.include_router(routes.router)
+    app.include_router(operations.router)
+    pages.install(app, page=settings.page)
     errors.install(app)
+    app.add_middleware(Seen, service=service, tracer=tracer_from_environment())
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+        )
     return app

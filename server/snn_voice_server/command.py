@@ -2,61 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
 from contextlib import closing
-from typing import Annotated
 
-import torch
 import typer
 
-from snn_voice_hub import SnnVoice
-from snn_voice_hub.config import check_number
-from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_server.extra import serve_extra
 
 
-def serve(
-    host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, envvar="SNN_VOICE_PORT")
-    ] = 8000,
-    model: Annotated[
-        str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
-    engine: Annotated[
-        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", envvar="SNN_VOICE_ENGINE")
-    ] = "auto",
-    max_seconds: Annotated[float, typer.Option(help="Longest sound that is accepted.")] = 60.0,
-    max_body_mb: Annotated[float, typer.Option(help="Largest request body, in megabytes.")] = 25.0,
-) -> None:
+def serve(context: typer.Context) -> None:
     """Answer over HTTP: POST a sound file to /classify."""
     with serve_extra("the service"):
+        from snn_voice_server.settings import read_settings
+
+        settings = read_settings(context.args)
+        if settings.ray:
+            from snn_voice_server.ray_command import serve_on_ray
+
+            serve_on_ray(settings)
+            return
+        from snn_voice_server import logs
         from snn_voice_server.app import create_app
-        from snn_voice_server.running import bind, configuration, run, url_of
-    check_number("--max-seconds", max_seconds, above=0.0)
-    check_number("--max-body-mb", max_body_mb, low=0.001)
-    with closing(bind(host, port)) as listener:
-        voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
-        _set_threads()
-        # A broken form is told to its sender; a line in the log for each would only fill it.
-        logging.getLogger("python_multipart").setLevel(logging.ERROR)
-        app = create_app(voice, max_body_bytes=int(max_body_mb * 1e6), max_seconds=max_seconds)
-        # The lifespan would do it, but a model that can't be used is to be an error of this command.
-        asyncio.run(app.state.service.warm_up())
+        from snn_voice_server.compute import resolve_devices, set_threads
+        from snn_voice_server.operations import reload_models
+        from snn_voice_server.running import Life, bind, configuration, run, url_of
+        from snn_voice_server.service import Service
+    logs.set_up(settings.log_level, settings.log_format)
+    set_threads(settings.threads)
+    with closing(bind(settings.host, settings.port)) as listener:
+        app = create_app(settings=settings)
+        service: Service = app.state.service
+        devices = ", ".join(resolve_devices(settings.device))
+
+        def stop() -> None:
+            service.draining = True
+
         url = url_of(listener)
         greeting = (
-            f"snn-voice: {app.state.service.name} on {voice.device}, {url} (docs: /docs); "
+            f"snn-voice: {service.models.default} on {devices}, {url} (docs: /docs); "
             f"try: curl --data-binary @examples/yes.wav {url}/classify"
         )
-        run(configuration(app), listener, greeting)
+        life = Life(
+            on_start=service.start,
+            on_stop=stop,
+            on_end=service.stop,
+            on_hangup=lambda: reload_models(service),
+            drain_delay=settings.drain_delay,
+        )
+        config = configuration(app, lifespan="off", timeout_graceful_shutdown=settings.grace)
+        run(config, listener, greeting, life)
 
 
-def _set_threads() -> None:
-    """Give PyTorch a few threads: the networks are too small to gain from many."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        affinity = getattr(os, "sched_getaffinity", None)
-        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        torch.set_num_threads(min(4, cores))
+# All flags are the settings', which need the extra: `snn-voice --help` is to work without it.
+serve.context_settings = {  # type: ignore[attr-defined]
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}

@@ -21,12 +21,20 @@ _FUNCTION = {
     "description": 'How logits become scores; "none" leaves them as they are.',
 }
 
-# `/classify` reads its request by itself, so nothing of it stands in a signature.
+_WINDOWS = {
+    "type": "boolean",
+    "default": False,
+    "description": "An answer for each window of a longer sound, with its start and end in seconds.",
+}
+_MODEL = {"type": "string", "default": "", "description": "One of GET /models; by default the first of them."}
+_SETTINGS = {"top_k": _TOP_K, "function_to_apply": _FUNCTION, "windows": _WINDOWS, "model": _MODEL}
+_QUERY = [
+    {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in _SETTINGS.items()
+]
+
+# The routes that classify read their request by themselves, so nothing of it stands in a signature.
 CLASSIFY: dict[str, Any] = {
-    "parameters": [
-        {"name": "top_k", "in": "query", "required": False, "schema": _TOP_K},
-        {"name": "function_to_apply", "in": "query", "required": False, "schema": _FUNCTION},
-    ],
+    "parameters": _QUERY,
     "requestBody": {
         "required": True,
         "description": (
@@ -42,11 +50,7 @@ CLASSIFY: dict[str, Any] = {
                     "type": "object",
                     "required": ["file"],
                     "additionalProperties": False,
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "top_k": _TOP_K,
-                        "function_to_apply": _FUNCTION,
-                    },
+                    "properties": {"file": {"type": "string", "format": "binary"}, **_SETTINGS},
                 }
             },
             "application/json": {
@@ -62,7 +66,7 @@ CLASSIFY: dict[str, Any] = {
                         "parameters": {
                             "type": "object",
                             "additionalProperties": False,
-                            "properties": {"top_k": _TOP_K, "function_to_apply": _FUNCTION},
+                            "properties": _SETTINGS,
                         },
                     },
                 },
@@ -72,7 +76,41 @@ CLASSIFY: dict[str, Any] = {
     },
 }
 
+CLASSIFY_BATCH: dict[str, Any] = {
+    "parameters": _QUERY,
+    "requestBody": {
+        "required": True,
+        "description": "A form with a part `file` for each sound file. Settings in it win over the query.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        **_SETTINGS,
+                    },
+                }
+            }
+        },
+    },
+}
+
 WORDS = [{"label": "yes", "score": 0.97}, {"label": "left", "score": 0.01}]
+BATCH = {
+    "results": [
+        {"file": "yes.wav", "predictions": WORDS},
+        {
+            "file": "notes.txt",
+            "error": {
+                "code": "not_audio",
+                "message": "the audio data is not sound in a known format",
+                "hint": "WAV, FLAC, OGG, MP3 or AIFF",
+            },
+        },
+    ]
+}
 
 
 def answer(example: object) -> dict[str, Any]:
@@ -88,3 +126,38 @@ def refusal(description: str, code: str, message: str, hint: str = "") -> dict[s
         "description": description,
         "content": {"application/json": {"example": example}},
     }
+
+
+UNAUTHORIZED = refusal(
+    "No API key, or one that is not known",
+    "unauthorized",
+    "this service needs an API key",
+    "send the header Authorization: Bearer KEY",
+)
+UNKNOWN_MODEL = refusal("No such model", "unknown_model", "no model of that name is served")
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: refusal("The request can't be used", "truncated", "the audio data is cut off or damaged"),
+    401: UNAUTHORIZED,
+    404: UNKNOWN_MODEL,
+    408: refusal("The client stopped sending", "timeout", "nothing came for 20 s"),
+    413: refusal("Too many bytes, or too long", "too_long", "the audio data is longer than 60 s"),
+    415: refusal("Not sound", "not_audio", "the audio data is not sound in a known format"),
+    429: refusal(
+        "The caller's share of the queue is full; Retry-After says how long",
+        "over_share",
+        "your requests hold your share of the queue, 128 windows",
+        "send it again in 2 s",
+    ),
+    503: refusal(
+        "The service is full; Retry-After says how long",
+        "busy",
+        "the service is busy: its queue of 256 windows is full",
+        "send it again in 3 s",
+    ),
+    504: refusal(
+        "It took too long",
+        "deadline",
+        "no answer within the deadline: given up after 10.00 s",
+        "send it again, or less sound",
+    ),
+}

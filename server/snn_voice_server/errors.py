@@ -5,30 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_server.failures import (
+    DeadlineExceeded,
+    HungUp,
+    ModelFailure,
+    Refused,
+    RequestError,
+    Unauthorized,
+    UnknownModel,
+    shown,
+)
 from snn_voice_server.schemas import ErrorAnswer, ErrorBody
 
 # What is not here is 400: the client sent it, and can't make it work by sending it again.
-_STATUS = {"not_audio": 415, "too_long": 413, "too_large": 413, "timeout": 408, "not_ready": 503}
+_STATUS = {
+    "unauthorized": 401,
+    "forbidden": 403,
+    "unknown_model": 404,
+    "timeout": 408,
+    "too_long": 413,
+    "too_large": 413,
+    "not_audio": 415,
+    "over_share": 429,
+    "internal": 500,
+    "busy": 503,
+    "not_ready": 503,
+    "out_of_memory": 503,
+    "stopping": 503,
+    "deadline": 504,
+}
 
 _ROUTES = "see GET / for the routes"
 
-
-class RequestError(SnnVoiceError):
-    """A request that can't be answered; `code` decides the status."""
-
-    code = "bad_request"
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """What a client sent, as it may stand in a message: short, and printable whatever it was."""
-    text = ascii(value)
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+# Nobody reads it; the number is what nginx logs for a client that has closed the connection.
+HUNG_UP = 499
 
 
 def error_response(
@@ -39,9 +56,20 @@ def error_response(
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
-async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
+async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SnnVoiceError)
-    return error_response(_STATUS.get(error.code, 400), error.code, error.message, error.hint)
+    if isinstance(error, Refused | DeadlineExceeded | Unauthorized):
+        request.app.state.service.metrics.refused.labels(error.code).inc()
+    headers = {}
+    if isinstance(error, Refused):
+        headers["Retry-After"] = str(error.retry_after)
+    if error.code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
+    return error_response(_STATUS.get(error.code, 400), error.code, error.message, error.hint, headers)
+
+
+async def _on_hung_up(_: Request, __: Exception) -> Response:
+    return Response(status_code=HUNG_UP)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
@@ -63,15 +91,20 @@ async def _on_invalid(_: Request, __: Exception) -> JSONResponse:
 
 
 async def _on_failure(_: Request, __: Exception) -> JSONResponse:
-    # Starlette raises the exception again after this answer, and the server logs it with its traceback.
+    # Starlette raises the exception again after this answer, for the log.
     return error_response(500, "internal", "the service failed", "its log says why")
+
+
+# Of the package's own errors only these are about the request; another one is a fault of the service.
+_EXPECTED = (RequestError, AudioError, Refused, DeadlineExceeded, ModelFailure, UnknownModel, Unauthorized)
 
 
 def install(app: FastAPI) -> None:
     """Make every error of the application answer in the one form."""
-    app.add_exception_handler(RequestError, _on_refusal)
-    # Of the package's own errors only this one is the client's doing; another one is a fault of the service.
-    app.add_exception_handler(AudioError, _on_refusal)
+    for kind in _EXPECTED:
+        app.add_exception_handler(kind, _on_refusal)
+    app.add_exception_handler(HungUp, _on_hung_up)
+    app.add_exception_handler(ClientDisconnect, _on_hung_up)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_failure)

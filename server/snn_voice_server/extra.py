@@ -6,9 +6,18 @@ from contextlib import AbstractContextManager
 
 from snn_voice_hub.errors import needs_extra
 
-_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "python_multipart")
+_EXTRA = (
+    "fastapi",
+    "httptools",
+    "prometheus_client",
+    "pydantic",
+    "pydantic_settings",
+    "python_multipart",
+    "starlette",
+    "uvicorn",
+)
 
 
 def serve_extra(what: str) -> AbstractContextManager[None]:
     """Around imports that need the extra `[serve]`; see `needs_extra`."""
-    return needs_extra(what, "serve", "fastapi, uvicorn and python-multipart", _EXTRA)
+    return needs_extra(what, "serve", "fastapi, uvicorn and what they need", _EXTRA)

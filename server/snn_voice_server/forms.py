@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from snn_voice_server.errors import RequestError
+from snn_voice_server.failures import RequestError
 
-# A classify request has one file and at most two settings; more parts only cost time.
+# A classify request has one file and a few settings; more parts only cost time.
 _MAX_PARTS = 16
+_MAX_NAME = 255
 
 
 @dataclass
@@ -20,16 +21,19 @@ class Part:
     Attributes:
         name: The field's name.
         data: Its content, undecoded.
+        file_name: The file's name, as the client gave it.
     """
 
     name: str = ""
     data: bytes = b""
+    file_name: str = ""
 
 
 @dataclass
 class _Collector:
     """Receives the parser's callbacks; the positions are into the chunk that is being parsed."""
 
+    max_parts: int
     parts: list[Part] = field(default_factory=list)
     ended: bool = False
     _header: bytes = b""
@@ -37,8 +41,8 @@ class _Collector:
     _chunks: list[bytes] = field(default_factory=list)
 
     def on_part_begin(self) -> None:
-        if len(self.parts) == _MAX_PARTS:
-            raise RequestError(f"the form has more than {_MAX_PARTS} parts", code="bad_form")
+        if len(self.parts) == self.max_parts:
+            raise RequestError(f"the form has more than {self.max_parts} parts", code="bad_form")
         self.parts.append(Part())
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -51,6 +55,7 @@ class _Collector:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(self._value)
             self.parts[-1].name = options.get(b"name", b"").decode("utf-8", "replace")
+            self.parts[-1].file_name = options.get(b"filename", b"").decode("utf-8", "replace")[:_MAX_NAME]
         self._header = self._value = b""
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -64,12 +69,13 @@ class _Collector:
         self.ended = True
 
 
-def read_form(body: bytes, content_type: str) -> list[Part]:
+def read_form(body: bytes, content_type: str, *, max_parts: int = _MAX_PARTS) -> list[Part]:
     """The parts of a form, in order.
 
     Args:
         body: The whole body of the request.
         content_type: Its header, which names the boundary.
+        max_parts: A form of more is refused.
 
     Returns:
         The parts; two may have the same name.
@@ -84,7 +90,7 @@ def read_form(body: bytes, content_type: str) -> list[Part]:
             hint="let the client set the header, as `curl -F file=@yes.wav` does",
             code="bad_form",
         )
-    collector = _Collector()
+    collector = _Collector(max_parts)
     try:
         parser = MultipartParser(
             boundary,

@@ -1,4 +1,4 @@
-"""The body of a classify request -> the sound in it and what is asked about it.
+"""The body of a request -> the sound in it and what is asked about it.
 
 What a body is, its first bytes say. The header is only asked where they don't: `curl --data-binary` calls
 a sound file a form, and other clients say nothing or something wrong.
@@ -10,12 +10,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from snn_voice_hub.inference.answers import FUNCTIONS
-from snn_voice_server.errors import RequestError, shown
+from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.forms import Part, read_form
 
 _SOUND = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
@@ -24,23 +24,54 @@ _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 # Base64 has none of these characters, so a request has few; millions would become gigabytes of objects.
 _STRUCTURE = (b"[", b"{", b",")
 _MAX_STRUCTURE = 1000
-_SETTINGS = ("top_k", "function_to_apply")
+_SETTINGS = ("top_k", "function_to_apply", "windows", "model")
+# Of /classify/batch; both are usual.
+_FILE_FIELDS = ("file", "files")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _HUB_FORM = '{"inputs": "<base64 of a sound file>", "parameters": {"top_k": 5}}'
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked about a sound.
+
+    Attributes:
+        top_k: At most so many labels.
+        function_to_apply: One of `snn_voice_hub.inference.answers.FUNCTIONS`.
+        windows: Whether each window gets an answer of its own.
+        model: Which model is asked; "" for the default.
+    """
+
+    top_k: int = 5
+    function_to_apply: str = "softmax"
+    windows: bool = False
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class ClassifyRequest:
-    """What was asked.
+    """A sound and what is asked about it.
 
     Attributes:
         audio: The bytes of a sound file, as they were sent.
-        top_k: At most so many labels.
-        function_to_apply: One of `snn_voice_hub.inference.answers.FUNCTIONS`.
+        question: What was asked.
     """
 
     audio: bytes
-    top_k: int = 5
-    function_to_apply: str = "softmax"
+    question: Question = Question()
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """Several sounds and what is asked about each.
+
+    Attributes:
+        files: Names, as the client gave them, and bytes.
+        question: What was asked.
+    """
+
+    files: list[tuple[str, bytes]]
+    question: Question = Question()
 
 
 def parse(body: bytes, content_type: str, query: Iterable[tuple[str, str]] = ()) -> ClassifyRequest:
@@ -58,24 +89,68 @@ def parse(body: bytes, content_type: str, query: Iterable[tuple[str, str]] = ())
     Raises:
         RequestError: A setting is not legal, or a form or JSON does not hold what it should.
     """
-    request = _with_settings(ClassifyRequest(body), [pair for pair in query if pair[0] in _SETTINGS])
+    question = question_of(query)
     if not body:
         raise RequestError(
             "the request has no body", hint="send a sound file: curl --data-binary @yes.wav", code="empty"
         )
-    media = content_type.partition(";")[0].strip().lower()
-    if _is_sound(body):
-        return request
+    media = _media(content_type)
+    if is_sound(body):
+        return ClassifyRequest(body, question)
     if media == "multipart/form-data":
-        return _from_form(request, read_form(body, content_type))
+        return _from_form(question, read_form(body, content_type))
     if _is_json(body, media):
-        return _from_json(request, body)
-    return request
+        return _from_json(question, body)
+    return ClassifyRequest(body, question)
 
 
-def _is_sound(body: bytes) -> bool:
+def parse_batch(
+    body: bytes, content_type: str, query: Iterable[tuple[str, str]] = (), *, max_files: int
+) -> BatchRequest:
+    """Read a request for several files: a form with a part `file` for each.
+
+    Args:
+        body: The whole body.
+        content_type: The header of that name.
+        query: Names and values of the query string.
+        max_files: More are refused.
+
+    Raises:
+        RequestError: No form, no file or too many, or a setting that is not legal.
+    """
+    question = question_of(query)
+    hint = "curl -F file=@a.wav -F file=@b.wav"
+    if _media(content_type) != "multipart/form-data":
+        raise RequestError("this route takes multipart/form-data", hint=hint, code="bad_form")
+    parts = read_form(body, content_type, max_parts=max_files + len(_SETTINGS))
+    question = _with_fields(question, parts, _FILE_FIELDS)
+    files = [(part.file_name, part.data) for part in parts if part.name in _FILE_FIELDS]
+    if not files:
+        raise RequestError("the form has no field named 'file'", hint=hint, code="no_file")
+    if len(files) > max_files:
+        raise RequestError(
+            f"the form has {len(files)} files", hint=f"at most {max_files} a request", code="too_many_files"
+        )
+    return BatchRequest(files, question)
+
+
+def question_of(query: Iterable[tuple[str, str]]) -> Question:
+    """The settings of a query string; names that are not known here are left alone.
+
+    Raises:
+        RequestError: One is not legal.
+    """
+    return _with_settings(Question(), [pair for pair in query if pair[0] in _SETTINGS])
+
+
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_sound(body: bytes) -> bool:
+    """Whether a body begins like a sound file, so that nothing has to be unpacked."""
     # An MP3 file without tags begins with eleven set bits.
-    return body.startswith(_SOUND) or (body[0] == 0xFF and body[1:2] >= b"\xe0")
+    return body.startswith(_SOUND) or (body[:1] == b"\xff" and body[1:2] >= b"\xe0")
 
 
 def _is_json(body: bytes, media: str) -> bool:
@@ -88,8 +163,8 @@ def _is_json(body: bytes, media: str) -> bool:
 # --- settings -------------------------------------------------------------------------------------
 
 
-def _with_settings(request: ClassifyRequest, pairs: list[tuple[str, str]]) -> ClassifyRequest:
-    """The request with settings that came as text, in the query or in fields of a form."""
+def _with_settings(question: Question, pairs: list[tuple[str, str]]) -> Question:
+    """The question with settings that came as text, in the query or in fields of a form."""
     settings: dict[str, Any] = {}
     for name, text in pairs:
         if name in settings:
@@ -97,56 +172,73 @@ def _with_settings(request: ClassifyRequest, pairs: list[tuple[str, str]]) -> Cl
         # int() would also take "1_0", " 1" and digits of other scripts, and refuses very long numbers.
         whole = name == "top_k" and re.fullmatch(r"[0-9]{1,1000}", text)
         settings[name] = int(text) if whole else text
-    return _checked(request, settings)
+        if name == "windows":
+            settings[name] = _BOOLEANS.get(text.lower(), text)
+    return _checked(question, settings)
 
 
-def _checked(request: ClassifyRequest, settings: dict[str, Any]) -> ClassifyRequest:
-    top_k = settings.get("top_k", request.top_k)
+def _checked(question: Question, settings: dict[str, Any]) -> Question:
+    top_k = settings.get("top_k", question.top_k)
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise RequestError(
             f"top_k={shown(top_k)} is not legal", hint="a whole number of at least 1", code="bad_top_k"
         )
-    function = settings.get("function_to_apply", request.function_to_apply)
+    function = settings.get("function_to_apply", question.function_to_apply)
     if not isinstance(function, str) or function not in FUNCTIONS:
         raise RequestError(
             f"function_to_apply={shown(function)} is not legal",
             hint=f"one of {', '.join(FUNCTIONS)}",
             code="bad_function_to_apply",
         )
-    return replace(request, top_k=top_k, function_to_apply=function)
+    windows = settings.get("windows", question.windows)
+    if not isinstance(windows, bool):
+        raise RequestError(f"windows={shown(windows)} is not legal", hint="true or false", code="bad_windows")
+    model = settings.get("model", question.model)
+    if not isinstance(model, str):
+        raise RequestError(f"model={shown(model)} is not legal", hint="see GET /models", code="bad_model")
+    return Question(top_k, function, windows, model)
 
 
 # --- forms ----------------------------------------------------------------------------------------
 
 
-def _from_form(request: ClassifyRequest, parts: list[Part]) -> ClassifyRequest:
-    unknown = [part.name for part in parts if part.name not in ("file", *_SETTINGS)]
-    files = [part.data for part in parts if part.name == "file"]
-    if not files:
-        what = f"its field {shown(unknown[0])} is not read" if unknown else "it has none"
-        raise RequestError(
-            f"the form needs a field named 'file': {what}", hint="curl -F file=@yes.wav", code="no_file"
-        )
-    if len(files) > 1:
-        raise RequestError(
-            f"the form has {len(files)} files", hint="one file a request", code="several_files"
-        )
+def _with_fields(question: Question, parts: list[Part], files: Collection[str]) -> Question:
+    """The question with the settings of a form, whose other fields must be files."""
+    unknown = [part.name for part in parts if part.name not in (*files, *_SETTINGS)]
     if unknown:
         raise RequestError(
             f"the form has an unknown field {shown(unknown[0])}",
             hint=f"legal fields: file, {', '.join(_SETTINGS)}",
             code="bad_form",
         )
+    fields = [(p.name, p.data.decode("utf-8", "replace").strip()) for p in parts if p.name in _SETTINGS]
+    return _with_settings(question, fields)
+
+
+def _from_form(question: Question, parts: list[Part]) -> ClassifyRequest:
+    files = [part.data for part in parts if part.name == "file"]
+    if not files:
+        unknown = [part.name for part in parts if part.name not in _SETTINGS]
+        what = f"its field {shown(unknown[0])} is not read" if unknown else "it has none"
+        raise RequestError(
+            f"the form needs a field named 'file': {what}", hint="curl -F file=@yes.wav", code="no_file"
+        )
+    if len(files) > 1:
+        raise RequestError(
+            f"the form has {len(files)} files",
+            hint="one file a request; POST /classify/batch takes several",
+            code="several_files",
+        )
+    question = _with_fields(question, parts, ("file",))
     if not files[0]:
         raise RequestError("the form's file is empty", hint="curl -F file=@yes.wav", code="empty")
-    fields = [(p.name, p.data.decode("utf-8", "replace").strip()) for p in parts if p.name in _SETTINGS]
-    return replace(_with_settings(request, fields), audio=files[0])
+    return ClassifyRequest(files[0], question)
 
 
 # --- the Hub's JSON -------------------------------------------------------------------------------
 
 
-def _from_json(request: ClassifyRequest, body: bytes) -> ClassifyRequest:
+def _from_json(question: Question, body: bytes) -> ClassifyRequest:
     if sum(map(body.count, _STRUCTURE)) > _MAX_STRUCTURE:
         raise RequestError("the JSON body has too many values", hint=_HUB_FORM, code="bad_json")
     try:
@@ -169,7 +261,7 @@ def _from_json(request: ClassifyRequest, body: bytes) -> ClassifyRequest:
             hint=f"legal parameters: {', '.join(_SETTINGS)}",
             code="bad_parameters",
         )
-    return replace(_checked(request, settings), audio=_decode(data["inputs"]))
+    return ClassifyRequest(_decode(data["inputs"]), _checked(question, settings))
 
 
 def _decode(inputs: object) -> bytes:

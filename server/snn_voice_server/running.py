@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
-import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -20,30 +22,136 @@ from snn_voice_hub import SnnVoiceError
 
 # Longer than the routes wait for a client that sends nothing.
 _SHUTDOWN_SECONDS = 30
+# What a client has sent on a connection that it keeps is here within this time.
+_LINGER_SECONDS = 0.3
+# Proxies close an idle connection after 60 s. If this side did it first, a request could meet the closing.
+_KEEP_ALIVE_SECONDS = 75
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens around the service itself.
+
+    Attributes:
+        on_start: Awaited when it listens; what it raises ends the service.
+        on_stop: Called when it is asked to end, maybe inside a signal handler.
+        on_end: Awaited when all requests are answered.
+        on_hangup: Called for SIGHUP; without it, the signal does what it does by default.
+        drain_delay: Seconds after that in which requests are still taken.
+    """
+
+    on_start: Callable[[], Coroutine[Any, Any, None]] | None = None
+    on_stop: Callable[[], None] | None = None
+    on_end: Callable[[], Coroutine[Any, Any, None]] | None = None
+    on_hangup: Callable[[], Coroutine[Any, Any, object]] | None = None
+    drain_delay: float = 0.0
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and takes SIGTERM and Ctrl-C for a normal end.
+    """Says when it listens, takes SIGTERM and Ctrl-C for a normal end, and loses no request on the way.
 
     Args:
         config: uvicorn's own.
         greeting: The line to print.
+        life: What happens around the end.
     """
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+    def __init__(self, config: uvicorn.Config, greeting: str, life: Life) -> None:
         super().__init__(config)
         self._greeting = greeting
+        self._life = life
+        self._had_terminal = _has_terminal()
+        self._hangups: set[asyncio.Task[object]] = set()
+        self._begun: asyncio.Task[None] | None = None
+        self.finished = False  # whether every request was answered
+        self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self._life.on_hangup is not None and hasattr(signal, "SIGHUP"):
+                asyncio.get_running_loop().add_signal_handler(
+                    signal.SIGHUP, self._hang_up, self._life.on_hangup
+                )
+            self._begun = asyncio.create_task(self._begin())
+
+    async def _begin(self) -> None:
+        # Meanwhile the service answers already: that it is alive, and not ready.
+        try:
+            if self._life.on_start is not None:
+                await self._life.on_start()
+        except Exception as error:
+            self.failure = error
+            self.should_exit = True
+        else:
             typer.echo(self._greeting)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            # Asked a second time: what is cut off now is cut off on purpose.
+            _leave(1)
         super().handle_exit(sig, frame)
-        if self.force_exit:
-            # A second Ctrl-C: what is cut off now is cut off on purpose, and its traceback tells nothing.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        if self._life.on_stop is not None:
+            self._life.on_stop()
+
+    def _hang_up(self, reload: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        if self._had_terminal and not _has_terminal():
+            # The user has closed the window: this is no wish for another checkpoint.
+            self.handle_exit(signal.SIGHUP, None)
+            return
+        task = asyncio.ensure_future(reload())
+        self._hangups.add(task)
+        task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Task[object]) -> None:
+        self._hangups.discard(task)
+        if not task.cancelled():
+            task.exception()  # the log has it already
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.failure is None:
+            await asyncio.sleep(self._life.drain_delay)
+        await self._close_listeners(sockets or [])
+        linger = asyncio.get_running_loop().time() + _LINGER_SECONDS
+        while self.server_state.connections and asyncio.get_running_loop().time() < linger:
+            await asyncio.sleep(0.02)
+        await super().shutdown()
+        if self._life.on_end is not None:
+            await self._life.on_end()
+        if self._begun is not None and not self._begun.done():
+            # A thread is loading a model that nobody will use, and the interpreter would wait for it.
+            _leave(0)
+        if not self.finished:
+            _leave(1)
+
+    async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
+        """Take every connection that is established, then close; in the other order, those would be reset."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            loop.remove_reader(listener)
+        # Connections that asyncio has accepted but not yet set up need a turn each of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        connections = [connection for listener in sockets for connection in _accepted(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        for connection in connections:
+            with contextlib.suppress(OSError):  # its client has left
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As in `startup`, for a connection that this class has accepted."""
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _wait_tasks_to_complete(self) -> None:
+        await super()._wait_tasks_to_complete()
+        self.finished = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,6 +162,31 @@ class _Server(uvicorn.Server):
         finally:
             for sig, handler in before.items():
                 signal.signal(sig, handler)
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # none, or one that is gone already
+            return
+        connection.setblocking(False)
+        yield connection
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -118,29 +251,40 @@ def configuration(app: FastAPI, **settings: Any) -> uvicorn.Config:
         Settings for `run`.
     """
     usual: dict[str, Any] = {
+        "log_config": None,
         "log_level": "warning",
         "access_log": False,
         "lifespan": "on",
+        "loop": "asyncio",  # the closing of listeners knows its sockets
+        "http": "httptools",
         "ws": "none",
         "server_header": False,
+        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
     return uvicorn.Config(app, **(usual | settings))
 
 
-def run(config: uvicorn.Config, listener: socket.socket, greeting: str) -> None:
+def run(config: uvicorn.Config, listener: socket.socket, greeting: str, life: Life | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C; open requests are finished first.
+
+    The process ends with exit code 1 if they took longer than the grace time.
 
     Args:
         config: What to serve, and how.
         listener: A bound socket.
         greeting: A line to print when it listens.
+        life: What happens around the end.
 
     Raises:
         SnnVoiceError: Another program was faster to listen at the address.
+        Exception: What `Life.on_start` has raised.
     """
     host, port = listener.getsockname()[:2]
     with _explained(host, port):
         # Two sockets can be bound to one address as long as neither listens.
         listener.listen(socket.SOMAXCONN)
-    _Server(config, greeting).run(sockets=[listener])
+    server = _Server(config, greeting, life or Life())
+    server.run(sockets=[listener])
+    if server.failure is not None:
+        raise server.failure

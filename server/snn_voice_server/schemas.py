@@ -30,6 +30,29 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
+class WindowScores(BaseModel):
+    """The labels of one window; with `windows=true` the answer is a list of these."""
+
+    start: float = Field(description="Where the window begins, in seconds.")
+    end: float = Field(description="Where it ends, in seconds.")
+    predictions: list[LabelScore]
+
+
+class FileAnswer(BaseModel):
+    """The answer for one file of a batch: predictions, or windows, or an error."""
+
+    file: str = Field(description="Its name, as it was sent.")
+    predictions: list[LabelScore] | None = None
+    windows: list[WindowScores] | None = None
+    error: ErrorBody | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers for the files of a request, in order."""
+
+    results: list[FileAnswer]
+
+
 class Health(BaseModel):
     """The process is alive."""
 
@@ -63,3 +86,23 @@ class ModelFacts(BaseModel):
     config: dict[str, Any] = Field(description="The checkpoint's whole `config.json`.")
     max_seconds: float = Field(description="Longest sound that is accepted.")
     max_body_bytes: int = Field(description="Largest request body that is accepted.")
+
+
+class ModelEntry(BaseModel):
+    """A model that is served."""
+
+    name: str = Field(description="As requests name it.", examples=["resmel-snn"])
+    default: bool = Field(description="Whether it answers where no model is named.")
+    loaded: bool = Field(description="Others are loaded when they are first asked for.")
+
+
+class ModelList(BaseModel):
+    """All models that are served, the default first."""
+
+    models: list[ModelEntry]
+
+
+class Reloaded(BaseModel):
+    """What was loaded again."""
+
+    reloaded: list[str]

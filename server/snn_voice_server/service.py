@@ -1,120 +1,350 @@
-"""The model behind the routes: one computation at a time, away from the event loop."""
+"""What a request goes through: its place in the queue, decoding, the model, the answer."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
-from snn_voice_hub import AudioError, Prediction, SnnVoice
-from snn_voice_hub.config import check_int, check_number
-from snn_voice_server.parsing import parse
+from snn_voice_hub import AudioError, Prediction
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.inference.answers import Window
+from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
+from snn_voice_server.batching import Outcome
+from snn_voice_server.bodies import BodyRoom
+from snn_voice_server.compute import cores
+from snn_voice_server.failures import Busy, DeadlineExceeded, NotReady, OverShare, RequestError
+from snn_voice_server.keys import ApiKeys
+from snn_voice_server.metrics import Metrics
+from snn_voice_server.parsing import Question, is_sound, parse, parse_batch
 from snn_voice_server.schemas import ModelFacts
+from snn_voice_server.settings import Settings
 
 T = TypeVar("T")
+Answer = list[Prediction] | list[Window]
+
+_MAX_DECODE_THREADS = 4
+# Forms and base64 of more bytes than these are unpacked in a thread.
+_SMALL_BODY = 1 << 16
+# A batch's next file asks again for room after so long.
+_AGAIN_SECONDS = 0.02
+
+
+class Place(Protocol):
+    """A place in a queue; see `batching.Ticket`."""
+
+    async def run(self, windows: Sequence[Tensor], seconds: float = 0.0) -> Outcome[Tensor]:
+        """The rows of logits of windows."""
+
+
+class Servable(Protocol):
+    """A model that is served; see `library.Entry`."""
+
+    name: str
+
+    @property
+    def config(self) -> VoiceConfig:
+        """Its configuration."""
+
+    def admit(self, key: str, *, seconds: float) -> AbstractContextManager[Place]:
+        """Take a place in its queue."""
+
+    def facts(self) -> dict[str, Any]:
+        """Number of parameters, device and engine."""
+
+
+class Models(Protocol):
+    """The models that are served; see `library.Library`."""
+
+    default: str
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, the default first."""
+
+    def loaded(self, name: str = "") -> Servable | None:
+        """The model of that name, if it is loaded."""
+
+    async def get(self, name: str = "") -> Servable:
+        """The model of that name."""
+
+    async def reload(self) -> list[str]:
+        """Load them again from their sources."""
+
+    def trouble(self) -> str:
+        """Why requests should not be sent here now."""
+
+    async def close(self) -> None:
+        """Answer what has been admitted, then stop."""
+
+    async def abort(self) -> None:
+        """Stop now."""
+
+
+@dataclass
+class Timings:
+    """Where the time of one request went, in seconds.
+
+    Attributes:
+        stages: Name -> seconds, and when it began.
+        model: Which model was asked.
+        windows: How many windows the sound had.
+        batch: Windows in the batch that it was part of.
+    """
+
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    model: str = ""
+    windows: int = 0
+    batch: int = 0
+
+    def add(self, name: str, begun: float, seconds: float) -> None:
+        """Note a stage. `begun` is a time of `time.monotonic`."""
+        self.stages[name] = (begun, seconds)
+
+    def header(self) -> str:
+        """For `Server-Timing`: milliseconds."""
+        return ", ".join(f"{name};dur={1e3 * seconds:.2f}" for name, (_, seconds) in self.stages.items())
 
 
 class Service:
-    """A model that answers the bodies of requests.
+    """The models behind the routes.
 
     Args:
-        model: What answers; it is put into evaluation mode.
-        max_body_bytes: Largest request body.
-        max_seconds: Longest sound.
+        settings: Limits and sizes.
+        models: What answers.
+        keys: Who may ask.
+        metrics: What is counted.
 
     Attributes:
-        ready: Whether the model has been warmed up.
-
-    Raises:
-        ConfigError: A limit is not legal.
+        draining: Whether the service is about to end: `/ready` says no, requests are still taken.
+        bodies: Memory for the bodies of requests.
     """
 
-    def __init__(self, model: SnnVoice, *, max_body_bytes: int, max_seconds: float) -> None:
-        self.model = model.eval()
-        self.max_body_bytes = check_int("max_body_bytes", max_body_bytes, low=1)
-        self.max_seconds = check_number("max_seconds", max_seconds, above=0.0)
-        self.ready = False
-        # PyTorch spreads one computation over the cores; a second one beside it would make both slower.
-        # It is one thread that stays, because a new one would have to start PyTorch's threads again.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="snn-voice")
+    def __init__(self, settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics) -> None:
+        self.settings = settings
+        self.models = models
+        self.keys = keys
+        self.metrics = metrics
+        self.draining = False
+        self.bodies = BodyRoom(settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6))
+        threads = settings.decode_threads or min(_MAX_DECODE_THREADS, cores())
+        # Its queue is bounded by the places in the models' queues.
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="snn-voice-decode")
+        metrics.ready.set_function(lambda: float(not self.trouble()))
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.config.name or self.model.config.architecture
+    # --- life -------------------------------------------------------------------------------------
 
-    async def warm_up(self) -> None:
-        """Classify one second of silence, so that no client waits for what only the first answer needs.
+    async def start(self) -> None:
+        """Load and warm up the default model, so that no client waits for what only the first answer needs.
 
         Raises:
             SnnVoiceError: The model can't be used.
         """
-        if not self.ready:
-            silence = torch.zeros(self.model.sample_rate)
-            await self._run(lambda: self.model.classify(silence, sample_rate=self.model.sample_rate))
-            self.ready = True
+        await self.models.get()
 
-    async def answer(self, body: bytes, content_type: str, query: list[tuple[str, str]]) -> list[Prediction]:
-        """The best labels of the sound in a request.
+    async def stop(self) -> None:
+        """Answer what has been admitted, then end the threads."""
+        await self.models.close()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    def trouble(self) -> str:
+        """Why requests should not be sent here now; empty if all is well."""
+        return "the service is stopping" if self.draining else self.models.trouble()
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def check_room(self, key: str) -> None:
+        """Refuse a request before its body is read, if the default model's queue has no room.
+
+        Raises:
+            Busy: The queue is full.
+            OverShare: The caller's share of it is.
+        """
+        if (entry := self.models.loaded()) is not None:
+            with entry.admit(key, seconds=math.inf):
+                pass
+
+    async def classify(
+        self, body: bytes, content_type: str, query: list[tuple[str, str]], key: str, timings: Timings
+    ) -> Answer:
+        """The answer to a request of one sound.
 
         Args:
             body: The request's whole body.
             content_type: The header of that name, or "".
             query: Names and values of the query string.
+            key: Who asks.
+            timings: Is filled in.
 
         Returns:
-            The labels, best first.
+            The labels, best first; or the windows.
 
         Raises:
             RequestError: The request is not legal.
             AudioError: Its sound can't be used.
+            Refused: There is no room.
+            DeadlineExceeded: It took too long.
         """
-        # The parsing too: base64 and JSON of many megabytes would hold up every other client.
-        return await self._run(lambda: self._answer(body, content_type, query))
+        end = time.monotonic() + self.settings.deadline
+        unpack = functools.partial(parse, body, content_type, query)
+        # base64 and JSON of many megabytes would hold up every other client.
+        quick = len(body) <= _SMALL_BODY or is_sound(body)
+        request = unpack() if quick else await self._in_thread(unpack)
+        return await self._answer(request.audio, request.question, key, end, timings)
 
-    def _answer(self, body: bytes, content_type: str, query: list[tuple[str, str]]) -> list[Prediction]:
-        request = parse(body, content_type, query)
+    async def classify_batch(
+        self, body: bytes, content_type: str, query: list[tuple[str, str]], key: str
+    ) -> list[tuple[str, Answer | SnnVoiceError]]:
+        """The answers to a request of several sounds, each an answer or an error, in order.
+
+        Raises:
+            RequestError: The request is not legal.
+            Refused: There is no room for its first file.
+        """
+        end = time.monotonic() + self.settings.deadline
+        most = self.settings.max_files
+        request = await self._in_thread(
+            functools.partial(parse_batch, body, content_type, query, max_files=most)
+        )
+        question = request.question
+        await self._entry(question)  # an unknown model is an error of the request
+        self.check_room(key)
+        # So many at once fill a batch, and leave the queue to others.
+        together = asyncio.Semaphore(self.settings.max_batch_size)
+
+        async def one(audio: bytes) -> Answer | SnnVoiceError:
+            async with together:
+                try:
+                    return await self._answer_in_turn(audio, question, key, end)
+                except SnnVoiceError as error:
+                    return error
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(audio)) for _, audio in request.files]
+        return [(name, task.result()) for (name, _), task in zip(request.files, tasks, strict=True)]
+
+    async def _answer_in_turn(self, audio: bytes, question: Question, key: str, end: float) -> Answer:
+        """Like `_answer`, but waits for room."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return await self._answer(audio, question, key, end, Timings())
+            except (Busy, OverShare):
+                if time.monotonic() + _AGAIN_SECONDS > end:
+                    raise DeadlineExceeded.after(time.monotonic() - begun) from None
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _answer(
+        self, audio: bytes, question: Question, key: str, end: float, timings: Timings
+    ) -> Answer:
+        if not audio:
+            raise AudioError("the file is empty", code="empty")
+        entry = await self._entry(question)
+        timings.model = entry.name
+        left = end - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded.after(self.settings.deadline - left)
+        pipeline = self._pipeline(entry.config, question)
+        with entry.admit(key, seconds=left) as place:
+            try:
+                async with asyncio.timeout(left):
+                    prepared = await self._decode(pipeline, audio, timings)
+            except TimeoutError:
+                raise DeadlineExceeded.after(self.settings.deadline) from None
+            queued = time.monotonic()
+            outcome = await place.run(prepared.windows, entry.config.features.seconds)
+        timings.add("queue", queued, outcome.queue_seconds)
+        timings.add("compute", queued + outcome.queue_seconds, outcome.compute_seconds)
+        timings.windows, timings.batch = len(prepared.windows), outcome.batch_windows
+        return _checked(pipeline, prepared, outcome.rows, question)
+
+    async def _entry(self, question: Question) -> Servable:
+        if (loaded := self.models.loaded(question.model)) is not None:
+            return loaded
+        loading = asyncio.ensure_future(self.models.get(question.model))
         try:
-            found = self.model.classify(
-                request.audio,
-                top_k=request.top_k,
-                function_to_apply=request.function_to_apply,
-                max_seconds=self.max_seconds,
-            )
+            # A model that takes longer goes on loading for the next who asks.
+            return await asyncio.wait_for(asyncio.shield(loading), self.settings.deadline)
+        except TimeoutError:
+            raise NotReady.because("the model is still being loaded", 5) from None
+
+    async def _decode(self, pipeline: Pipeline, audio: bytes, timings: Timings) -> Prepared:
+        def decode() -> tuple[Prepared, float, float]:
+            begun = time.monotonic()
+            prepared = pipeline.prepare(audio)
+            return prepared, begun, time.monotonic() - begun
+
+        try:
+            prepared, begun, seconds = await self._in_thread(decode)
         except AudioError as error:
             if error.code == "too_long":  # the loader's hint is for Python
-                hint = f"this service takes up to {self.max_seconds:g} s"
+                hint = f"this service takes up to {self.settings.max_seconds:g} s"
                 raise AudioError(error.message, hint=hint, code=error.code) from error
             raise
-        if not all(math.isfinite(prediction.score) for prediction in found):
-            raise AudioError("the sound is so loud that its scores are not finite", code="not_finite")
-        return found
+        timings.add("decode", begun, seconds)
+        self.metrics.decode.labels(timings.model).observe(seconds)
+        return prepared
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+    def _pipeline(self, config: VoiceConfig, question: Question) -> Pipeline:
+        options = Options(
+            top_k=question.top_k,
+            function_to_apply=question.function_to_apply,
+            max_seconds=self.settings.max_seconds,
+        )
+        return Pipeline(config, _no_network, options)
 
-    def facts(self) -> ModelFacts:
-        """What is being served."""
-        config = self.model.config
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+
+    # --- what is served ---------------------------------------------------------------------------
+
+    async def facts(self, name: str = "") -> ModelFacts:
+        """What is known about a model.
+
+        Raises:
+            UnknownModel: It is not served.
+        """
+        entry = await self.models.get(name)
+        config = entry.config
         return ModelFacts(
-            name=self.name,
+            name=entry.name,
             description=config.description,
             license=config.license,
             architecture=config.architecture,
-            parameters=self.model.num_parameters(),
-            device=str(self.model.device),
-            # Where it lies on this machine is nobody's business.
-            engine={key: value for key, value in self.model.engine_info().items() if key != "library"},
-            sample_rate=self.model.sample_rate,
+            sample_rate=config.features.sample_rate,
             window_seconds=config.features.seconds,
-            labels=self.model.labels,
+            labels=list(config.labels),
             data=config.data,
             metrics=config.metrics,
             config=config.to_dict(),
-            max_seconds=self.max_seconds,
-            max_body_bytes=self.max_body_bytes,
+            max_seconds=self.settings.max_seconds,
+            max_body_bytes=self.settings.max_body_bytes,
+            **entry.facts(),
         )
+
+
+def _no_network(_: Tensor) -> Tensor:
+    raise AssertionError("the service runs windows in batches")
+
+
+def _checked(pipeline: Pipeline, prepared: Prepared, rows: list[Tensor], question: Question) -> Answer:
+    logits = torch.stack(rows)
+    if question.windows:
+        windows = pipeline.window_answers(prepared, logits)
+        predictions = [prediction for window in windows for prediction in window.predictions]
+        answer: Answer = windows
+    else:
+        answer = predictions = pipeline.answer(logits)
+    if not all(math.isfinite(prediction.score) for prediction in predictions):
+        raise RequestError("the sound is so loud that its scores are not finite", code="not_finite")
+    return answer

@@ -63,7 +63,8 @@ def _command_of(entry: EntryPoint) -> Callable[..., None]:
 
 # Other packages, the service among them, add commands; this package does not import them.
 for _entry in sorted(entry_points(group="snn_voice_hub.commands"), key=lambda entry: entry.name):
-    app.command(_entry.name)(_command_of(_entry))
+    _command = _command_of(_entry)
+    app.command(_entry.name, context_settings=getattr(_command, "context_settings", None))(_command)
 
 
 def main() -> None:

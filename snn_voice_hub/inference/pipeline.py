@@ -74,8 +74,23 @@ class Options:
             check_bool("progress", self.progress)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A clip as the network takes it.
+
+    Attributes:
+        windows: Each `[N]`, on the CPU.
+        begins: Where each begins, in samples.
+        length: Of one window, or of the clip where that is one window, in samples.
+    """
+
+    windows: Windows
+    begins: list[int]
+    length: int
+
+
 class Pipeline:
-    """One way of asking one model.
+    """One way of asking one model; `prepare` and `answer` are its two ends, around the network.
 
     Args:
         config: The model's configuration.
@@ -100,6 +115,31 @@ class Pipeline:
             raise
         windows, _ = self._split(wave)
         return self._answer(self._scores(windows))
+
+    def prepare(self, clip: Clip, hop_seconds: float = HOP_SECONDS) -> Prepared:
+        """A clip's windows; needs no network.
+
+        Raises:
+            AudioError: The clip can't be used.
+            ConfigError: `hop_seconds` is not legal.
+        """
+        c = self.config.features
+        hop = max(1, round(check_number("hop_seconds", hop_seconds, above=0.0) * c.sample_rate))
+        wave = self._load(clip)
+        windows, begins = self._split(wave, hop)
+        return Prepared(windows, begins, c.num_samples if len(begins) > 1 else len(wave))
+
+    @torch.inference_mode()
+    def answer(self, logits: Tensor) -> Answer:
+        """The answer for a clip from the logits `[W, C]` of its windows; needs no network."""
+        return self._answer(scores(logits, self.config.temperature, self.options.function_to_apply))
+
+    @torch.inference_mode()
+    def window_answers(self, prepared: Prepared, logits: Tensor) -> list[Window]:
+        """The answer for each window of a clip from their logits `[W, C]`; needs no network."""
+        return self._windows(
+            prepared, scores(logits, self.config.temperature, self.options.function_to_apply)
+        )
 
     def each(self, clips: Iterable[Clip]) -> Iterator[Answer | AudioError]:
         """The answers for many clips; see `SnnVoice.classify_each`."""
@@ -155,14 +195,14 @@ class Pipeline:
 
     def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
         """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
-        c = self.config.features
-        hop = max(1, round(check_number("hop_seconds", hop_seconds, above=0.0) * c.sample_rate))
-        wave = self._load(clip)
-        windows, begins = self._split(wave, hop)
-        length = c.num_samples if len(begins) > 1 else len(wave)
+        prepared = self.prepare(clip, hop_seconds)
+        return self._windows(prepared, self._scores(prepared.windows))
+
+    def _windows(self, prepared: Prepared, rows: Tensor) -> list[Window]:
+        rate = self.config.features.sample_rate
         return [
-            Window(begin / c.sample_rate, (begin + length) / c.sample_rate, self._best(row))
-            for begin, row in zip(begins, self._scores(windows), strict=True)
+            Window(begin / rate, (begin + prepared.length) / rate, self._best(row))
+            for begin, row in zip(prepared.begins, rows, strict=True)
         ]
 
     def _load(self, clip: Clip) -> Tensor:

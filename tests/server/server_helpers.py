@@ -24,8 +24,10 @@ PROGRAM = """
 import sys, typer
 from snn_voice_hub import SnnVoiceError
 from snn_voice_server.command import serve
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command(context_settings=serve.context_settings)(serve)
 try:
-    typer.run(serve)
+    app()
 except SnnVoiceError as error:
     print(f"snn-voice: error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -49,7 +51,7 @@ FORMATS = {
 LEAN_PROGRAM = PROGRAM.replace(
     "try:",
     """loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"fastapi", "uvicorn", "starlette", "python_multipart"}, loaded
+assert not loaded & {"fastapi", "prometheus_client", "pydantic", "uvicorn", "starlette", "python_multipart"}, loaded
 try:""",
 )
 

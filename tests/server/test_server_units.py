@@ -14,6 +14,7 @@ from server_helpers import FORMATS, clip, encoded, wav
 from snn_voice_server import routes
 from snn_voice_server.app import create_app
 from snn_voice_server.parsing import parse
+from snn_voice_server.settings import Settings
 
 from snn_voice_hub import M5SNN, ConfigError, Prediction, SnnVoice
 
@@ -65,7 +66,7 @@ def test_not_ready_before_the_lifespan(model: SnnVoice) -> None:
 
 
 def test_two_applications_share_nothing(model: SnnVoice) -> None:
-    first, second = TestClient(create_app(model)), TestClient(create_app(model, max_body_bytes=100))
+    first, second = TestClient(create_app(model)), TestClient(create_app(model, Settings(max_body_mb=0.001)))
     assert second.post("/classify", content=wav()).status_code == 413
     assert first.post("/classify", content=wav()).status_code == 200
 

@@ -1,0 +1,422 @@
+"""Requests that arrive together run together: an asyncio queue that knows no HTTP, no model and no device.
+
+The unit is the window, a piece of sound of the model's length. An idle batcher runs a request at once; what
+arrives while a batch runs makes up the next one. No request fails for the sake of another one in its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
+
+from snn_voice_server.failures import Busy, DeadlineExceeded, ModelFailure, OutOfMemory, OverShare, Stopped
+from snn_voice_server.health import Health
+
+logger = logging.getLogger(__name__)
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+Run = Callable[[list[W]], Awaitable[Sequence[R]]]
+
+# A device that ran out of memory is tried with larger batches again after so long.
+_GROW_SECONDS = 60.0
+# Of the newest batch in the measured rate.
+_NEWEST = 0.2
+_MAX_RETRY_SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a batcher may do at most.
+
+    Attributes:
+        batch_windows: Windows in a batch.
+        batch_seconds: Seconds of sound in a batch; a single window may be longer.
+        queue_windows: Windows that wait, with one for each request that is still being decoded. A request
+            that alone is longer is taken when nothing else waits.
+        share: Part of the queue that one caller may hold.
+    """
+
+    batch_windows: int = 32
+    batch_seconds: float = math.inf
+    queue_windows: int = 256
+    share: float = 1.0
+
+
+class Observer(Protocol):
+    """Is told what happens, for metrics."""
+
+    def waited(self, seconds: float) -> None:
+        """A request's first window has begun to run, so long after it was queued."""
+
+    def ran(self, windows: int, seconds: float) -> None:
+        """A batch of so many windows has run."""
+
+    def failed(self, kind: str) -> None:
+        """A run has failed: "error" or "out_of_memory"."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """The answer to a request.
+
+    Attributes:
+        rows: One for each window, in order.
+        queue_seconds: From the queue's end to its front.
+        compute_seconds: In batches that held one of its windows.
+        batch_windows: Size of the largest of these batches.
+    """
+
+    rows: list[R]
+    queue_seconds: float
+    compute_seconds: float
+    batch_windows: int
+
+
+@dataclass(eq=False)
+class _Job(Generic[W, R]):
+    """A request in the queue or in a batch."""
+
+    windows: Sequence[W]
+    seconds: float  # of a window
+    future: asyncio.Future[None]
+    queued: float
+    started: float | None = None
+    taken: int = 0
+    rows: dict[int, R] = field(default_factory=dict)
+    compute_seconds: float = 0.0
+    batch_windows: int = 0
+
+    @property
+    def pending(self) -> int:
+        return len(self.windows) - self.taken
+
+
+@dataclass(frozen=True)
+class _Slice(Generic[W, R]):
+    """The windows of one request that are in one batch."""
+
+    job: _Job[W, R]
+    start: int
+    stop: int
+
+    @property
+    def windows(self) -> Sequence[W]:
+        return self.job.windows[self.start : self.stop]
+
+
+class Ticket(Generic[W, R]):
+    """A place in the queue, taken before a request's sound is decoded; use it as a context manager."""
+
+    def __init__(self, batcher: Batcher[W, R], key: str, admitted: float, deadline: float) -> None:
+        self.deadline = deadline
+        self._batcher = batcher
+        self._key = key
+        self._admitted = admitted
+        self._held = 0
+        self._hold(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hold(-self._held)
+        self._batcher._left(self)
+
+    def _hold(self, count: int) -> None:
+        self._held += count
+        self._batcher._hold(self._key, count)
+
+    async def run(self, windows: Sequence[W], seconds: float = 0.0) -> Outcome[R]:
+        """Queue windows and wait for their rows; call it once.
+
+        Args:
+            windows: At least one.
+            seconds: How much sound a window is.
+
+        Raises:
+            Busy: Other requests hold the room that these windows need.
+            OverShare: The caller's other requests hold it.
+            DeadlineExceeded: The time is over; what has not begun to run will not.
+            ModelFailure: The model failed on these very windows.
+            OutOfMemory: A single window is too much for the device.
+            Stopped: The batcher was aborted.
+        """
+        batcher = self._batcher
+        batcher._check_room(self._key, len(windows), own=self._held)
+        self._hold(len(windows) - self._held)
+        loop = asyncio.get_running_loop()
+        job: _Job[W, R] = _Job(windows, seconds, loop.create_future(), loop.time())
+        timer = loop.call_at(self.deadline, self._expire, job)
+        batcher._enqueue(job, lambda count: self._hold(-count))
+        try:
+            await job.future
+        finally:
+            # Cancelled, because the client hung up, or over: nothing more of it is to run.
+            timer.cancel()
+            batcher._discard(job)
+        started = job.queued if job.started is None else job.started
+        rows = [job.rows[index] for index in range(len(windows))]
+        return Outcome(rows, started - job.queued, job.compute_seconds, job.batch_windows)
+
+    def _expire(self, job: _Job[W, R]) -> None:
+        if not job.future.done():
+            waited = asyncio.get_running_loop().time() - self._admitted
+            job.future.set_exception(DeadlineExceeded.after(waited))
+
+
+class Batcher(Generic[W, R]):
+    """The queue of one model, and what takes batches from it.
+
+    Args:
+        runs: One for each device: windows in, a row for each out. Each is called by one batch at a time.
+        limits: Sizes.
+        observer: Is told what happens.
+
+    Attributes:
+        held: Windows that wait or are being decoded.
+        health: Whether batches succeed.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run[W, R]], limits: Limits | None = None, observer: Observer | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self.held = 0
+        self.health = Health()
+        self._observer = observer
+        self._runs = runs
+        self._size = self.limits.batch_windows
+        self._held_by: Counter[str] = Counter()
+        self._waiting: deque[_Job[W, R]] = deque()
+        self._release: dict[_Job[W, R], Callable[[int], None]] = {}
+        self._tickets: set[Ticket[W, R]] = set()
+        self._arrived = asyncio.Event()
+        self._left_all = asyncio.Event()
+        self._left_all.set()
+        self._stopped = False
+        self._rate: float | None = None  # windows a second
+        self._workers: list[asyncio.Task[None]] = []
+
+    # --- the caller's side ------------------------------------------------------------------------
+
+    def admit(self, key: str = "", *, seconds: float = math.inf) -> Ticket[W, R]:
+        """Take a place for one request.
+
+        Args:
+            key: Who asks; each caller may hold its share of the queue.
+            seconds: How long the request may take from now on.
+
+        Raises:
+            Busy: The queue is full.
+            OverShare: This caller's share of it is.
+            Stopped: The batcher has been closed.
+        """
+        if self._stopped:
+            raise Stopped.now()
+        self._check_room(key, 1)
+        now = asyncio.get_running_loop().time()
+        ticket = Ticket(self, key, now, now + seconds)
+        self._tickets.add(ticket)
+        self._left_all.clear()
+        return ticket
+
+    def retry_after(self, windows: int) -> int:
+        """In how many whole seconds so many windows have run, by the rate of the last batches."""
+        if self._rate is None:
+            return 1
+        return min(_MAX_RETRY_SECONDS, max(1, math.ceil(windows / self._rate)))
+
+    @property
+    def waiting(self) -> int:
+        """Windows that are decoded and wait."""
+        return sum(job.pending for job in self._waiting)
+
+    def start(self) -> None:
+        """Begin to run batches."""
+        self._workers = [asyncio.create_task(self._work(run)) for run in self._runs]
+
+    async def close(self) -> None:
+        """Answer every request that has been admitted, then stop; new ones are refused at the end of that."""
+        await self._left_all.wait()
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Stop now: requests that are not answered yet get `Stopped`."""
+        self._stopped = True
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        for job in list(self._release):
+            _fail(job, Stopped.now())
+
+    # --- bookkeeping ------------------------------------------------------------------------------
+
+    def _check_room(self, key: str, count: int, *, own: int = 0) -> None:
+        """Refuse a request of `count` windows, `own` of which it holds, unless it fits or is alone."""
+        most = self.limits.queue_windows
+        share = max(1, int(self.limits.share * most))
+        theirs, all_others = self._held_by[key] - own, self.held - own
+        if theirs and theirs + count > share:
+            raise OverShare.of(share, self.retry_after(theirs))
+        if all_others and all_others + count > most:
+            raise Busy.full(most, self.retry_after(all_others))
+
+    def _hold(self, key: str, count: int) -> None:
+        self.held += count
+        self._held_by[key] += count
+        if not self._held_by[key]:
+            del self._held_by[key]
+
+    def _left(self, ticket: Ticket[W, R]) -> None:
+        self._tickets.discard(ticket)
+        if not self._tickets:
+            self._left_all.set()
+
+    def _enqueue(self, job: _Job[W, R], release: Callable[[int], None]) -> None:
+        if self._stopped:
+            _fail(job, Stopped.now())
+            return
+        self._release[job] = release
+        self._waiting.append(job)
+        self._arrived.set()
+
+    def _discard(self, job: _Job[W, R]) -> None:
+        self._release.pop(job, None)
+        if job in self._waiting:
+            self._waiting.remove(job)
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    async def _work(self, run: Run[W, R]) -> None:
+        while True:
+            while not (batch := self._take()):
+                self._arrived.clear()
+                await self._arrived.wait()
+            try:
+                with self.health.busy(asyncio.get_running_loop().time()):
+                    await self._execute(run, batch)
+            except (
+                Exception
+            ) as error:  # ours or the observer's: these requests end with it, the queue goes on
+                logger.error("a batch could not be run", exc_info=error)
+                for piece in batch:
+                    _fail(piece.job, ModelFailure("the batch could not be run"))
+
+    def _take(self) -> list[_Slice[W, R]]:
+        """The next batch, oldest requests first.
+
+        While others wait, none gets more than half of it: a long clip delays short ones by less than its own
+        length.
+        """
+        room, seconds = self._size, self.limits.batch_seconds
+        counts: dict[_Job[W, R], int] = {}
+        half = max(1, room // 2) if len(self._waiting) > 1 else room
+        for most in (half, room):
+            for job in self._waiting:
+                count = min(most, room, job.pending - counts.get(job, 0))
+                if job.seconds > 0 and math.isfinite(seconds):
+                    count = min(count, int(seconds / job.seconds))
+                    if not counts:
+                        count = max(1, count)  # longer than a batch may be, and alone
+                if count > 0:
+                    counts[job] = counts.get(job, 0) + count
+                    room -= count
+                    seconds -= count * job.seconds
+                if not room:
+                    break
+        now = asyncio.get_running_loop().time()
+        batch = []
+        for job, count in counts.items():
+            batch.append(_Slice(job, job.taken, job.taken + count))
+            job.taken += count
+            self._release[job](count)
+            if job.started is None:
+                job.started = now
+                if self._observer is not None:
+                    self._observer.waited(now - job.queued)
+        self._waiting = deque(job for job in self._waiting if job.pending)
+        return batch
+
+    async def _execute(self, run: Run[W, R], batch: list[_Slice[W, R]]) -> None:
+        """Run a batch; in parts where it is too large or one of its requests makes it fail."""
+        batch = [piece for piece in batch if not piece.job.future.done()]
+        windows = [window for piece in batch for window in piece.windows]
+        if not windows:
+            return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            rows = await run(windows)
+            if len(rows) != len(windows):
+                raise RuntimeError(f"{len(rows)} rows for {len(windows)} windows")
+        except OutOfMemory as error:
+            self._failed("out_of_memory")
+            if len(windows) == 1:
+                logger.error("%s", error)
+                _fail(batch[0].job, error)
+                return
+            self._size = max(1, min(self._size, len(windows)) // 2)
+            for part in _halves(batch, len(windows) // 2):
+                await self._execute(run, part)
+        except Exception as error:
+            self._failed("error")
+            if len(batch) == 1:
+                logger.error("the model failed on a sound", exc_info=error)
+                _fail(batch[0].job, ModelFailure("the model failed on this sound"))
+                return
+            for piece in batch:
+                await self._execute(run, [piece])
+        else:
+            self._succeeded(batch, rows, loop.time() - begun)
+
+    def _succeeded(self, batch: list[_Slice[W, R]], rows: Sequence[R], seconds: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self.health.succeeded()
+        if self._size < self.limits.batch_windows and self.health.since_out_of_memory(now) > _GROW_SECONDS:
+            self._size = min(self.limits.batch_windows, 2 * self._size)
+        if self._observer is not None:
+            self._observer.ran(len(rows), seconds)
+        if seconds > 0:
+            rate = len(rows) * len(self._runs) / seconds
+            self._rate = rate if self._rate is None else self._rate + _NEWEST * (rate - self._rate)
+        position = 0
+        for piece in batch:
+            job = piece.job
+            for index in range(piece.start, piece.stop):
+                job.rows[index] = rows[position]
+                position += 1
+            job.compute_seconds += seconds
+            job.batch_windows = max(job.batch_windows, len(rows))
+            if len(job.rows) == len(job.windows) and not job.future.done():
+                job.future.set_result(None)
+
+    def _failed(self, kind: str) -> None:
+        self.health.failed(kind, asyncio.get_running_loop().time())
+        if self._observer is not None:
+            self._observer.failed(kind)
+
+
+def _fail(job: _Job[W, R], error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
+
+
+def _halves(batch: list[_Slice[W, R]], size: int) -> tuple[list[_Slice[W, R]], list[_Slice[W, R]]]:
+    """A batch in two, the first of `size` windows."""
+    first: list[_Slice[W, R]] = []
+    second: list[_Slice[W, R]] = []
+    for piece in batch:
+        cut = min(piece.stop, piece.start + size)
+        size -= cut - piece.start
+        if cut > piece.start:
+            first.append(_Slice(piece.job, piece.start, cut))
+        if cut < piece.stop:
+            second.append(_Slice(piece.job, cut, piece.stop))
+    return first, second

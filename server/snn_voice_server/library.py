@@ -1,0 +1,264 @@
+"""The models of a service: loaded when needed, exchanged while requests run, within a memory bound."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from snn_voice_hub import SnnVoice
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_server.batching import Batcher, Limits, Observer, Ticket
+from snn_voice_server.compute import Device, logits_of
+from snn_voice_server.failures import NotReady, UnknownModel
+from snn_voice_server.naming import Source
+
+logger = logging.getLogger(__name__)
+
+Load = Callable[[str, str], SnnVoice]
+
+
+@dataclass
+class Entry:
+    """A loaded model.
+
+    Attributes:
+        name: As requests name it.
+        voices: A copy for each device.
+        batcher: Its queue.
+        used: When it was asked for last.
+    """
+
+    name: str
+    voices: Sequence[SnnVoice]
+    batcher: Batcher[Tensor, Tensor]
+    used: float = field(default_factory=time.monotonic)
+
+    @property
+    def config(self) -> VoiceConfig:
+        """Its configuration."""
+        return self.voices[0].config
+
+    @property
+    def megabytes(self) -> float:
+        """What its weights take."""
+        tensors = [*self.voices[0].network.parameters(), *self.voices[0].network.buffers()]
+        return len(self.voices) * sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
+
+    def admit(self, key: str, *, seconds: float) -> Ticket[Tensor, Tensor]:
+        """Take a place in its queue; see `Batcher.admit`."""
+        self.used = time.monotonic()
+        return self.batcher.admit(key, seconds=seconds)
+
+    def facts(self) -> dict[str, Any]:
+        """What only the loaded model knows."""
+        voice = self.voices[0]
+        # Where it lies on this machine is nobody's business.
+        engine = {key: value for key, value in voice.engine_info().items() if key != "library"}
+        devices = [str(copy.device) for copy in self.voices]
+        return {"parameters": voice.num_parameters(), "device": ",".join(devices), "engine": engine}
+
+
+class Watcher(Protocol):
+    """Is told what is loaded, and gives an observer to each queue."""
+
+    def observer(self, name: str) -> Observer:
+        """For the queue of the model of that name."""
+
+    def loaded(self, name: str, batcher: Batcher[Tensor, Tensor]) -> None:
+        """A model answers from now on."""
+
+    def gone(self, name: str) -> None:
+        """A model was taken out of memory."""
+
+
+class Library:
+    """The models that are served; the first is the default.
+
+    Args:
+        sources: What is served; at least one.
+        devices: Where; every model has a copy on each.
+        load: Source and device name -> model in evaluation mode; called in a thread.
+        limits: Of each queue.
+        max_megabytes: Weights loaded at once; beyond it the model unused for longest goes. The default stays.
+        watcher: Is told what happens.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        devices: Sequence[Device],
+        load: Load,
+        limits: Limits,
+        *,
+        max_megabytes: float,
+        watcher: Watcher,
+    ) -> None:
+        self._sources = {source.name: source for source in sources}
+        self.default = sources[0].name
+        self._devices = devices
+        self._load = load
+        self._limits = limits
+        self._max_megabytes = max_megabytes
+        self._watcher = watcher
+        self._entries: dict[str, Entry] = {}
+        # One at a time: two models that load together would both find room.
+        self._loading = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def devices(self) -> list[str]:
+        """Where models run."""
+        return [device.name for device in self._devices]
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names, the default first."""
+        return list(self._sources)
+
+    def loaded(self, name: str = "") -> Entry | None:
+        """The model of that name, if it is loaded; "" stands for the default."""
+        return self._entries.get(name or self.default)
+
+    async def get(self, name: str = "") -> Entry:
+        """The model of that name, loaded if need be; "" stands for the default.
+
+        Raises:
+            UnknownModel: It is not served.
+            NotReady: It can't be loaded, or there is no room for it.
+        """
+        name = name or self.default
+        if name not in self._sources:
+            hint = f"this service has {', '.join(self._sources)}"
+            raise UnknownModel("no model of that name is served", hint=hint)
+        entry = self._entries.get(name)
+        if entry is not None:
+            return entry
+        async with self._loading:
+            entry = self._entries.get(name)
+            if entry is None:
+                try:
+                    entry = await self._make(name)
+                except SnnVoiceError as error:
+                    if name == self.default:  # so it stops the start, and its user is who can mend it
+                        raise
+                    logger.error("the model %s can't be loaded: %s", name, error)
+                    raise NotReady.because(f"the model {name} can't be loaded now", 30) from error
+                await self._make_room(entry)
+                self._enter(entry)
+        return entry
+
+    async def reload(self) -> list[str]:
+        """Load every loaded model again from its source; requests that are under way end with the old one.
+
+        Returns:
+            Their names. If one fails, none is exchanged.
+
+        Raises:
+            SnnVoiceError: One can't be loaded.
+        """
+        async with self._loading:
+            fresh = [await self._make(name) for name in list(self._entries)]
+            for entry in fresh:
+                self._retire(self._entries[entry.name])
+                self._enter(entry)
+        return [entry.name for entry in fresh]
+
+    def trouble(self) -> str:
+        """Why requests should not be sent here now; empty if all is well."""
+        if self.default not in self._entries:
+            return "the model is not warmed up yet"
+        now = asyncio.get_running_loop().time()
+        return next(
+            (trouble for e in self._entries.values() if (trouble := e.batcher.health.trouble(now))), ""
+        )
+
+    async def close(self) -> None:
+        """Answer what has been admitted, then stop."""
+        await self._all(lambda batcher: batcher.close())
+
+    async def abort(self) -> None:
+        """Stop now."""
+        await self._all(lambda batcher: batcher.abort())
+
+    async def _all(self, end: Callable[[Batcher[Tensor, Tensor]], Awaitable[None]]) -> None:
+        await asyncio.gather(*(end(entry.batcher) for entry in self._entries.values()))
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    # --- loading ----------------------------------------------------------------------------------
+
+    async def _make(self, name: str) -> Entry:
+        source = self._sources[name]
+        voices = []
+        for device in self._devices:
+            voice = source.model
+            if voice is None:
+                voice = await asyncio.to_thread(self._load, source.spec, device.name)
+            voices.append(voice.eval())
+        # Batch statistics would make an answer depend on the other clips of its batch, and such clips keep
+        # their own lengths.
+        alone = voices[0].config.features.normalization == "batch"
+        limits = Limits(
+            batch_windows=1 if alone else self._limits.batch_windows,
+            batch_seconds=self._limits.batch_seconds,
+            queue_windows=self._limits.queue_windows,
+            share=self._limits.share,
+        )
+        largest = limits.batch_windows
+        if limits.batch_seconds < largest * voices[0].config.features.seconds:
+            largest = max(1, int(limits.batch_seconds / voices[0].config.features.seconds))
+        runs = []
+        for voice, device in zip(voices, self._devices, strict=True):
+            sizes = _sizes(largest, every=voice.engine == "compile" or voice.device.type != "cpu")
+            await device.do(lambda voice=voice, sizes=sizes: voice.warm_up(*sizes))  # type: ignore[misc]
+            runs.append(_run(device, voice))
+        return Entry(name, voices, Batcher(runs, limits, self._watcher.observer(name)))
+
+    async def _make_room(self, entry: Entry) -> None:
+        others = sorted(self._entries.values(), key=lambda e: (e.name == self.default, -e.used))
+        held = entry.megabytes + sum(e.megabytes for e in others)
+        if entry.name != self.default:
+            others = [e for e in others if e.name != self.default]
+        while held > self._max_megabytes and others:
+            oldest = others.pop()
+            held -= oldest.megabytes
+            del self._entries[oldest.name]
+            self._retire(oldest)
+            self._watcher.gone(oldest.name)
+            logger.info("the model %s makes room for %s", oldest.name, entry.name)
+        if held > self._max_megabytes and entry.name != self.default:
+            logger.error("%s needs %.0f MB, more than max_models_mb leaves", entry.name, entry.megabytes)
+            raise NotReady.because(f"there is no room for the model {entry.name} beside the default", 60)
+
+    def _enter(self, entry: Entry) -> None:
+        entry.batcher.start()
+        self._entries[entry.name] = entry
+        self._watcher.loaded(entry.name, entry.batcher)
+
+    def _retire(self, entry: Entry) -> None:
+        """Let what was admitted end, and the model go."""
+        task = asyncio.create_task(entry.batcher.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _run(device: Device, voice: SnnVoice) -> Callable[[list[Tensor]], Awaitable[Sequence[Tensor]]]:
+    async def run(windows: list[Tensor]) -> Sequence[Tensor]:
+        return list((await device.do(lambda: logits_of(voice, windows))).unbind(0))
+
+    return run
+
+
+def _sizes(largest: int, *, every: bool) -> list[int]:
+    """Batch sizes to warm up: where each size compiles or allocates anew, the powers of two as well."""
+    sizes = {1, largest}
+    if every:
+        sizes.update(1 << bit for bit in range(largest.bit_length()) if 1 << bit <= largest)
+    return sorted(sizes)

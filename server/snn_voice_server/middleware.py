@@ -1,0 +1,106 @@
+"""Around every request: its id, its time, its line in the log and its place in the metrics."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from snn_voice_server.errors import HUNG_UP, error_response
+from snn_voice_server.logs import request_id
+from snn_voice_server.service import Service, Timings
+from snn_voice_server.tracing import Tracer
+
+logger = logging.getLogger(__name__)
+
+_IDENTIFIER = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+# Of what is asked all the time and says nothing, no line is logged.
+_QUIET = ("/health", "/ready", "/metrics")
+
+
+class Seen:
+    """ASGI middleware that sees every request.
+
+    Args:
+        app: What answers.
+        service: Whose metrics are filled.
+        tracer: Sends traces, if there is one.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, tracer: Tracer | None = None) -> None:
+        self._app = app
+        self._service = service
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        identifier = given if _IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
+        timings = Timings()
+        scope.setdefault("state", {})["timings"] = timings
+        begun = time.monotonic()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._mark(MutableHeaders(scope=message), identifier, timings)
+            await send(message)
+
+        metrics = self._service.metrics
+        metrics.in_flight.inc()
+        token = request_id.set(identifier)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            if status:
+                raise  # half an answer is out: the server closes the connection
+            logger.exception("a request failed")
+            response = error_response(500, "internal", "the service failed", "its log says why")
+            await response(scope, receive, answer)
+        finally:
+            seconds = time.monotonic() - begun
+            metrics.in_flight.dec()
+            self._count(scope, status or HUNG_UP, seconds, timings)
+            if self._tracer is not None:
+                self._tracer.record(scope, headers, identifier, status, begun, seconds, timings)
+            request_id.reset(token)
+
+    def _mark(self, headers: MutableHeaders, identifier: str, timings: Timings) -> None:
+        headers["X-Request-ID"] = identifier
+        if timings.stages:
+            headers["Server-Timing"] = timings.header()
+        if self._service.draining:
+            # Who keeps the connection would send the next request into a socket that is about to close.
+            headers["Connection"] = "close"
+
+    def _count(self, scope: Scope, status: int, seconds: float, timings: Timings) -> None:
+        metrics = self._service.metrics
+        route = getattr(scope.get("route"), "path", "other")
+        metrics.requests.labels(route, str(status)).inc()
+        metrics.duration.labels(route).observe(seconds)
+        if status == HUNG_UP:
+            metrics.abandoned.inc()
+        quiet = scope["path"] in _QUIET and status < 400
+        if quiet or not logger.isEnabledFor(logging.INFO):
+            return
+        fields: dict[str, Any] = {
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "milliseconds": round(1e3 * seconds, 2),
+            **{name: round(1e3 * value, 2) for name, (_, value) in timings.stages.items()},
+        }
+        if timings.model:
+            fields |= {"model": timings.model, "windows": timings.windows, "batch": timings.batch}
+        logger.info("%s %s %d", scope["method"], route, status, extra={"fields": fields})

@@ -1,0 +1,52 @@
+"""What an operator calls a model -> the name by which requests call it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snn_voice_hub import SnnVoice
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.hub.checkpoints import DEFAULT_MODEL, bundled_names
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        name: As requests name it.
+        spec: A bundled name, a path or a Hub id.
+        model: The model itself, where it was made by the caller.
+    """
+
+    name: str
+    spec: str
+    model: SnnVoice | None = None
+
+
+def sources_of(specs: Sequence[str]) -> list[Source]:
+    """The models of a setting; the bundled default if there are none.
+
+    Args:
+        specs: Bundled names, paths and Hub ids. A path's name is its last part, the others' is all of it.
+
+    Raises:
+        ConfigError: Two have the same name.
+    """
+    found: dict[str, Source] = {}
+    for spec in specs or (DEFAULT_MODEL,):
+        path = Path(spec).expanduser()
+        local = spec not in bundled_names() and path.exists()
+        name = path.resolve().name.removesuffix(path.suffix if path.is_file() else "") if local else spec
+        if name in found:
+            raise ConfigError(f"two models are called {name}", hint="--model: give folders other names")
+        found[name] = Source(name, spec)
+    return list(found.values())
+
+
+def source_of(model: SnnVoice) -> Source:
+    """A model that the caller has made."""
+    name = model.config.name or model.config.architecture
+    return Source(name, name, model)

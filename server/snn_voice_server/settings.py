@@ -1,0 +1,174 @@
+"""Everything that an operator can set: flags of `snn-voice serve`, or `SNN_VOICE_*` in the environment."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
+
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.inference.engines.choice import ENGINES
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "SNN_VOICE_"
+# Read elsewhere in this package and its library.
+_OTHERS = ("SNN_VOICE_CACHE", "SNN_VOICE_NATIVE")
+
+# In the environment a list is written with commas, on the command line also by giving the flag again.
+Listed = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Answer over HTTP: POST a sound file to /classify. Each flag is a variable too: SNN_VOICE_MAX_QUEUE."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        cli_prog_name="snn-voice serve",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_exit_on_error=False,
+    )
+
+    host: str = Field("127.0.0.1", description="Address; 0.0.0.0 lets other machines in.")
+    port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    page: bool = Field(True, description="Serve the page at /.")
+
+    model: Listed = Field(
+        [],
+        description="Bundled name, folder or Hub id; the bundled default if none is given. The first is "
+        "loaded at the start and answers where a request names none; the others when first asked for.",
+    )
+    device: str = Field(
+        "auto", description="auto, cpu, mps, cuda (every GPU, a replica each), cuda:0,cuda:1."
+    )
+    engine: str = Field("auto", description=f"How networks are run: {', '.join(ENGINES)}.")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="What networks compute in."
+    )
+    max_models_mb: float = Field(
+        2048.0,
+        gt=0,
+        description="Weights of models loaded at once; beyond it, the one unused for longest goes.",
+    )
+
+    max_batch_size: int = Field(32, ge=1, description="Windows that run together.")
+    max_batch_audio_seconds: float = Field(64.0, gt=0, description="Sound that runs together, in seconds.")
+    max_queue: int = Field(256, ge=1, description="Windows that wait; more are refused with 503.")
+    key_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Part of the queue that one API key may hold; more is refused with 429. By default a "
+        "half if there are several keys.",
+    )
+    deadline: float = Field(10.0, gt=0, description="Seconds until a request is given up with 504.")
+    max_seconds: float = Field(60.0, gt=0, description="Longest sound.")
+    max_body_mb: float = Field(25.0, ge=0.001, description="Largest request body, in megabytes.")
+    max_body_memory_mb: float = Field(
+        256.0, gt=0, description="Request bodies held at once, in megabytes; more are refused with 503."
+    )
+    max_files: int = Field(64, ge=1, description="Files in a request to /classify/batch.")
+
+    threads: int = Field(0, ge=0, description="PyTorch's threads; 0: one fewer than cores, at most 4.")
+    decode_threads: int = Field(0, ge=0, description="Threads that decode sound; 0: one a core, at most 4.")
+
+    api_keys: Listed = Field([], repr=False, description="Keys that callers need: Authorization: Bearer KEY.")
+    api_keys_file: Path | None = Field(
+        None, description="File with a line for each key: its name, and the SHA-256 of the key in hex."
+    )
+    cors_origins: Listed = Field([], description="Origins whose pages may call; * for all. Off by default.")
+
+    drain_delay: float = Field(
+        0.0, ge=0, description="Seconds after SIGTERM in which /ready says no and requests are still taken."
+    )
+    grace: float = Field(30.0, gt=0, description="Seconds that accepted requests get to finish after that.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="info adds a line for each request."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Form of the log on stderr.")
+    ray: bool = Field(False, description="Run on Ray Serve (extra [ray]).")
+
+    @field_validator("model", "api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list):
+            return value
+        return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+
+    @field_validator("engine")
+    @classmethod
+    def _engine(cls, value: str) -> str:
+        if value not in ENGINES:
+            raise ValueError(f"one of {', '.join(ENGINES)}")
+        return value
+
+    @field_validator("max_seconds", "max_body_mb", "max_body_memory_mb", "deadline", "drain_delay", "grace")
+    @classmethod
+    def _finite(cls, value: float) -> float:
+        if value != value or value == float("inf"):
+            raise ValueError("a finite number")
+        return value
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> Settings:
+        if self.max_body_mb > self.max_body_memory_mb:
+            raise ValueError("max_body_mb is more than max_body_memory_mb: no such body could be read")
+        return self
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request body."""
+        return int(self.max_body_mb * 1e6)
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Settings of a command line and the environment; `--help` prints them all and exits.
+
+    Raises:
+        ConfigError: One is not legal; the message names it in the way that it was given.
+    """
+    for name in _unknown(os.environ):
+        near = difflib.get_close_matches(name, _names(), n=1)
+        logger.warning("%s is no setting%s", name, f"; is {near[0]} meant?" if near else "")
+    try:
+        settings: Settings = CliApp.run(Settings, cli_args=list(arguments))
+    except ValidationError as error:
+        raise _explained(error, arguments) from error
+    except SettingsError as error:
+        text = str(error).removeprefix("error parsing CLI: ")
+        raise ConfigError(text, hint="snn-voice serve --help shows all settings") from error
+    return settings
+
+
+def _names() -> list[str]:
+    return [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = {*_names(), *_OTHERS}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def _explained(error: ValidationError, arguments: Sequence[str]) -> ConfigError:
+    first = error.errors()[0]
+    reason = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if not first["loc"]:
+        return ConfigError(reason)
+    name = str(first["loc"][0])
+    flag = "--" + name.replace("_", "-")
+    given = any(argument == flag or argument.startswith(f"{flag}=") for argument in arguments)
+    shown: Any = first["input"]
+    return ConfigError(f"{flag if given else PREFIX + name.upper()}={shown} is not legal", hint=reason)
