@@ -263,7 +263,7 @@ class Batcher(Generic[W, R]):
         most = self.limits.queue_windows
         share = max(1, int(self.limits.share * most))
         theirs, all_others = self._held_by[key] - own, self.held - own
-        if theirs and theirs + count > share:
+        if share < most and theirs and theirs + count > share:
             raise OverShare.of(share, self.retry_after(theirs))
         if all_others and all_others + count > most:
             raise Busy.full(most, self.retry_after(all_others))

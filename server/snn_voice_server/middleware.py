@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 import time
 from typing import Any
 
@@ -44,7 +44,7 @@ class Seen:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        identifier = given if _IDENTIFIER.fullmatch(given) else secrets.token_hex(8)
+        identifier = given if _IDENTIFIER.fullmatch(given) else f"{random.getrandbits(64):016x}"
         timings = Timings()
         scope.setdefault("state", {})["timings"] = timings
         begun = time.monotonic()

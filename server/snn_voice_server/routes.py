@@ -58,7 +58,7 @@ async def classify(request: Request, service: ServiceOf, caller: Caller) -> Resp
 
         curl --data-binary @yes.wav http://127.0.0.1:8000/classify
     """
-    service.check_room(caller)
+    service.check_room(caller, request.query_params.get("model", ""))
     with service.bodies.hold() as room:
         body = await room.read(request)
         work = service.classify(
@@ -87,7 +87,7 @@ async def classify_batch(request: Request, service: ServiceOf, caller: Caller) -
 
         curl -F file=@yes.wav -F file=@no.wav http://127.0.0.1:8000/classify/batch
     """
-    service.check_room(caller)
+    service.check_room(caller, request.query_params.get("model", ""))
     with service.bodies.hold() as room:
         body = await room.read(request)
         work = service.classify_batch(

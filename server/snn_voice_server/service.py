@@ -163,14 +163,20 @@ class Service:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def check_room(self, key: str) -> None:
-        """Refuse a request before its body is read, if the default model's queue has no room.
+    def check_room(self, key: str, model: str = "") -> None:
+        """Refuse a request before its body is read, if the model's queue has no room.
+
+        Args:
+            key: Who asks.
+            model: As the query names it; the body may still name another, where there are several.
 
         Raises:
             Busy: The queue is full.
             OverShare: The caller's share of it is.
         """
-        if (entry := self.models.loaded()) is not None:
+        if not model and len(self.models.names) > 1:
+            return
+        if (entry := self.models.loaded(model)) is not None:
             with entry.admit(key, seconds=math.inf):
                 pass
 
@@ -217,8 +223,8 @@ class Service:
             functools.partial(parse_batch, body, content_type, query, max_files=most)
         )
         question = request.question
-        await self._entry(question)  # an unknown model is an error of the request
-        self.check_room(key)
+        entry = await self._entry(question)  # an unknown model is an error of the request
+        self.check_room(key, entry.name)
         # So many at once fill a batch, and leave the queue to others.
         together = asyncio.Semaphore(self.settings.max_batch_size)
 
