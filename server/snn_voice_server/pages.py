@@ -36,8 +36,9 @@ _HEADERS = {
 _ROUTES = """\
 POST /classify        sound in, words out; ?top_k=5&function_to_apply=softmax&windows=true&model=NAME
 POST /classify/batch  many files in one form
-GET  /models          the models, and which of them are loaded; /models/NAME for one
-GET  /model           labels, configuration, licence, measurements
+GET  /models          the models, and which of them are loaded
+GET  /models/NAME     labels, configuration, licence, measurements
+GET  /model           the same of the default model, or of ?model=NAME
 GET  /health          is the process alive?
 GET  /ready           can it classify?
 GET  /metrics         counters and times for Prometheus

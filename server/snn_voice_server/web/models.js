@@ -1,0 +1,125 @@
+// @ts-check
+/** Which models there are, which one is asked, and what it knows. */
+
+import { Refusal } from "./refusal.js";
+import { isClass } from "./results.js";
+
+/** A service that is away is asked less and less often. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+
+/**
+ * @typedef {object} ModelElements
+ * @property {HTMLElement} dot
+ * @property {HTMLElement} name Shown where there is nothing to choose.
+ * @property {HTMLElement} choice Around the select.
+ * @property {HTMLSelectElement} select
+ * @property {HTMLElement} vocabulary Around the words.
+ * @property {HTMLElement} vocabularyTitle
+ * @property {HTMLElement} words
+ */
+
+export class Models {
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {ModelElements} elements
+   * @param {{onChange: () => void, onKeyWanted: () => void}} events When another model was chosen; when the
+   *   service names its models to holders of a key only.
+   */
+  constructor(api, elements, events) {
+    this.api = api;
+    this.elements = elements;
+    this.events = events;
+    /** @type {import("./api.js").ModelFacts | null} */
+    this.facts = null;
+    /** What to ask for; "" is the service's default. */
+    this.chosen = "";
+    this.pause = FIRST_PAUSE_MS;
+    this.timer = 0;
+    elements.select.addEventListener("change", () => {
+      this.chosen = elements.select.value;
+      events.onChange();
+      void this.#learn();
+    });
+  }
+
+  /** Ask the service, and again until it is ready. */
+  async load() {
+    const { dot, name } = this.elements;
+    clearTimeout(this.timer);
+    try {
+      const standard = await this.api.ready();
+      dot.className = "dot good";
+      name.textContent = standard || "ready";
+      this.pause = FIRST_PAUSE_MS;
+    } catch (error) {
+      const status = error instanceof Refusal ? error.status : undefined;
+      dot.className = "dot bad";
+      name.textContent = status === 503 ? "not ready yet" : "no answer from the service";
+      if (status === 401) {
+        name.textContent = "needs a key";
+        this.#showName();
+        this.events.onKeyWanted();
+        return;
+      }
+      this.#showName();
+      this.timer = window.setTimeout(() => void this.load(), this.pause);
+      this.pause = Math.min(2 * this.pause, LONGEST_PAUSE_MS);
+      return;
+    }
+    await Promise.all([this.#list(), this.#learn()]);
+  }
+
+  /** In place of the choice, which is of no use as long as nobody answers. */
+  #showName() {
+    this.elements.name.hidden = false;
+    this.elements.choice.hidden = true;
+  }
+
+  async #list() {
+    /** @type {import("./api.js").ModelEntry[]} */
+    let entries;
+    try {
+      entries = await this.api.models();
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 401) {
+        this.events.onKeyWanted();
+      }
+      return; // one model, whose name is known already
+    }
+    const { name, choice, select } = this.elements;
+    if (entries.length < 2) {
+      return;
+    }
+    const options = entries.map((entry) => {
+      const option = new Option(entry.loaded ? entry.name : `${entry.name} (loads when asked)`, entry.name);
+      option.selected = this.chosen ? entry.name === this.chosen : entry.isDefault;
+      return option;
+    });
+    select.replaceChildren(...options);
+    name.hidden = true;
+    choice.hidden = false;
+  }
+
+  async #learn() {
+    const asked = this.chosen;
+    const { name, vocabulary, vocabularyTitle, words } = this.elements;
+    let facts = null;
+    try {
+      facts = await this.api.facts(asked);
+    } catch {
+      // The page works without; the words stay unknown.
+    }
+    if (asked !== this.chosen) {
+      return; // another one was chosen meanwhile
+    }
+    this.facts = facts;
+    const known = facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
+    vocabulary.hidden = !known.length;
+    vocabularyTitle.textContent = `The ${known.length} words it knows`;
+    words.textContent = known.join(", ");
+    if (facts?.name) {
+      name.textContent = facts.name;
+    }
+  }
+}
