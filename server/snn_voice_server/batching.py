@@ -12,7 +12,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
 from snn_voice_server.failures import Busy, DeadlineExceeded, ModelFailure, OutOfMemory, OverShare, Stopped
 from snn_voice_server.health import Health
@@ -87,6 +87,7 @@ class _Job(Generic[W, R]):
     seconds: float  # of a window
     future: asyncio.Future[None]
     queued: float
+    deadline: float
     started: float | None = None
     taken: int = 0
     rows: dict[int, R] = field(default_factory=dict)
@@ -152,7 +153,7 @@ class Ticket(Generic[W, R]):
         batcher._check_room(self._key, len(windows), own=self._held)
         self._hold(len(windows) - self._held)
         loop = asyncio.get_running_loop()
-        job: _Job[W, R] = _Job(windows, seconds, loop.create_future(), loop.time())
+        job: _Job[W, R] = _Job(windows, seconds, loop.create_future(), loop.time(), self.deadline)
         timer = loop.call_at(self.deadline, self._expire, job)
         batcher._enqueue(job, lambda count: self._hold(-count))
         try:
@@ -161,6 +162,8 @@ class Ticket(Generic[W, R]):
             # Cancelled, because the client hung up, or over: nothing more of it is to run.
             timer.cancel()
             batcher._discard(job)
+            if job.future.done() and not job.future.cancelled():
+                job.future.exception()  # seen, also where the client hung up in the same moment
         started = job.queued if job.started is None else job.started
         rows = [job.rows[index] for index in range(len(windows))]
         return Outcome(rows, started - job.queued, job.compute_seconds, job.batch_windows)
@@ -244,17 +247,19 @@ class Batcher(Generic[W, R]):
 
     async def close(self) -> None:
         """Answer every request that has been admitted, then stop; new ones are refused at the end of that."""
-        await self._left_all.wait()
+        while self._tickets:  # one may be taken while this wakes up
+            await self._left_all.wait()
         await self.abort()
 
     async def abort(self) -> None:
         """Stop now: requests that are not answered yet get `Stopped`."""
         self._stopped = True
+        # Before the workers end: what a run does with its cancellation concerns no client.
+        for job in list(self._release):
+            _fail(job, Stopped.now())
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        for job in list(self._release):
-            _fail(job, Stopped.now())
 
     # --- bookkeeping ------------------------------------------------------------------------------
 
@@ -295,19 +300,20 @@ class Batcher(Generic[W, R]):
     # --- batches ----------------------------------------------------------------------------------
 
     async def _work(self, run: Run[W, R]) -> None:
-        while True:
+        while not self._stopped:
             while not (batch := self._take()):
                 self._arrived.clear()
                 await self._arrived.wait()
             try:
                 with self.health.busy(asyncio.get_running_loop().time()):
                     await self._execute(run, batch)
-            except (
-                Exception
-            ) as error:  # ours or the observer's: these requests end with it, the queue goes on
-                logger.error("a batch could not be run", exc_info=error)
+            except BaseException as error:  # these requests end with it, the queue goes on
+                ends = _is_the_end(error)
                 for piece in batch:
-                    _fail(piece.job, ModelFailure("the batch could not be run"))
+                    _fail(piece.job, Stopped.now() if ends else ModelFailure("the batch could not be run"))
+                if ends:
+                    raise
+                logger.error("a batch could not be run", exc_info=error)
 
     def _take(self) -> list[_Slice[W, R]]:
         """The next batch, oldest requests first.
@@ -315,11 +321,14 @@ class Batcher(Generic[W, R]):
         While others wait, none gets more than half of it: a long clip delays short ones by less than its own
         length.
         """
+        now = asyncio.get_running_loop().time()
+        # Who is late or has hung up may not have been told yet.
+        waiting = [job for job in self._waiting if not job.future.done() and now < job.deadline]
         room, seconds = self._size, self.limits.batch_seconds
         counts: dict[_Job[W, R], int] = {}
-        half = max(1, room // 2) if len(self._waiting) > 1 else room
+        half = max(1, room // 2) if len(waiting) > 1 else room
         for most in (half, room):
-            for job in self._waiting:
+            for job in waiting:
                 count = min(most, room, job.pending - counts.get(job, 0))
                 if job.seconds > 0 and math.isfinite(seconds):
                     count = min(count, int(seconds / job.seconds))
@@ -331,7 +340,6 @@ class Batcher(Generic[W, R]):
                     seconds -= count * job.seconds
                 if not room:
                     break
-        now = asyncio.get_running_loop().time()
         batch = []
         for job, count in counts.items():
             batch.append(_Slice(job, job.taken, job.taken + count))
@@ -339,8 +347,7 @@ class Batcher(Generic[W, R]):
             self._release[job](count)
             if job.started is None:
                 job.started = now
-                if self._observer is not None:
-                    self._observer.waited(now - job.queued)
+                self._tell("waited", now - job.queued)
         self._waiting = deque(job for job in self._waiting if job.pending)
         return batch
 
@@ -363,26 +370,30 @@ class Batcher(Generic[W, R]):
                 _fail(batch[0].job, error)
                 return
             self._size = max(1, min(self._size, len(windows)) // 2)
-            for part in _halves(batch, len(windows) // 2):
-                await self._execute(run, part)
-        except Exception as error:
+            one_by_one = False
+        except BaseException as error:  # panics of libraries written in Rust are no Exception
+            if _is_the_end(error):
+                raise
             self._failed("error")
             if len(batch) == 1:
                 logger.error("the model failed on a sound", exc_info=error)
                 _fail(batch[0].job, ModelFailure("the model failed on this sound"))
                 return
-            for piece in batch:
-                await self._execute(run, [piece])
+            one_by_one = True
         else:
             self._succeeded(batch, rows, loop.time() - begun)
+            return
+        # Not in the handlers: there the error would keep alive what the failed run has allocated.
+        while batch:
+            part, batch = (batch[:1], batch[1:]) if one_by_one else _cut(batch, self._size)
+            await self._execute(run, part)
 
     def _succeeded(self, batch: list[_Slice[W, R]], rows: Sequence[R], seconds: float) -> None:
         now = asyncio.get_running_loop().time()
         self.health.succeeded()
         if self._size < self.limits.batch_windows and self.health.since_out_of_memory(now) > _GROW_SECONDS:
             self._size = min(self.limits.batch_windows, 2 * self._size)
-        if self._observer is not None:
-            self._observer.ran(len(rows), seconds)
+        self._tell("ran", len(rows), seconds)
         if seconds > 0:
             rate = len(rows) * len(self._runs) / seconds
             self._rate = rate if self._rate is None else self._rate + _NEWEST * (rate - self._rate)
@@ -399,8 +410,14 @@ class Batcher(Generic[W, R]):
 
     def _failed(self, kind: str) -> None:
         self.health.failed(kind, asyncio.get_running_loop().time())
+        self._tell("failed", kind)
+
+    def _tell(self, what: Literal["waited", "ran", "failed"], *facts: object) -> None:
         if self._observer is not None:
-            self._observer.failed(kind)
+            try:
+                getattr(self._observer, what)(*facts)
+            except Exception as error:  # no request fails for want of a figure
+                logger.error("the observer failed", exc_info=error)
 
 
 def _fail(job: _Job[W, R], error: Exception) -> None:
@@ -408,7 +425,15 @@ def _fail(job: _Job[W, R], error: Exception) -> None:
         job.future.set_exception(error)
 
 
-def _halves(batch: list[_Slice[W, R]], size: int) -> tuple[list[_Slice[W, R]], list[_Slice[W, R]]]:
+def _is_the_end(error: BaseException) -> bool:
+    """Whether the worker is to end, and not only a run that was cancelled elsewhere."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def _cut(batch: list[_Slice[W, R]], size: int) -> tuple[list[_Slice[W, R]], list[_Slice[W, R]]]:
     """A batch in two, the first of `size` windows."""
     first: list[_Slice[W, R]] = []
     second: list[_Slice[W, R]] = []

@@ -34,6 +34,7 @@ class _Collector:
     """Receives the parser's callbacks; the positions are into the chunk that is being parsed."""
 
     max_parts: int
+    too_many: RequestError
     parts: list[Part] = field(default_factory=list)
     ended: bool = False
     _header: bytes = b""
@@ -42,7 +43,7 @@ class _Collector:
 
     def on_part_begin(self) -> None:
         if len(self.parts) == self.max_parts:
-            raise RequestError(f"the form has more than {self.max_parts} parts", code="bad_form")
+            raise self.too_many
         self.parts.append(Part())
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -69,13 +70,16 @@ class _Collector:
         self.ended = True
 
 
-def read_form(body: bytes, content_type: str, *, max_parts: int = _MAX_PARTS) -> list[Part]:
+def read_form(
+    body: bytes, content_type: str, *, max_parts: int = _MAX_PARTS, too_many: RequestError | None = None
+) -> list[Part]:
     """The parts of a form, in order.
 
     Args:
         body: The whole body of the request.
         content_type: Its header, which names the boundary.
         max_parts: A form of more is refused.
+        too_many: What it is told then.
 
     Returns:
         The parts; two may have the same name.
@@ -90,7 +94,8 @@ def read_form(body: bytes, content_type: str, *, max_parts: int = _MAX_PARTS) ->
             hint="let the client set the header, as `curl -F file=@yes.wav` does",
             code="bad_form",
         )
-    collector = _Collector(max_parts)
+    refusal = RequestError(f"the form has more than {max_parts} parts", code="bad_form")
+    collector = _Collector(max_parts, too_many or refusal)
     try:
         parser = MultipartParser(
             boundary,

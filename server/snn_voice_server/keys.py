@@ -82,7 +82,7 @@ def read_keys(plain: Sequence[str], file: Path | None) -> ApiKeys:
     hashed: list[tuple[str, str]] = []
     if file is not None:
         try:
-            lines = file.read_text("utf-8").splitlines()
+            lines = file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise ConfigError(f"the file of API keys {file} can't be read: {reason}") from error

@@ -110,7 +110,7 @@ class Library:
         self._entries: dict[str, Entry] = {}
         # One at a time: two models that load together would both find room.
         self._loading = asyncio.Lock()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], Batcher[Tensor, Tensor]] = {}
 
     @property
     def devices(self) -> list[str]:
@@ -145,12 +145,13 @@ class Library:
             if entry is None:
                 try:
                     entry = await self._make(name)
-                except SnnVoiceError as error:
+                except Exception as error:  # also of PyTorch: a device may have no memory for it
                     if name == self.default:  # so it stops the start, and its user is who can mend it
                         raise
-                    logger.error("the model %s can't be loaded: %s", name, error)
+                    trace = None if isinstance(error, SnnVoiceError) else error
+                    logger.error("the model %s can't be loaded: %s", name, error, exc_info=trace)
                     raise NotReady.because(f"the model {name} can't be loaded now", 30) from error
-                await self._make_room(entry)
+                self._make_room(entry)
                 self._enter(entry)
         return entry
 
@@ -181,16 +182,14 @@ class Library:
 
     async def close(self) -> None:
         """Answer what has been admitted, then stop."""
-        await self._all(lambda batcher: batcher.close())
+        await asyncio.gather(*(entry.batcher.close() for entry in self._entries.values()))
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def abort(self) -> None:
         """Stop now."""
-        await self._all(lambda batcher: batcher.abort())
-
-    async def _all(self, end: Callable[[Batcher[Tensor, Tensor]], Awaitable[None]]) -> None:
-        await asyncio.gather(*(end(entry.batcher) for entry in self._entries.values()))
-        if self._closing:
-            await asyncio.wait(self._closing)
+        batchers = [*(entry.batcher for entry in self._entries.values()), *self._closing.values()]
+        await asyncio.gather(*(batcher.abort() for batcher in batchers))
 
     # --- loading ----------------------------------------------------------------------------------
 
@@ -221,21 +220,20 @@ class Library:
             runs.append(_run(device, voice))
         return Entry(name, voices, Batcher(runs, limits, self._watcher.observer(name)))
 
-    async def _make_room(self, entry: Entry) -> None:
-        others = sorted(self._entries.values(), key=lambda e: (e.name == self.default, -e.used))
+    def _make_room(self, entry: Entry) -> None:
+        others = sorted(self._entries.values(), key=lambda e: -e.used)
         held = entry.megabytes + sum(e.megabytes for e in others)
-        if entry.name != self.default:
-            others = [e for e in others if e.name != self.default]
-        while held > self._max_megabytes and others:
-            oldest = others.pop()
+        mortal = [e for e in others if e.name != self.default]
+        if held - sum(e.megabytes for e in mortal) > self._max_megabytes and entry.name != self.default:
+            logger.error("%s needs %.0f MB, more than max_models_mb leaves", entry.name, entry.megabytes)
+            raise NotReady.because(f"there is no room for the model {entry.name} beside the default", 60)
+        while held > self._max_megabytes and mortal:
+            oldest = mortal.pop()
             held -= oldest.megabytes
             del self._entries[oldest.name]
             self._retire(oldest)
             self._watcher.gone(oldest.name)
             logger.info("the model %s makes room for %s", oldest.name, entry.name)
-        if held > self._max_megabytes and entry.name != self.default:
-            logger.error("%s needs %.0f MB, more than max_models_mb leaves", entry.name, entry.megabytes)
-            raise NotReady.because(f"there is no room for the model {entry.name} beside the default", 60)
 
     def _enter(self, entry: Entry) -> None:
         entry.batcher.start()
@@ -245,8 +243,8 @@ class Library:
     def _retire(self, entry: Entry) -> None:
         """Let what was admitted end, and the model go."""
         task = asyncio.create_task(entry.batcher.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = entry.batcher
+        task.add_done_callback(self._closing.pop)
 
 
 def _run(device: Device, voice: SnnVoice) -> Callable[[list[Tensor]], Awaitable[Sequence[Tensor]]]:

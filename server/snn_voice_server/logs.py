@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 # Which request the code that logs is about; "" outside of one.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
-_ROOTS = ("snn_voice_server", "snn_voice_hub", "uvicorn")
+ROOTS = ("snn_voice_server", "snn_voice_hub", "uvicorn")
 
 
 class JsonLines(logging.Formatter):
@@ -56,7 +56,7 @@ def set_up(level: str, form: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    for name in _ROOTS:
+    for name in ROOTS:
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(level.upper())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -12,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snn_voice_server.errors import HUNG_UP, error_response
+from snn_voice_server.failures import Stopped
 from snn_voice_server.logs import request_id
 from snn_voice_server.service import Service, Timings
 from snn_voice_server.tracing import Tracer
@@ -62,6 +64,15 @@ class Seen:
         token = request_id.set(identifier)
         try:
             await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if status or not self._service.draining:
+                raise
+            # The grace time is over; whoever waits is to send it to another copy of the service.
+            refusal = Stopped.now()
+            logger.warning("a request was cut off: the grace time is over")
+            later = {"Retry-After": str(refusal.retry_after)}
+            response = error_response(503, refusal.code, refusal.message, refusal.hint, later)
+            await response(scope, receive, answer)
         except Exception:
             if status:
                 raise  # half an answer is out: the server closes the connection

@@ -75,11 +75,15 @@ async def reload_models(service: Service) -> list[str]:
 
     Raises:
         NotReady: One can't be loaded; the log says why, and the old ones go on.
+        RequestError: Models of this kind are not reloaded in this way.
     """
     # Not cut off with the client that asked: half of a reload would be lost work.
     task = asyncio.ensure_future(service.models.reload())
     try:
         names = await asyncio.shield(task)
+    except RequestError as error:  # these models are exchanged in another way, which it tells
+        logger.error("the models were not reloaded: %s", error)
+        raise
     except (SnnVoiceError, OSError) as error:
         logger.error("the models were not reloaded: %s", error)
         raise NotReady.because("a model can't be loaded; the ones in use go on", 30) from error

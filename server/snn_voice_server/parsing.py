@@ -122,15 +122,18 @@ def parse_batch(
     hint = "curl -F file=@a.wav -F file=@b.wav"
     if _media(content_type) != "multipart/form-data":
         raise RequestError("this route takes multipart/form-data", hint=hint, code="bad_form")
-    parts = read_form(body, content_type, max_parts=max_files + len(_SETTINGS))
+    too_many = RequestError(
+        f"the form has more than {max_files} files",
+        hint=f"at most {max_files} a request",
+        code="too_many_files",
+    )
+    parts = read_form(body, content_type, max_parts=max_files + len(_SETTINGS), too_many=too_many)
     question = _with_fields(question, parts, _FILE_FIELDS)
     files = [(part.file_name, part.data) for part in parts if part.name in _FILE_FIELDS]
     if not files:
         raise RequestError("the form has no field named 'file'", hint=hint, code="no_file")
     if len(files) > max_files:
-        raise RequestError(
-            f"the form has {len(files)} files", hint=f"at most {max_files} a request", code="too_many_files"
-        )
+        raise too_many
     return BatchRequest(files, question)
 
 

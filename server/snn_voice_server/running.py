@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import os
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,18 @@ from snn_voice_hub import SnnVoiceError
 _SHUTDOWN_SECONDS = 30
 # What a client has sent on a connection that it keeps is here within this time.
 _LINGER_SECONDS = 0.3
+# A connection that has begun is established within this time.
+_HANDSHAKE_SECONDS = 0.1
+# A socket filter in the kernel's own code, for `_ignore_new`: of a TCP packet, the flags SYN and ACK; only
+# SYN without ACK, which begins a connection, is dropped.
+_NO_SYN = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
+_SO_ATTACH_FILTER = 26  # Python's socket module does not name it
 # Proxies close an idle connection after 60 s. If this side did it first, a request could meet the closing.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -127,6 +141,9 @@ class _Server(uvicorn.Server):
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
         """Take every connection that is established, then close; in the other order, those would be reset."""
         loop = asyncio.get_running_loop()
+        ignoring = [_ignore_new(listener) for listener in sockets]
+        if any(ignoring):
+            await asyncio.sleep(_HANDSHAKE_SECONDS)
         for listener in sockets:
             loop.remove_reader(listener)
         # Connections that asyncio has accepted but not yet set up need a turn each of the loop.
@@ -162,6 +179,23 @@ class _Server(uvicorn.Server):
         finally:
             for sig, handler in before.items():
                 signal.signal(sig, handler)
+
+
+def _ignore_new(listener: socket.socket) -> bool:
+    """Let no new connection begin, if the system can do that (Linux can).
+
+    Otherwise one that is established between the last `accept` and `close` would be reset. A client whose
+    packet is dropped sends it again after a second, and is refused then.
+    """
+    if sys.platform != "linux":
+        return False
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
+    pointer = struct.pack("HP", len(_NO_SYN), ctypes.addressof(program))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+    except OSError:  # some sandboxes have no such filters
+        return False
+    return True
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="Form of the log on stderr.")
     ray: bool = Field(False, description="Run on Ray Serve (extra [ray]).")
+    ray_min_replicas: int = Field(1, ge=1, description="With --ray: copies of each model at least.")
+    ray_max_replicas: int = Field(4, ge=1, description="With --ray: copies of each model at most.")
+    ray_cpus: float = Field(1.0, ge=0, description="With --ray: cores that a copy reserves; 0.5 is legal.")
 
     @field_validator("model", "api_keys", "cors_origins", mode="before")
     @classmethod
@@ -171,4 +174,8 @@ def _explained(error: ValidationError, arguments: Sequence[str]) -> ConfigError:
     flag = "--" + name.replace("_", "-")
     given = any(argument == flag or argument.startswith(f"{flag}=") for argument in arguments)
     shown: Any = first["input"]
+    if name == "port" and not given and str(shown).startswith("tcp://"):
+        reason = (
+            "Kubernetes sets it for a Service called snn-voice: enableServiceLinks: false, or another name"
+        )
     return ConfigError(f"{flag if given else PREFIX + name.upper()}={shown} is not legal", hint=reason)

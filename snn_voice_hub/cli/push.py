@@ -25,6 +25,12 @@ def push(
     replace_card: Annotated[
         bool, typer.Option("--replace-card", help="Push README.md even where the Hub's has other words.")
     ] = False,
+    endpoint_handler: Annotated[
+        bool,
+        typer.Option(
+            "--endpoint-handler", help="Push the handler.py that Hugging Face Inference Endpoints need, too."
+        ),
+    ] = False,
     token: Annotated[
         str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
     ] = None,
@@ -42,6 +48,7 @@ def push(
         branch=branch,
         create_pr=create_pr,
         replace_card=replace_card,
+        endpoint_handler=endpoint_handler,
         token=token,
         quiet=quiet,
         **given,

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def push_folder(
     branch: str | None = None,
     create_pr: bool = False,
     replace_card: bool = False,
+    endpoint_handler: bool = False,
     token: str | bool | None = None,
     quiet: bool = False,
 ) -> str:
@@ -79,6 +82,9 @@ def push_folder(
         branch: Branch to push to, or to open the pull request against; by default the main one.
         create_pr: Open a pull request instead of pushing.
         replace_card: Push the folder's README.md even where the card on the Hub holds other words.
+        endpoint_handler: Push what Hugging Face Inference Endpoints need as well: a `handler.py` and a
+            `requirements.txt`, those of the folder where it has them. A `handler.py` on the Hub that
+            somebody wrote is never replaced by ours.
         token: Hub token; by default the one of `hf auth login`.
         quiet: No progress bars.
 
@@ -88,7 +94,8 @@ def push_folder(
     Raises:
         CheckpointError: The folder is no sound checkpoint, or the Hub does not take it. `code` is one of
             `bad_checkpoint`, `bad_repo_id`, `bad_request`, `not_logged_in`, `no_access`, `no_repository`,
-            `no_revision`, `not_private`, `bad_card`, `conflict`, `rate_limit`, `offline`, `upload`.
+            `no_revision`, `not_private`, `bad_card`, `own_handler`, `conflict`, `rate_limit`, `offline`,
+            `upload`.
         ConfigError: `config.json` is not legal.
     """
     folder = Path(folder).expanduser()
@@ -115,9 +122,12 @@ def push_folder(
                 code="not_private",
             )
         card = _card(api, repo_id, info, folder, config, replace=replace_card)
-        files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder)]
+        made = {CARD_FILE: card.encode()}
+        if endpoint_handler:
+            made |= endpoint_files(repo_id, folder, lambda name: _remote_file(api, repo_id, info, name))
+        files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder, made)]
         additions = [CommitOperationAdd(name, folder / name) for name in files]
-        additions.append(CommitOperationAdd(CARD_FILE, card.encode()))
+        additions += [CommitOperationAdd(name, content) for name, content in made.items()]
         commit: CommitInfo = api.create_commit(
             repo_id,
             additions,
@@ -167,11 +177,11 @@ def _check_folder(folder: Path) -> VoiceConfig:
     return config
 
 
-def _legal_files(folder: Path) -> list[str]:
-    """The texts of licences in a folder; other files that stay behind are named in the log."""
+def _legal_files(folder: Path, made: Collection[str]) -> list[str]:
+    """The texts of licences in a folder; files that stay behind are named in the log."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     legal = [name for name in names if _LEGAL.fullmatch(name) and (folder / name).is_file()]
-    left = [name for name in names if name not in (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, *legal)]
+    left = [name for name in names if name not in (CONFIG_FILE, WEIGHTS_FILE, *made, *legal)]
     if left:
         logger.warning("%s: not part of the checkpoint, not pushed: %s", folder, ", ".join(left))
     return legal
@@ -203,20 +213,30 @@ def read_card(path: Path) -> str | None:
     Raises:
         CheckpointError: It is not UTF-8.
     """
+    return _text(path.read_bytes(), path) if path.is_file() else None
+
+
+def _text(card: bytes, where: object) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig") if path.is_file() else None
+        return card.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CheckpointError(
-            f"{path} is not UTF-8 text", hint="save it as UTF-8, or remove it", code="bad_card"
+            f"{where} is not UTF-8 text", hint="save it as UTF-8, or remove it", code="bad_card"
         ) from error
 
 
 def _remote_card(api: HfApi, repo_id: str, info: ModelInfo) -> str | None:
-    """The card on the Hub at that commit, past the client's cache: it is of no use there."""
-    if CARD_FILE not in {file.rfilename for file in info.siblings or ()}:
+    card = _remote_file(api, repo_id, info, CARD_FILE)
+    return None if card is None else _text(card, f"{CARD_FILE} of {repo_id}")
+
+
+def _remote_file(api: HfApi, repo_id: str, info: ModelInfo, name: str) -> bytes | None:
+    """A file on the Hub at that commit, past the client's cache: it is of no use there."""
+    if name not in {file.rfilename for file in info.siblings or ()}:
         return None
     with tempfile.TemporaryDirectory() as cache:
-        return read_card(Path(api.hf_hub_download(repo_id, CARD_FILE, revision=info.sha, cache_dir=cache)))
+        path = api.hf_hub_download(repo_id, name, revision=info.sha, cache_dir=cache)
+        return Path(path).read_bytes()
 
 
 # --- the way back ---------------------------------------------------------------------------------

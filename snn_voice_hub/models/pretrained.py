@@ -113,6 +113,7 @@ class HubModel(
         branch: str | None = None,
         create_pr: bool = False,
         replace_card: bool = False,
+        endpoint_handler: bool = False,
         token: str | bool | None = None,
         quiet: bool = False,
     ) -> str:
@@ -127,6 +128,8 @@ class HubModel(
             branch: Branch to push to, made where it is missing; by default the main one.
             create_pr: Open a pull request instead of pushing.
             replace_card: Write a fresh card even where the one on the Hub holds other words.
+            endpoint_handler: Push the `handler.py` and `requirements.txt` that Hugging Face Inference
+                Endpoints need as well. A `handler.py` there that somebody wrote is never replaced.
             token: Hub token; by default the one of `hf auth login`.
             quiet: No progress bars.
 
@@ -147,6 +150,7 @@ class HubModel(
                 branch=branch,
                 create_pr=create_pr,
                 replace_card=replace_card,
+                endpoint_handler=endpoint_handler,
                 token=token,
                 quiet=quiet,
             )

@@ -1,1 +1,1 @@
-"""Kernels in C++, built by the user's own compiler: `build` (compile and load) · `lif` (training)."""
+"""Kernels in C++: `build` (compile and load) · `ready` (for machines without compiler) · `lif` (training)."""

@@ -2,13 +2,12 @@
 
 The compiler is `$CXX`, or the first of c++, g++ and clang++. The library lies in the user's cache, in a
 folder that nobody else may write to, under a name made of the source, the compiler, its flags and the
-processor.
+processor. A machine without a compiler takes the library from the folder `$SNN_VOICE_KERNELS`, see `ready`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import hashlib
 import os
 import platform
@@ -17,8 +16,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,7 @@ CACHE_VARIABLE = "SNN_VOICE_CACHE"
 _ABI = 1
 _SECONDS = 120
 # Without contraction a membrane is rounded as PyTorch rounds it.
-_FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-pthread")
+FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-pthread")
 # The first that the compiler takes; the last is for compilers that do not know the processor they run on.
 _TUNING = ("-march=native", "-mcpu=native", "")
 
@@ -44,7 +43,7 @@ class Kernels:
     Attributes:
         library: What ctypes loaded.
         path: Where it lies.
-        compiler: What built it.
+        compiler: What built it; of a ready one, for which processors.
         seconds: How long that took; 0 where it was there already.
     """
 
@@ -54,37 +53,26 @@ class Kernels:
     seconds: float
 
 
-_lock = threading.Lock()
-
-
-def load_kernels() -> Kernels:
-    """The kernels of this machine, built if they are not there.
+def build_here() -> Kernels:
+    """The library for this very processor, from the user's cache, or built into it.
 
     Raises:
         BuildError: No compiler, or the build or the load fails.
     """
-    if os.environ.get(SWITCH_VARIABLE) == "0":
-        raise BuildError(f"switched off by {SWITCH_VARIABLE}=0")
-    with _lock:
-        return _load()
-
-
-@functools.cache
-def _load() -> Kernels:
     compiler = find_compiler()
     folder = cache_folder()
     version = _run([*compiler, "--version"]).partition("\n")[0]
     mark = hashlib.sha256(
         "\0".join(
-            [*(source.read_text() for source in SOURCES), version, *compiler, *_FLAGS, _processor()]
+            [*(source.read_text() for source in SOURCES), version, *compiler, *FLAGS, _processor()]
         ).encode()
     ).hexdigest()[:20]
     path = folder / f"kernels-{mark}.so"
-    if _is_whole(path):
-        return Kernels(_open(path), path, version, 0.0)
+    if is_whole(path):
+        return Kernels(open_library(path), path, version, 0.0)
     began = time.perf_counter()
-    _build(compiler, path)
-    return Kernels(_open(path), path, version, time.perf_counter() - began)
+    compile_into(path, compiler, _TUNING)
+    return Kernels(open_library(path), path, version, time.perf_counter() - began)
 
 
 def find_compiler() -> list[str]:
@@ -112,25 +100,48 @@ def cache_folder() -> Path:
     try:
         folder = root.expanduser() / "native"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        facts = folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise BuildError(f"no cache folder ({CACHE_VARIABLE} names another): {error}") from error
-    if hasattr(os, "getuid") and (
-        facts.st_uid != os.getuid() or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    ):
-        raise BuildError(f"{folder} may be written by others ({CACHE_VARIABLE} names another)")
+    check_owner(folder, CACHE_VARIABLE)
     return folder
 
 
-def _build(compiler: list[str], path: Path) -> None:
-    """Compile into a file of our own, then put it in its place at once: other processes may build too."""
+def check_owner(folder: Path, variable: str, *others: int) -> None:
+    """Nobody else may put code there.
+
+    Args:
+        folder: Where code lies.
+        variable: What names another folder, for the message.
+        *others: Users besides this one who may own it.
+
+    Raises:
+        BuildError: Another user may write to it.
+    """
+    facts = folder.stat()
+    if hasattr(os, "getuid") and (
+        facts.st_uid not in (os.getuid(), *others) or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise BuildError(f"{folder} may be written by others ({variable} names another)")
+
+
+def compile_into(path: Path, compiler: list[str], tunings: Sequence[str]) -> None:
+    """Compile into a file of our own, then put it in its place at once: other processes may build too.
+
+    Args:
+        path: The library.
+        compiler: The compiler's command.
+        tunings: Flags for the processor; the first that the compiler takes.
+
+    Raises:
+        BuildError: It takes none, or what it makes can't be loaded.
+    """
     reason = ""
-    for tuning in _TUNING:
+    for tuning in tunings:
         handle, name = tempfile.mkstemp(suffix=".so", dir=path.parent)
         os.close(handle)
         try:
-            _run([*compiler, *_FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", name])
-            _open(Path(name))
+            _run([*compiler, *FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", name])
+            open_library(Path(name))
             _checksum_of(path).write_text(_digest(Path(name)))
             Path(name).replace(path)
             return
@@ -141,7 +152,7 @@ def _build(compiler: list[str], path: Path) -> None:
     raise BuildError(reason)
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Whether the library is there as it was built: loading one that was cut off ends the process."""
     try:
         return _checksum_of(path).read_text() == _digest(path)
@@ -157,7 +168,12 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _open(path: Path) -> ctypes.CDLL:
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load the library.
+
+    Raises:
+        BuildError: It can't be loaded here.
+    """
     try:
         library = ctypes.CDLL(str(path))
         library.snn_abi.restype = ctypes.c_int64

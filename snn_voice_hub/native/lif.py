@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from snn_voice_hub.native.build import BuildError, Kernels, load_kernels
+from snn_voice_hub.native.build import BuildError, Kernels
+from snn_voice_hub.native.kernels import load_kernels
 
 _LANES = 16  # channels of a row, in channels-last tensors
 logger = logging.getLogger(__name__)

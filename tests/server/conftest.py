@@ -1,17 +1,39 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
+import uvicorn
+from fastapi import FastAPI
 from server_helpers import Running, start
+from snn_voice_server import compute, logs
+from snn_voice_server.library import Entry
+from snn_voice_server.running import bind, configuration
+from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """`logs.set_up` is for a whole process: without this, later tests would not see its records."""
+    found = [logging.getLogger(name) for name in logs.ROOTS]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in found]
+    yield
+    for logger, (handlers, level, propagate) in zip(found, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
 
 SMALL_BODY_MB = 2
 SMALL_SECONDS = 5
@@ -78,3 +100,68 @@ def small_server(processes: Processes) -> Running:
 def client(server: Running) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=60) as found:
         yield found
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def queued(app: FastAPI) -> int:
+    """How many windows hold places in the default model's queue."""
+    entry = app.state.service.models.loaded()
+    assert isinstance(entry, Entry)
+    return entry.batcher.held
+
+
+class Slowly:
+    """Takes the place of `library.logits_of`, and waits in the device's thread until it may go on.
+
+    Attributes:
+        go_on: Lets it run; it stays so.
+        sizes: Windows of each batch that has begun.
+    """
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.sizes: list[int] = []
+
+    def __call__(self, voice: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
+        self.sizes.append(len(windows))
+        assert self.go_on.wait(30)
+        return compute.logits_of(voice, windows)
+
+    async def begun(self, batches: int = 1) -> None:
+        """Wait until so many batches have begun."""
+        await until(lambda: len(self.sizes) >= batches)
+
+
+@asynccontextmanager
+async def answering(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """The application in this event loop, started, and a client of it."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def on_a_socket(app: FastAPI) -> Iterator[tuple[str, int]]:
+    """The application behind a real socket, in a thread of this process; its address."""
+    with closing(bind("127.0.0.1", 0)) as listener:
+        listener.listen()
+        server = uvicorn.Server(configuration(app))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        address = listener.getsockname()[:2]
+        thread.start()
+        with httpx.Client(base_url="http://{}:{}".format(*address), timeout=60) as client:
+            while client.get("/ready").status_code != 200:
+                assert thread.is_alive()
+        yield address
+        server.should_exit = True
+        thread.join(40)
+        assert not thread.is_alive()

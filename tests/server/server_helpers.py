@@ -51,7 +51,8 @@ FORMATS = {
 LEAN_PROGRAM = PROGRAM.replace(
     "try:",
     """loaded = {name.partition(".")[0] for name in sys.modules}
-assert not loaded & {"fastapi", "prometheus_client", "pydantic", "uvicorn", "starlette", "python_multipart"}, loaded
+extra = {"fastapi", "prometheus_client", "pydantic", "uvicorn", "starlette", "python_multipart"}
+assert not loaded & extra, loaded
 try:""",
 )
 
@@ -118,6 +119,10 @@ class Running:
         """Ask it to end; a traceback in its log is a failure of whatever test caused it."""
         if self.process.poll() is None:
             self.process.send_signal(sig)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end that it was asked for; a second signal would cut it short."""
         code = self.process.wait(timeout=40)
         assert "Traceback" not in self.log.read_text(), self.log.read_text()
         return code

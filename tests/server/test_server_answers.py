@@ -212,14 +212,15 @@ def test_sixteen_clients_get_their_own_answers(server: Running, model: SnnVoice)
             assert all(same(answer, one) for answer in answers)
 
 
-def test_facts(client: httpx.Client, model: SnnVoice) -> None:
+def test_facts(client: httpx.Client, model: SnnVoice, checkpoint: Path) -> None:
     assert client.get("/health").json() == {"status": "ok"}
-    assert client.get("/ready").json() == {"status": "ready", "model": "TcySNN"}
+    assert client.get("/ready").json() == {"status": "ready", "model": checkpoint.name}
     facts = client.get("/model").json()
     assert facts["config"] == model.config.to_dict()
     assert facts["labels"] == model.labels
     assert facts["parameters"] == model.num_parameters()
-    assert (facts["name"], facts["device"], facts["sample_rate"]) == ("TcySNN", "cpu", 16000)
+    assert (facts["name"], facts["device"], facts["sample_rate"]) == (checkpoint.name, "cpu", 16000)
+    assert facts["architecture"] == "TcySNN"
     assert facts["window_seconds"] == 1.0
     assert {"description", "license", "data", "metrics"} <= set(facts)
     engine = facts["engine"]
@@ -231,9 +232,9 @@ def test_facts(client: httpx.Client, model: SnnVoice) -> None:
     assert f"curl --data-binary @yes.wav {client.base_url}".rstrip("/") + "/classify" in page.text
 
 
-def test_greeting(server: Running) -> None:
+def test_greeting(server: Running, checkpoint: Path) -> None:
     port = server.address[1]
     assert server.greeting == (
-        f"snn-voice: TcySNN on cpu, http://127.0.0.1:{port} (docs: /docs); "
+        f"snn-voice: {checkpoint.name} on cpu, http://127.0.0.1:{port} (docs: /docs); "
         f"try: curl --data-binary @examples/yes.wav http://127.0.0.1:{port}/classify\n"
     )

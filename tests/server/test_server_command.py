@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
 from server_helpers import PROGRAM
 from snn_voice_server.command import serve
 from snn_voice_server.running import bind
+from snn_voice_server.settings import read_settings
 
 from snn_voice_hub import ConfigError, MissingExtraError, SnnVoice, SnnVoiceError
 
@@ -40,14 +43,21 @@ def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     return run
 
 
+def context_of(*arguments: str) -> typer.Context:
+    """What the command is called with."""
+    context = typer.Context(click.Command("serve"))
+    context.args = list(arguments)
+    return context
+
+
 def test_unknown_engine(
     checkpoint: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = refused("--model", str(checkpoint), "--port", "0", "--engine", "warp")
-    assert "engine='warp' is not legal" in line
-    assert "'native'" in line
+    assert "--engine=warp is not legal" in line
+    assert "native" in line
     monkeypatch.setenv("SNN_VOICE_ENGINE", "slow")
-    assert "engine='slow'" in refused("--model", str(checkpoint), "--port", "0")
+    assert "SNN_VOICE_ENGINE=slow is not legal" in refused("--model", str(checkpoint), "--port", "0")
 
 
 def test_port_in_use(checkpoint: Path, refused: Callable[..., str]) -> None:
@@ -92,25 +102,60 @@ def test_model_that_can_not_classify(
     def fail(*_: object, **__: object) -> None:
         raise ConfigError("got features of another shape")
 
-    monkeypatch.setattr(SnnVoice, "classify", fail)
+    monkeypatch.setattr(SnnVoice, "forward", fail)
     assert "features of another shape" in refused("--model", str(checkpoint), "--port", "0")
 
 
-def test_bad_values(checkpoint: Path) -> None:
-    with pytest.raises(ConfigError, match="nonsense"):
-        serve(port=0, model=str(checkpoint), device="nonsense")
-    with pytest.raises(ConfigError, match="--max-seconds"):
-        serve(port=0, model=str(checkpoint), max_seconds=0)
-    with pytest.raises(ConfigError, match="--max-body-mb"):
-        serve(port=0, model=str(checkpoint), max_body_mb=-1)
-    for host in ("no such host", "x" * 500, ""):
-        with pytest.raises(SnnVoiceError, match="host"):
-            serve(host=host, port=0, model=str(checkpoint))
-    with pytest.raises(SnnVoiceError, match="can't be had"):
-        serve(host="192.0.2.1", port=0, model=str(checkpoint))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "nonsense"), "nonsense"),
+        (("--device", "cpu,cpu"), "twice"),
+        (("--max-seconds", "0"), "--max-seconds=0 is not legal"),
+        (("--max-seconds=inf",), "--max-seconds=inf is not legal"),
+        (("--max-body-mb", "-1"), "--max-body-mb=-1 is not legal"),
+        (("--max-queue", "many"), "--max-queue=many is not legal"),
+        (("--max-body-mb", "300"), "max_body_memory_mb"),
+        (("--api-keys-file", "/nowhere"), "/nowhere can't be read"),
+        (("--api-keys", "two words"), "API key 1 can't be sent"),
+        (("--log-level", "loud"), "--log-level=loud is not legal"),
+        (("--no-such-flag",), "no-such-flag"),
+        (("surplus",), "surplus"),
+        (("--host", "no such host"), "host 'no such host' is not known"),
+        (("--host", "x" * 500), "is not known"),
+        (("--host", ""), "host"),
+        (("--host", "192.0.2.1"), "can't be had"),
+    ],
+)
+def test_bad_values(
+    checkpoint: Path, refused: Callable[..., str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in refused("--port", "0", "--model", str(checkpoint), *arguments)
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
+def test_a_key_that_is_refused_is_not_shown(checkpoint: Path, refused: Callable[..., str]) -> None:
+    line = refused("--port", "0", "--model", str(checkpoint), "--api-keys", "geheim wort")
+    assert "geheim" not in line
+
+
+def test_two_models_of_one_name(tmp_path: Path, refused: Callable[..., str]) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder / "words").mkdir(parents=True)
+    models = f"{tmp_path / 'a' / 'words'},{tmp_path / 'b' / 'words'}"
+    assert "two models are called words" in refused("--port", "0", "--model", models)
+
+
+def test_a_misspelt_variable_is_pointed_out(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SNN_VOICE_MAX_QUEU", "3")
+    read_settings(["--port", "0"])
+    assert "SNN_VOICE_MAX_QUEU is no setting; is SNN_VOICE_MAX_QUEUE meant?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client", "pydantic_settings"]
+)
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] in (package, "snn_voice_server")]:
         monkeypatch.delitem(sys.modules, name)
@@ -123,7 +168,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> Non
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(MissingExtraError, match=r"snn-voice-hub\[serve\]"):
-        serve(port=0)
+        serve(context_of("--port", "0"))
 
 
 def test_bind_gives_the_port_it_was_asked_for() -> None:

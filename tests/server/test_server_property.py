@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server_helpers import FORMATS, clip, encoded
 from snn_voice_server.app import create_app
-from snn_voice_server.errors import RequestError
-from snn_voice_server.parsing import ClassifyRequest, parse
+from snn_voice_server.failures import RequestError
+from snn_voice_server.parsing import ClassifyRequest, Question, parse, parse_batch
 
 from snn_voice_hub import SnnVoice
 
@@ -42,7 +42,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-NAMES = st.sampled_from(["inputs", "parameters", "top_k", "function_to_apply"]) | st.text(max_size=8)
+NAMES = st.sampled_from(["inputs", "parameters", "top_k", "function_to_apply", "windows", "model"]) | st.text(
+    max_size=8
+)
 OBJECTS = st.fixed_dictionaries(
     {},
     optional={
@@ -91,14 +93,33 @@ def test_parse_raises_nothing_but_its_own_error(
         assert len(str(refusal)) < 400
     if found is not None:
         assert found.audio
-        assert found.top_k >= 1
-        assert found.function_to_apply in ("softmax", "sigmoid", "none")
+        question = found.question
+        assert question.top_k >= 1
+        assert question.function_to_apply in ("softmax", "sigmoid", "none")
+        assert isinstance(question.windows, bool)
+        assert isinstance(question.model, str)
+
+
+@settings(max_examples=150, deadline=None)
+@given(request=ANYTHING, query=QUERIES, most=st.integers(1, 4))
+def test_parse_batch_raises_nothing_but_its_own_error(
+    request: tuple[bytes, str], query: list[tuple[str, str]], most: int
+) -> None:
+    body, content_type = request
+    try:
+        found = parse_batch(body, content_type, query, max_files=most)
+    except RequestError as error:
+        assert error.message.isascii()
+        assert len(str(error)) < 400
+    else:
+        assert 1 <= len(found.files) <= most
 
 
 @settings(max_examples=100, deadline=None)
 @given(audio=st.binary(min_size=1, max_size=300), top_k=st.integers(1, 10**40))
 def test_what_is_sent_is_what_arrives(audio: bytes, top_k: int) -> None:
-    wanted = ClassifyRequest(audio, top_k, "sigmoid")
+    question = Question(top_k, "sigmoid")
+    wanted = ClassifyRequest(audio, question)
     text = base64.b64encode(audio).decode()
     hub = {"inputs": text, "parameters": {"top_k": top_k, "function_to_apply": "sigmoid"}}
     assert parse(json.dumps(hub).encode(), "application/json", [("top_k", "7")]) == wanted
@@ -106,7 +127,7 @@ def test_what_is_sent_is_what_arrives(audio: bytes, top_k: int) -> None:
         fields = [("file", audio), ("top_k", str(top_k).encode()), ("function_to_apply", b"sigmoid")]
         assert parse(form_of(fields), "multipart/form-data; boundary=x") == wanted
     query = [("top_k", str(top_k)), ("function_to_apply", "sigmoid")]
-    assert parse(b"RIFF" + audio, "", query) == ClassifyRequest(b"RIFF" + audio, top_k, "sigmoid")
+    assert parse(b"RIFF" + audio, "", query) == ClassifyRequest(b"RIFF" + audio, question)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +150,7 @@ def test_nothing_that_is_sent_makes_it_fail(
         params=params,  # type: ignore[arg-type]
         headers={b"content-type": content_type.encode("latin-1")},
     )
-    assert answer.status_code in (200, 400, 413, 415)
+    assert answer.status_code in (200, 400, 404, 413, 415)
     if answer.status_code != 200:
         assert set(answer.json()["error"]) == {"code", "message", "hint"}
 

@@ -19,7 +19,9 @@ def test_wrong_method(client: httpx.Client, method: str) -> None:
         check(answer, 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/classify/", "/model/x", "/%00", "/../etc/passwd", "/redoc"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/classify/", "/model/x", "/%00", "/../etc/passwd", "/redoc", "/web/"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_route(client: httpx.Client, method: str, path: str) -> None:
     check(client.request(method, path), 404, "not_found")
@@ -35,7 +37,17 @@ def test_strange_host(client: httpx.Client, host: str) -> None:
 def test_openapi(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {"/classify", "/health", "/ready", "/model"}
+    assert set(document["paths"]) == {
+        "/classify",
+        "/classify/batch",
+        "/model",
+        "/models",
+        "/models/{name}",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/admin/reload",
+    }
 
     def resolve(node: object) -> None:
         if isinstance(node, dict):
@@ -52,7 +64,17 @@ def test_openapi(client: httpx.Client) -> None:
 
     resolve(document)
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
-    assert sorted(names) == ["classify", "health", "model", "ready"]
+    assert sorted(names) == [
+        "classify",
+        "classify_batch",
+        "health",
+        "metrics",
+        "model",
+        "model_by_name",
+        "models",
+        "ready",
+        "reload",
+    ]
     post = document["paths"]["/classify"]["post"]
     content = post["requestBody"]["content"]
     assert post["requestBody"]["required"]
@@ -61,12 +83,16 @@ def test_openapi(client: httpx.Client) -> None:
     assert form["required"] == ["file"]
     assert form["properties"]["file"]["format"] == "binary"
     assert set(content["application/json"]["schema"]["properties"]) == {"inputs", "parameters"}
-    assert {p["name"] for p in post["parameters"]} == {"top_k", "function_to_apply"}
+    assert {p["name"] for p in post["parameters"]} == {"top_k", "function_to_apply", "windows", "model"}
     answer = post["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answer["items"]["$ref"] == "#/components/schemas/LabelScore"
-    for status in ("400", "413", "415"):
-        refusal = post["responses"][status]["content"]["application/json"]
-        assert refusal["schema"]["$ref"] == "#/components/schemas/ErrorAnswer"
-        assert set(refusal["example"]["error"]) == {"code", "message", "hint"}
-    assert "422" not in post["responses"]
+    kinds = {kind["items"]["$ref"].rpartition("/")[2] for kind in answer["anyOf"]}
+    assert kinds == {"LabelScore", "WindowScores"}
+    batch = document["paths"]["/classify/batch"]["post"]
+    assert set(batch["requestBody"]["content"]) == {"multipart/form-data"}
+    for operation in (post, batch):
+        for status in ("400", "401", "404", "408", "413", "415", "429", "503", "504"):
+            refusal = operation["responses"][status]["content"]["application/json"]
+            assert refusal["schema"]["$ref"] == "#/components/schemas/ErrorAnswer"
+            assert set(refusal["example"]["error"]) == {"code", "message", "hint"}
+        assert "422" not in operation["responses"]
     assert "swagger" in client.get("/docs").text

@@ -39,5 +39,5 @@ def test_sigterm_lets_open_requests_finish(small_server: Running) -> None:
         connection.close()
     assert len(answers[0]) == 5
     assert all(answer == answers[0] for answer in answers)
-    assert small_server.stop(signal.SIGTERM) == 0
+    assert small_server.ended() == 0
     assert small_server.log.read_text() == logged

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
+from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
+import torch
+from conftest import Slowly, answering
 from fastapi.testclient import TestClient
-from server_helpers import FORMATS, clip, encoded, wav
-from snn_voice_server import routes
+from pydantic import ValidationError
+from server_helpers import FORMATS, check, clip, encoded, wav
+from snn_voice_server import bodies, library
 from snn_voice_server.app import create_app
 from snn_voice_server.parsing import parse
 from snn_voice_server.settings import Settings
 
-from snn_voice_hub import M5SNN, ConfigError, Prediction, SnnVoice
+from snn_voice_hub import M5SNN, ConfigError, SnnVoice
 
 # --- what bytes are -------------------------------------------------------------------------------
 
@@ -59,75 +61,92 @@ def test_not_ready_before_the_lifespan(model: SnnVoice) -> None:
     app = create_app(model)
     early = TestClient(app)
     assert early.get("/health").status_code == 200
-    assert early.get("/ready").status_code == 503
-    assert early.get("/ready").json()["error"]["code"] == "not_ready"
+    refusal = early.get("/ready")
+    check(refusal, 503, "not_ready")
+    assert refusal.headers["retry-after"] == "1"
     with TestClient(app) as client:
         assert client.get("/ready").status_code == 200
 
 
 def test_two_applications_share_nothing(model: SnnVoice) -> None:
-    first, second = TestClient(create_app(model)), TestClient(create_app(model, Settings(max_body_mb=0.001)))
-    assert second.post("/classify", content=wav()).status_code == 413
-    assert first.post("/classify", content=wav()).status_code == 200
+    small = create_app(model, Settings(max_body_mb=0.001))
+    with TestClient(create_app(model)) as first, TestClient(small) as second:
+        assert second.post("/classify", content=wav()).status_code == 413
+        assert first.post("/classify", content=wav()).status_code == 200
+        assert 'code="413"' not in first.get("/metrics").text
+        assert 'code="200",route="/classify"' not in second.get("/metrics").text
 
 
-@pytest.mark.parametrize("limits", [{"max_body_bytes": 0}, {"max_seconds": 0}, {"max_seconds": float("nan")}])
-def test_bad_limits(model: SnnVoice, limits: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(limits))):
-        create_app(model, **limits)  # type: ignore[arg-type]
+@pytest.mark.parametrize("limits", [{"max_body_mb": 0}, {"max_seconds": 0}, {"max_seconds": float("nan")}])
+def test_bad_limits(limits: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(limits))):
+        Settings(**limits)  # type: ignore[arg-type]
 
 
-def test_a_model_in_training_mode_is_put_into_evaluation_mode(checkpoint: object) -> None:
-    model = SnnVoice.from_pretrained(str(checkpoint)).train()
-    create_app(model)
-    assert not model.training
+def test_a_model_in_training_mode_is_put_into_evaluation_mode(checkpoint: Path) -> None:
+    model = SnnVoice.from_pretrained(checkpoint).train()
+    with TestClient(create_app(model)):
+        assert not model.training
 
 
-def test_failure_of_the_service_tells_nothing(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("secret in /home/someone/file.py")
+def fails_with(error: Exception) -> object:
+    def fail(*_: object) -> None:
+        raise error
 
-    app = create_app(model)
-    monkeypatch.setattr(model, "classify", fail)
-    answer = TestClient(app, raise_server_exceptions=False).post("/classify", content=wav())
-    assert answer.status_code == 500
-    assert answer.json()["error"]["code"] == "internal"
+    return fail
+
+
+def test_failure_of_the_model_tells_nothing(
+    model: SnnVoice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = RuntimeError("secret in /home/someone/file.py")
+    with TestClient(create_app(model)) as client:
+        monkeypatch.setattr(library, "logits_of", fails_with(secret))
+        answer = client.post("/classify", content=wav())
+    check(answer, 500, "internal")
     assert "secret" not in answer.text
     assert "home" not in answer.text
-    with pytest.raises(RuntimeError, match="secret"):  # so the server logs it
-        TestClient(app).post("/classify", content=wav())
+    assert any(record.exc_info and record.exc_info[1] is secret for record in caplog.records)
 
 
-def test_configuration_errors_are_the_services_own_fault(
-    model: SnnVoice, monkeypatch: pytest.MonkeyPatch
+def test_failure_of_the_service_tells_nothing(
+    model: SnnVoice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ConfigError("a path: /home/someone")
-
-    app = create_app(model)
-    monkeypatch.setattr(model, "classify", fail)
-    answer = TestClient(app, raise_server_exceptions=False).post("/classify", content=wav())
-    assert answer.status_code == 500
-    assert "home" not in answer.text
+    """Not in the model, but around it: a fault of this program."""
+    for secret in (RuntimeError("secret in /home/someone/file.py"), ConfigError("secret in /home/someone")):
+        app = create_app(model)
+        with TestClient(app) as client:
+            monkeypatch.setattr(app.state.service, "_pipeline", fails_with(secret))
+            answer = client.post("/classify", content=wav())
+            check(answer, 500, "internal")
+            assert "secret" not in answer.text
+            assert "home" not in answer.text
+            assert answer.headers["x-request-id"]
+            assert any(record.exc_info and record.exc_info[1] is secret for record in caplog.records)
+            assert 'snn_voice_requests_total{code="500",route="/classify"} 1.0' in client.get("/metrics").text
 
 
 def test_sound_without_finite_scores_is_refused(monkeypatch: pytest.MonkeyPatch, model: SnnVoice) -> None:
-    app = create_app(model)
-    monkeypatch.setattr(model, "classify", lambda *_, **__: [Prediction("yes", float("nan"))])
-    answer = TestClient(app).post("/classify", content=wav())
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "not_finite"
+    classes = len(model.labels)
+    with TestClient(create_app(model)) as client:
+        for windows in ("false", "true"):
+            for value in (float("nan"), float("inf")):
+                row = torch.full((classes,), value)
+                monkeypatch.setattr(library, "logits_of", lambda _, w, row=row: row.expand(len(w), -1))
+                answer = client.post(f"/classify?windows={windows}", content=wav(seconds=3))
+                check(answer, 400, "not_finite")
 
 
 def test_loudest_possible_sound() -> None:
     """Float files can hold anything; a network without normalisation may overflow."""
     app = create_app(SnnVoice(M5SNN(num_classes=2), labels=["a", "b"]))
     audio = encoded(np.where(clip(0) > 0, 3e38, -3e38).astype(np.float32), subtype="FLOAT")
-    assert TestClient(app).post("/classify", content=audio).status_code in (200, 400)
+    with TestClient(app) as client:
+        assert client.post("/classify", content=audio).status_code in (200, 400)
 
 
 def test_stalled_upload_is_given_up(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "_PATIENCE", 0.1)
+    monkeypatch.setattr(bodies, "_PATIENCE", 0.1)
     app = create_app(model)
     sent: list[dict[str, object]] = []
 
@@ -144,34 +163,32 @@ def test_stalled_upload_is_given_up(model: SnnVoice, monkeypatch: pytest.MonkeyP
     scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [], "query_string": b""}
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     assert sent[1]["status"] == 408
+    assert app.state.service.bodies.held == 0
 
 
 def test_the_loop_is_free_and_one_computation_runs_at_a_time(
     model: SnnVoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = create_app(model)
-    release, running, most = threading.Event(), [0], [0]
+    running, most = threading.Semaphore(1), []
+    slowly = Slowly()
 
-    def slow(*_: object, **__: object) -> list[Prediction]:
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        assert release.wait(20)
-        time.sleep(0.01)
-        running[0] -= 1
-        return [Prediction("yes", 1.0)]
+    def once(voice: SnnVoice, windows: list[torch.Tensor]) -> torch.Tensor:
+        most.append(running.acquire(blocking=False))
+        try:
+            return slowly(voice, windows)
+        finally:
+            running.release()
 
-    monkeypatch.setattr(model, "classify", slow)
-
-    async def scene() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async def scene() -> list[int]:
+        async with answering(create_app(model)) as client:
+            monkeypatch.setattr(library, "logits_of", once)
             waiting = [asyncio.create_task(client.post("/classify", content=wav())) for _ in range(8)]
-            while not running[0]:
-                await asyncio.sleep(0.01)
+            await slowly.begun()
             assert (await client.get("/health")).status_code == 200
             assert not any(task.done() for task in waiting)
-            release.set()
-            return await asyncio.gather(*waiting)
+            slowly.go_on.set()
+            return [answer.status_code for answer in await asyncio.gather(*waiting)]
 
-    assert [answer.status_code for answer in asyncio.run(scene())] == [200] * 8
-    assert most[0] == 1
+    assert asyncio.run(scene()) == [200] * 8
+    assert all(most)
+    assert sum(slowly.sizes) == 8

@@ -23,7 +23,7 @@ from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.models.network import Pass, over_time
-from snn_voice_hub.native import build
+from snn_voice_hub.native import build, kernels
 from tests.lively import features_of, lively
 
 needs_compiler = pytest.mark.skipif(
@@ -241,31 +241,31 @@ def test_unknown_operations_are_refused_and_torch_takes_over() -> None:
 @pytest.fixture
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("SNN_VOICE_CACHE", str(tmp_path / "cache"))
-    build._load.cache_clear()
+    kernels._load.cache_clear()
     yield tmp_path / "cache" / "native"
-    build._load.cache_clear()
+    kernels._load.cache_clear()
 
 
 def test_the_kernels_are_built_once_and_kept(fresh_cache: Path) -> None:
-    first = build.load_kernels()
+    first = kernels.load_kernels()
     assert first.seconds > 0
     assert first.path.parent == fresh_cache
     assert sorted(p.suffix for p in fresh_cache.iterdir()) == [".sha256", ".so"]
     assert stat.S_IMODE(fresh_cache.stat().st_mode) == 0o700
-    build._load.cache_clear()
-    again = build.load_kernels()
+    kernels._load.cache_clear()
+    again = kernels.load_kernels()
     assert again.seconds == 0
     assert again.path == first.path
 
 
 def test_a_damaged_library_is_built_again(fresh_cache: Path) -> None:
     # In another process, since the loader does not look twice at a file that this one has open.
-    code = "from snn_voice_hub.native.build import load_kernels; print(load_kernels().path)"
+    code = "from snn_voice_hub.native.kernels import load_kernels; print(load_kernels().path)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     path = Path(told.strip())
     path.write_bytes(path.read_bytes()[:1000])
-    assert build.load_kernels().seconds > 0
-    assert build.load_kernels().path == path
+    assert kernels.load_kernels().seconds > 0
+    assert kernels.load_kernels().path == path
 
 
 @pytest.mark.parametrize(
@@ -290,10 +290,10 @@ def test_no_compiler_and_switched_off(fresh_cache: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(fresh_cache))
     with pytest.raises(build.BuildError, match=r"no C\+\+ compiler"):
-        build.load_kernels()
+        kernels.load_kernels()
     monkeypatch.setenv("SNN_VOICE_NATIVE", "0")
     with pytest.raises(build.BuildError, match="SNN_VOICE_NATIVE=0"):
-        build.load_kernels()
+        kernels.load_kernels()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -301,12 +301,12 @@ def test_a_cache_that_others_may_write_is_not_used(fresh_cache: Path) -> None:
     fresh_cache.mkdir(parents=True)
     fresh_cache.chmod(0o777)
     with pytest.raises(build.BuildError, match="written by others"):
-        build.load_kernels()
+        kernels.load_kernels()
 
 
 def test_a_cache_that_can_not_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SNN_VOICE_CACHE", str(tmp_path / "file"))
-    build._load.cache_clear()
+    kernels._load.cache_clear()
     with pytest.raises(build.BuildError, match="no cache folder"):
-        build.load_kernels()
+        kernels.load_kernels()

@@ -18,7 +18,8 @@ from snn_voice_hub.inference.engines.events.lowering import lower
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.native.build import BuildError, load_kernels
+from snn_voice_hub.native.build import BuildError
+from snn_voice_hub.native.kernels import load_kernels
 
 # Clips whose dense currents exist at one time, for each thread.
 _CLIPS = 4

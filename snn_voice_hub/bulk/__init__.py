@@ -1,0 +1,1 @@
+"""Millions of clips: folders and buckets in, a Parquet dataset out, on Ray Data (extra `[ray]`)."""
