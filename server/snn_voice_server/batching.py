@@ -155,7 +155,7 @@ class Ticket(Generic[W, R]):
         loop = asyncio.get_running_loop()
         job: _Job[W, R] = _Job(windows, seconds, loop.create_future(), loop.time(), self.deadline)
         timer = loop.call_at(self.deadline, self._expire, job)
-        batcher._enqueue(job, lambda count: self._hold(-count))
+        batcher._enqueue(job, lambda count: self._hold(-min(count, self._held)))
         try:
             await job.future
         finally:
@@ -360,7 +360,7 @@ class Batcher(Generic[W, R]):
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            rows = await run(windows)
+            rows = list(await run(windows))
             if len(rows) != len(windows):
                 raise RuntimeError(f"{len(rows)} rows for {len(windows)} windows")
         except OutOfMemory as error:

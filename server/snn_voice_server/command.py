@@ -22,7 +22,7 @@ def serve(context: typer.Context) -> None:
             return
         from snn_voice_server import logs
         from snn_voice_server.app import create_app
-        from snn_voice_server.compute import resolve_devices, set_threads
+        from snn_voice_server.compute import resolve_devices, set_threads, settle
         from snn_voice_server.operations import reload_models
         from snn_voice_server.running import Life, bind, configuration, run, url_of
         from snn_voice_server.service import Service
@@ -31,6 +31,7 @@ def serve(context: typer.Context) -> None:
     with closing(bind(settings.host, settings.port)) as listener:
         app = create_app(settings=settings)
         service: Service = app.state.service
+        service.on_loaded = settle
         devices = ", ".join(resolve_devices(settings.device))
 
         def stop() -> None:

@@ -127,6 +127,7 @@ class Service:
 
     Attributes:
         draining: Whether the service is about to end: `/ready` says no, requests are still taken.
+        on_loaded: Called when models have been loaded at the start, or again.
         bodies: Memory for the bodies of requests.
     """
 
@@ -136,6 +137,7 @@ class Service:
         self.keys = keys
         self.metrics = metrics
         self.draining = False
+        self.on_loaded: Callable[[], None] | None = None
         self.bodies = BodyRoom(settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6))
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, cores())
         # Its queue is bounded by the places in the models' queues.
@@ -151,6 +153,8 @@ class Service:
             SnnVoiceError: The model can't be used.
         """
         await self.models.get()
+        if self.on_loaded is not None:
+            self.on_loaded()
 
     async def stop(self) -> None:
         """Answer what has been admitted, then end the threads."""

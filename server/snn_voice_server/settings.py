@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "SNN_VOICE_"
 # Read elsewhere in this package and its library.
-_OTHERS = ("SNN_VOICE_CACHE", "SNN_VOICE_NATIVE")
+_OTHERS = ("SNN_VOICE_CACHE", "SNN_VOICE_KERNELS", "SNN_VOICE_NATIVE")
 
 # In the environment a list is written with commas, on the command line also by giving the flag again.
 Listed = Annotated[list[str], NoDecode]

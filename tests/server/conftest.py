@@ -116,6 +116,13 @@ def queued(app: FastAPI) -> int:
     return entry.batcher.held
 
 
+def decoded(app: FastAPI) -> int:
+    """How many windows wait for a batch."""
+    entry = app.state.service.models.loaded()
+    assert isinstance(entry, Entry)
+    return entry.batcher.waiting
+
+
 class Slowly:
     """Takes the place of `library.logits_of`, and waits in the device's thread until it may go on.
 

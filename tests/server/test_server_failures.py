@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from conftest import Slowly, answering, on_a_socket, queued, until
+from conftest import Slowly, answering, decoded, on_a_socket, queued, until
 from fastapi.testclient import TestClient
 from server_helpers import check, clip, encoded, raw_request, wav
 from snn_voice_server import compute, library
@@ -47,7 +47,7 @@ def test_an_error_hits_only_its_own_request(
             await poisoned.begun()
             clips = [wav(1), wav(2), POISON, wav(3), wav(4)]
             tasks = [asyncio.create_task(client.post("/classify", content=audio)) for audio in clips]
-            await until(lambda: queued(app) == 5)
+            await until(lambda: decoded(app) == 5)
             poisoned.go_on.set()
             found = await asyncio.gather(first, *tasks)
             check(found.pop(3), 500, "internal")

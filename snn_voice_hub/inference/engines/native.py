@@ -21,8 +21,9 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.native.build import BuildError
 from snn_voice_hub.native.kernels import load_kernels
 
-# Clips whose dense currents exist at one time, for each thread.
-_CLIPS = 4
+# Clips whose dense currents exist at one time, for each thread. More fall out of the cache (M5), with fewer a
+# thread beside others waits more often for the interpreter.
+_CLIPS = 8
 
 
 @functools.cache
