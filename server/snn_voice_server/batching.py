@@ -162,8 +162,6 @@ class Ticket(Generic[W, R]):
             # Cancelled, because the client hung up, or over: nothing more of it is to run.
             timer.cancel()
             batcher._discard(job)
-            if job.future.done() and not job.future.cancelled():
-                job.future.exception()  # seen, also where the client hung up in the same moment
         started = job.queued if job.started is None else job.started
         rows = [job.rows[index] for index in range(len(windows))]
         return Outcome(rows, started - job.queued, job.compute_seconds, job.batch_windows)

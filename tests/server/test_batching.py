@@ -346,6 +346,19 @@ def test_a_request_that_is_late_already_does_not_begin() -> None:
     assert model.batches == []
 
 
+def test_no_timer_outlives_its_request() -> None:
+    """Else a busy service with a long deadline would hold every request of that time."""
+
+    async def scene() -> None:
+        async with running(FakeModel(Limits(), bad={1})) as batcher:
+            for request in range(3):
+                await result(ask(batcher, request, deadline=1000.0))
+            timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+            assert all(timer.cancelled() for timer in timers)
+
+    virtually(scene())
+
+
 @pytest.mark.parametrize("when", [0.5, 1.5, 2.0])
 def test_who_hangs_up_is_forgotten(when: float) -> None:
     """Before it begins, while it runs, and in the moment in which its answer comes."""
