@@ -349,7 +349,9 @@ class Batcher(Generic[W, R]):
         self._waiting = deque(job for job in self._waiting if job.pending)
         return batch
 
-    async def _execute(self, run: Run[W, R], batch: list[_Slice[W, R]]) -> None:
+    async def _execute(
+        self, run: Run[W, R], batch: list[_Slice[W, R]], *, part_of_batch: bool = False
+    ) -> None:
         """Run a batch; in parts where it is too large or one of its requests makes it fail."""
         batch = [piece for piece in batch if not piece.job.future.done()]
         windows = [window for piece in batch for window in piece.windows]
@@ -362,7 +364,8 @@ class Batcher(Generic[W, R]):
             if len(rows) != len(windows):
                 raise RuntimeError(f"{len(rows)} rows for {len(windows)} windows")
         except OutOfMemory as error:
-            self._failed("out_of_memory")
+            # A batch that learns its size is one failure, though several runs fail.
+            self._failed("out_of_memory", counts=not part_of_batch)
             if len(windows) == 1:
                 logger.error("%s", error)
                 _fail(batch[0].job, error)
@@ -384,7 +387,7 @@ class Batcher(Generic[W, R]):
         # Not in the handlers: there the error would keep alive what the failed run has allocated.
         while batch:
             part, batch = (batch[:1], batch[1:]) if one_by_one else _cut(batch, self._size)
-            await self._execute(run, part)
+            await self._execute(run, part, part_of_batch=True)
 
     def _succeeded(self, batch: list[_Slice[W, R]], rows: Sequence[R], seconds: float) -> None:
         now = asyncio.get_running_loop().time()
@@ -406,8 +409,9 @@ class Batcher(Generic[W, R]):
             if len(job.rows) == len(job.windows) and not job.future.done():
                 job.future.set_result(None)
 
-    def _failed(self, kind: str) -> None:
-        self.health.failed(kind, asyncio.get_running_loop().time())
+    def _failed(self, kind: str, *, counts: bool = True) -> None:
+        if counts:
+            self.health.failed(kind, asyncio.get_running_loop().time())
         self._tell("failed", kind)
 
     def _tell(self, what: Literal["waited", "ran", "failed"], *facts: object) -> None:

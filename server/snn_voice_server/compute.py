@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -63,7 +64,8 @@ def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
         logits: Tensor = model(model.to_device(torch.stack(list(windows))))
         return logits.cpu()
     except torch.OutOfMemoryError as error:
-        # What the failed batch has taken is to be free before a smaller one is tried.
+        # What the failed batch has taken, and its frames hold, is to be free before a smaller one is tried.
+        traceback.clear_frames(error.__traceback__)
         torch.cuda.empty_cache()
         raise OutOfMemory("the device has no memory for this now", hint="send it again later") from error
 

@@ -52,6 +52,7 @@ class Life:
         on_end: Awaited when all requests are answered.
         on_hangup: Called for SIGHUP; without it, the signal does what it does by default.
         drain_delay: Seconds after that in which requests are still taken.
+        cut_off_code: Exit code where requests took longer than the grace time.
     """
 
     on_start: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -59,6 +60,7 @@ class Life:
     on_end: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_hangup: Callable[[], Coroutine[Any, Any, object]] | None = None
     drain_delay: float = 0.0
+    cut_off_code: int = 1
 
 
 class _Server(uvicorn.Server):
@@ -136,7 +138,7 @@ class _Server(uvicorn.Server):
             # A thread is loading a model that nobody will use, and the interpreter would wait for it.
             _leave(0)
         if not self.finished:
-            _leave(1)
+            _leave(self._life.cut_off_code)
 
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
         """Take every connection that is established, then close; in the other order, those would be reset."""
@@ -302,7 +304,7 @@ def configuration(app: FastAPI, **settings: Any) -> uvicorn.Config:
 def run(config: uvicorn.Config, listener: socket.socket, greeting: str, life: Life | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C; open requests are finished first.
 
-    The process ends with exit code 1 if they took longer than the grace time.
+    The process ends with `Life.cut_off_code` if they took longer than the grace time.
 
     Args:
         config: What to serve, and how.

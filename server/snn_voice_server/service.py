@@ -23,7 +23,15 @@ from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
 from snn_voice_server.batching import Outcome
 from snn_voice_server.bodies import BodyRoom
 from snn_voice_server.compute import cores
-from snn_voice_server.failures import Busy, DeadlineExceeded, NotReady, OverShare, RequestError
+from snn_voice_server.failures import (
+    Busy,
+    DeadlineExceeded,
+    NotReady,
+    OverShare,
+    Refused,
+    RequestError,
+    UnknownModel,
+)
 from snn_voice_server.keys import ApiKeys
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.parsing import Question, is_sound, parse, parse_batch
@@ -287,6 +295,10 @@ class Service:
             return await asyncio.wait_for(asyncio.shield(loading), self.settings.deadline)
         except TimeoutError:
             raise NotReady.because("the model is still being loaded", 5) from None
+        except (UnknownModel, Refused):
+            raise
+        except SnnVoiceError as error:  # its words are for the log of the start
+            raise NotReady.because("the model can't be loaded now", 30) from error
 
     async def _decode(self, pipeline: Pipeline, audio: bytes, timings: Timings) -> Prepared:
         def decode() -> tuple[Prepared, float, float]:
