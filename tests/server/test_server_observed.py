@@ -201,7 +201,7 @@ def test_who_asks_before_the_model_is_there_is_not_kept_for_ever(
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What `logs.set_up` sends to stderr; the loggers are left as they were."""
-    before = {name: logging.getLogger(name) for name in (*logs._ROOTS, "uvicorn.error", "python_multipart")}
+    before = {name: logging.getLogger(name) for name in (*logs.ROOTS, "uvicorn.error", "python_multipart")}
     kept = {name: (list(logger.handlers), logger.level, logger.propagate) for name, logger in before.items()}
     yield lambda: capsys.readouterr().err
     for name, (handlers, level, propagate) in kept.items():

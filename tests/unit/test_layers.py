@@ -17,9 +17,10 @@ FLOORS = {
     "registry": 3,
     **dict.fromkeys(("inference", "export"), 4),
     "voice": 5,
-    "training": 6,
+    **dict.fromkeys(("training", "bulk"), 6),
     "cli": 7,
     "__init__": 8,
+    "templates": 9,  # of files that are published as they are; nothing imports them
 }
 
 
@@ -46,8 +47,11 @@ def test_imports_run_downhill() -> None:
             parts = module.split(".")
             if parts[0] == "snn_voice_server":
                 uphill.append(f"{path.name} imports the server")
-            if parts[0] == "snn_voice_hub" and len(parts) > 1 and FLOORS[parts[1]] > FLOORS[room]:
-                uphill.append(f"{path.name} imports {module}")
+            if parts[0] == "snn_voice_hub" and len(parts) > 1:
+                # What is no room is a public name.
+                floor = FLOORS.get(parts[1], FLOORS["__init__"])
+                if floor > FLOORS[room]:
+                    uphill.append(f"{path.name} imports {module}")
     assert uphill == []
 
 
@@ -65,6 +69,10 @@ def test_importing_needs_no_extra() -> None:
         "matplotlib",
         "lightning",
         "snn_voice_server",
+        "prometheus_client",
+        "pydantic",
+        "ray",
+        "snn_voice_hub.bulk",
         "snn_voice_hub.training",
     }
     assert "torch" in loaded
