@@ -13,6 +13,7 @@ import click
 import pytest
 import typer
 from server_helpers import PROGRAM
+from snn_voice_server import running
 from snn_voice_server.command import serve
 from snn_voice_server.running import bind
 from snn_voice_server.settings import read_settings
@@ -169,6 +170,30 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> Non
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(MissingExtraError, match=r"snn-voice-hub\[serve\]"):
         serve(context_of("--port", "0"))
+
+
+def test_connections_that_begin_while_the_listener_closes_are_refused_not_reset() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen()
+        listener.settimeout(20)
+        address = listener.getsockname()
+        with socket.create_connection(address, timeout=20) as early:
+            if not running._ignore_new(listener):
+                pytest.skip("this system has no socket filters")
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.3)
+            # Who was there before is let in, and can be talked to.
+            connection, _ = listener.accept()
+            with connection:
+                early.sendall(b"question")
+                assert connection.recv(100) == b"question"
+                connection.sendall(b"answer")
+                assert early.recv(100) == b"answer"
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=20)
 
 
 def test_bind_gives_the_port_it_was_asked_for() -> None:

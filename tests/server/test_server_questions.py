@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import answering
 from fastapi.testclient import TestClient
-from server_helpers import check, encoded, raw_request, read_response, wav
+from server_helpers import check, clip, encoded, raw_request, read_response, wav
 from snn_voice_server.app import create_app
 
 from snn_voice_hub import SnnVoice
@@ -148,8 +148,6 @@ def test_one_answer_alone_in_a_crowd_in_a_form_and_in_python(checkpoint: Path) -
 
 
 def encoded_or_wav(seed: int) -> bytes:
-    from server_helpers import clip
-
     return encoded(clip(seed), "FLAC") if seed % 3 == 0 else wav(seed, seconds=0.5 + seed % 5 / 2)
 
 
