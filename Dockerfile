@@ -5,7 +5,7 @@ ARG PYTHON_VERSION=3.12
 # --- everything that needs a compiler ------------------------------------------------------------
 FROM python:${PYTHON_VERSION}-slim-bookworm AS builder
 
-# More for pip, for example --index-url of another build of PyTorch.
+# More for pip, such as what chooses another build of PyTorch.
 ARG PIP_EXTRA_ARGS=""
 # Extras of the package, for example "serve,export".
 ARG EXTRAS="serve"

@@ -39,7 +39,6 @@ from benchmarks.serving_contenders import (
     missing,
     run_offline,
     serving,
-    usable_cores,
 )
 from benchmarks.serving_process import Loading, ServerError, adopt_orphans, enter_private_network
 from benchmarks.serving_tables import (
@@ -53,6 +52,7 @@ from benchmarks.serving_tables import (
     verdict,
 )
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.inference.decode import usable_cores
 
 OFFLINE = "offline"
 _PROBED = (8, 32)

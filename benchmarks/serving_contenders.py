@@ -8,7 +8,6 @@ import http.client
 import importlib.util
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -333,9 +332,3 @@ def run_offline(subject: Subject, seconds: float) -> dict[str, Any]:
         raise ServerError((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -10,7 +10,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_server import errors, operations, pages, routes
-from snn_voice_server.batching import Limits
 from snn_voice_server.compute import Device, resolve_devices
 from snn_voice_server.keys import ApiKeys, read_keys
 from snn_voice_server.library import Library
@@ -66,17 +65,11 @@ def make_library(
     def load(spec: str, device: str) -> SnnVoice:
         return SnnVoice.from_pretrained(spec, device=device, engine=settings.engine, dtype=settings.dtype)
 
-    share = settings.key_share or (0.5 if len(keys) > 1 else 1.0)
     return Library(
         [source_of(model)] if model is not None else sources_of(settings.model),
         [Device(name) for name in devices],
         load,
-        Limits(
-            batch_windows=settings.max_batch_size,
-            batch_seconds=settings.max_batch_audio_seconds,
-            queue_windows=settings.max_queue,
-            share=share,
-        ),
+        settings.limits(len(keys)),
         max_megabytes=settings.max_models_mb,
         watcher=metrics,
     )

@@ -11,16 +11,14 @@ import logging
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, Self
 
 from snn_voice_server.failures import Busy, DeadlineExceeded, ModelFailure, OutOfMemory, OverShare, Stopped
 from snn_voice_server.health import Health
+from snn_voice_server.jobs import Job, R, Slice, W, cut, fail, share_out
 
 logger = logging.getLogger(__name__)
-
-W = TypeVar("W")
-R = TypeVar("R")
 
 Run = Callable[[list[W]], Awaitable[Sequence[R]]]
 
@@ -79,39 +77,6 @@ class Outcome(Generic[R]):
     batch_windows: int
 
 
-@dataclass(eq=False)
-class _Job(Generic[W, R]):
-    """A request in the queue or in a batch."""
-
-    windows: Sequence[W]
-    seconds: float  # of a window
-    future: asyncio.Future[None]
-    queued: float
-    deadline: float
-    started: float | None = None
-    taken: int = 0
-    rows: dict[int, R] = field(default_factory=dict)
-    compute_seconds: float = 0.0
-    batch_windows: int = 0
-
-    @property
-    def pending(self) -> int:
-        return len(self.windows) - self.taken
-
-
-@dataclass(frozen=True)
-class _Slice(Generic[W, R]):
-    """The windows of one request that are in one batch."""
-
-    job: _Job[W, R]
-    start: int
-    stop: int
-
-    @property
-    def windows(self) -> Sequence[W]:
-        return self.job.windows[self.start : self.stop]
-
-
 class Ticket(Generic[W, R]):
     """A place in the queue, taken before a request's sound is decoded; use it as a context manager."""
 
@@ -153,7 +118,7 @@ class Ticket(Generic[W, R]):
         batcher._check_room(self._key, len(windows), own=self._held)
         self._hold(len(windows) - self._held)
         loop = asyncio.get_running_loop()
-        job: _Job[W, R] = _Job(windows, seconds, loop.create_future(), loop.time(), self.deadline)
+        job: Job[W, R] = Job(windows, seconds, loop.create_future(), loop.time(), self.deadline)
         timer = loop.call_at(self.deadline, self._expire, job)
         batcher._enqueue(job, lambda count: self._hold(-min(count, self._held)))
         try:
@@ -166,7 +131,7 @@ class Ticket(Generic[W, R]):
         rows = [job.rows[index] for index in range(len(windows))]
         return Outcome(rows, started - job.queued, job.compute_seconds, job.batch_windows)
 
-    def _expire(self, job: _Job[W, R]) -> None:
+    def _expire(self, job: Job[W, R]) -> None:
         if not job.future.done():
             waited = asyncio.get_running_loop().time() - self._admitted
             job.future.set_exception(DeadlineExceeded.after(waited))
@@ -195,8 +160,8 @@ class Batcher(Generic[W, R]):
         self._runs = runs
         self._size = self.limits.batch_windows
         self._held_by: Counter[str] = Counter()
-        self._waiting: deque[_Job[W, R]] = deque()
-        self._release: dict[_Job[W, R], Callable[[int], None]] = {}
+        self._waiting: deque[Job[W, R]] = deque()
+        self._release: dict[Job[W, R], Callable[[int], None]] = {}
         self._tickets: set[Ticket[W, R]] = set()
         self._arrived = asyncio.Event()
         self._left_all = asyncio.Event()
@@ -254,7 +219,7 @@ class Batcher(Generic[W, R]):
         self._stopped = True
         # Before the workers end: what a run does with its cancellation concerns no client.
         for job in list(self._release):
-            _fail(job, Stopped.now())
+            fail(job, Stopped.now())
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -282,15 +247,15 @@ class Batcher(Generic[W, R]):
         if not self._tickets:
             self._left_all.set()
 
-    def _enqueue(self, job: _Job[W, R], release: Callable[[int], None]) -> None:
+    def _enqueue(self, job: Job[W, R], release: Callable[[int], None]) -> None:
         if self._stopped:
-            _fail(job, Stopped.now())
+            fail(job, Stopped.now())
             return
         self._release[job] = release
         self._waiting.append(job)
         self._arrived.set()
 
-    def _discard(self, job: _Job[W, R]) -> None:
+    def _discard(self, job: Job[W, R]) -> None:
         self._release.pop(job, None)
         if job in self._waiting:
             self._waiting.remove(job)
@@ -308,39 +273,20 @@ class Batcher(Generic[W, R]):
             except BaseException as error:  # these requests end with it, the queue goes on
                 ends = _is_the_end(error)
                 for piece in batch:
-                    _fail(piece.job, Stopped.now() if ends else ModelFailure("the batch could not be run"))
+                    fail(piece.job, Stopped.now() if ends else ModelFailure("the batch could not be run"))
                 if ends:
                     raise
                 logger.error("a batch could not be run", exc_info=error)
 
-    def _take(self) -> list[_Slice[W, R]]:
-        """The next batch, oldest requests first.
-
-        While others wait, none gets more than half of it: a long clip delays short ones by less than its own
-        length.
-        """
+    def _take(self) -> list[Slice[W, R]]:
+        """The next batch."""
         now = asyncio.get_running_loop().time()
         # Who is late or has hung up may not have been told yet.
         waiting = [job for job in self._waiting if not job.future.done() and now < job.deadline]
-        room, seconds = self._size, self.limits.batch_seconds
-        counts: dict[_Job[W, R], int] = {}
-        half = max(1, room // 2) if len(waiting) > 1 else room
-        for most in (half, room):
-            for job in waiting:
-                count = min(most, room, job.pending - counts.get(job, 0))
-                if job.seconds > 0 and math.isfinite(seconds):
-                    count = min(count, int(seconds / job.seconds))
-                    if not counts:
-                        count = max(1, count)  # longer than a batch may be, and alone
-                if count > 0:
-                    counts[job] = counts.get(job, 0) + count
-                    room -= count
-                    seconds -= count * job.seconds
-                if not room:
-                    break
+        counts = share_out(waiting, self._size, self.limits.batch_seconds)
         batch = []
         for job, count in counts.items():
-            batch.append(_Slice(job, job.taken, job.taken + count))
+            batch.append(Slice(job, job.taken, job.taken + count))
             job.taken += count
             self._release[job](count)
             if job.started is None:
@@ -350,7 +296,7 @@ class Batcher(Generic[W, R]):
         return batch
 
     async def _execute(
-        self, run: Run[W, R], batch: list[_Slice[W, R]], *, part_of_batch: bool = False
+        self, run: Run[W, R], batch: list[Slice[W, R]], *, part_of_batch: bool = False
     ) -> None:
         """Run a batch; in parts where it is too large or one of its requests makes it fail."""
         batch = [piece for piece in batch if not piece.job.future.done()]
@@ -368,7 +314,7 @@ class Batcher(Generic[W, R]):
             self._failed("out_of_memory", counts=not part_of_batch)
             if len(windows) == 1:
                 logger.error("%s", error)
-                _fail(batch[0].job, error)
+                fail(batch[0].job, error)
                 return
             self._size = max(1, min(self._size, len(windows)) // 2)
             one_by_one = False
@@ -378,7 +324,7 @@ class Batcher(Generic[W, R]):
             self._failed("error")
             if len(batch) == 1:
                 logger.error("the model failed on a sound", exc_info=error)
-                _fail(batch[0].job, ModelFailure("the model failed on this sound"))
+                fail(batch[0].job, ModelFailure("the model failed on this sound"))
                 return
             one_by_one = True
         else:
@@ -386,10 +332,10 @@ class Batcher(Generic[W, R]):
             return
         # Not in the handlers: there the error would keep alive what the failed run has allocated.
         while batch:
-            part, batch = (batch[:1], batch[1:]) if one_by_one else _cut(batch, self._size)
+            part, batch = (batch[:1], batch[1:]) if one_by_one else cut(batch, self._size)
             await self._execute(run, part, part_of_batch=True)
 
-    def _succeeded(self, batch: list[_Slice[W, R]], rows: Sequence[R], seconds: float) -> None:
+    def _succeeded(self, batch: list[Slice[W, R]], rows: Sequence[R], seconds: float) -> None:
         now = asyncio.get_running_loop().time()
         self.health.succeeded()
         if self._size < self.limits.batch_windows and self.health.since_out_of_memory(now) > _GROW_SECONDS:
@@ -422,28 +368,9 @@ class Batcher(Generic[W, R]):
                 logger.error("the observer failed", exc_info=error)
 
 
-def _fail(job: _Job[W, R], error: Exception) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
-
-
 def _is_the_end(error: BaseException) -> bool:
     """Whether the worker is to end, and not only a run that was cancelled elsewhere."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
-
-
-def _cut(batch: list[_Slice[W, R]], size: int) -> tuple[list[_Slice[W, R]], list[_Slice[W, R]]]:
-    """A batch in two, the first of `size` windows."""
-    first: list[_Slice[W, R]] = []
-    second: list[_Slice[W, R]] = []
-    for piece in batch:
-        cut = min(piece.stop, piece.start + size)
-        size -= cut - piece.start
-        if cut > piece.start:
-            first.append(_Slice(piece.job, piece.start, cut))
-        if cut < piece.stop:
-            second.append(_Slice(piece.job, cut, piece.stop))
-    return first, second

@@ -8,13 +8,16 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from snn_voice_hub import ConfigError, SnnVoice
+from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.models.pretrained import pick_device
+from snn_voice_server.batching import Limits
 from snn_voice_server.failures import OutOfMemory
 
 T = TypeVar("T")
@@ -70,6 +73,29 @@ def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
         raise OutOfMemory("the device has no memory for this now", hint="send it again later") from error
 
 
+def runs_alone(features: FeatureConfig) -> bool:
+    """Whether no two windows of a model with that front end may run together.
+
+    Batch statistics would make an answer depend on the other clips of its batch, and such clips keep their
+    own lengths.
+    """
+    return features.normalization == "batch"
+
+
+def largest_batch(features: FeatureConfig, limits: Limits) -> int:
+    """How many windows of a model with that front end may run together."""
+    if runs_alone(features):
+        return 1
+    return max(1, int(min(limits.batch_windows, limits.batch_seconds / features.seconds)))
+
+
+def facts_of(model: SnnVoice) -> dict[str, Any]:
+    """What only a loaded model knows: `parameters`, `device` and `engine`."""
+    # Where it lies on this machine is nobody's business.
+    engine = {key: value for key, value in model.engine_info().items() if key != "library"}
+    return {"parameters": model.num_parameters(), "device": str(model.device), "engine": engine}
+
+
 def resolve_devices(text: str) -> list[str]:
     """The devices that a setting names: "auto", one or several with commas, or "cuda" for every GPU.
 
@@ -101,12 +127,6 @@ def settle() -> None:
     gc.freeze()
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def set_threads(threads: int) -> None:
     """Choose how many threads PyTorch uses in this process; 0 chooses by the number of cores.
 
@@ -115,4 +135,4 @@ def set_threads(threads: int) -> None:
     if threads > 0:
         torch.set_num_threads(threads)
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(_MAX_THREADS, cores() - _RESERVED_CORES)))
+        torch.set_num_threads(max(1, min(_MAX_THREADS, usable_cores() - _RESERVED_CORES)))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.batching import Batcher, Limits, Observer, Ticket
-from snn_voice_server.compute import Device, logits_of
+from snn_voice_server.compute import Device, facts_of, largest_batch, logits_of, runs_alone
 from snn_voice_server.failures import NotReady, UnknownModel
 from snn_voice_server.naming import Source
 
@@ -58,11 +58,8 @@ class Entry:
 
     def facts(self) -> dict[str, Any]:
         """What only the loaded model knows."""
-        voice = self.voices[0]
-        # Where it lies on this machine is nobody's business.
-        engine = {key: value for key, value in voice.engine_info().items() if key != "library"}
         devices = [str(copy.device) for copy in self.voices]
-        return {"parameters": voice.num_parameters(), "device": ",".join(devices), "engine": engine}
+        return facts_of(self.voices[0]) | {"device": ",".join(devices)}
 
 
 class Watcher(Protocol):
@@ -111,11 +108,6 @@ class Library:
         # One at a time: two models that load together would both find room.
         self._loading = asyncio.Lock()
         self._closing: dict[asyncio.Task[None], Batcher[Tensor, Tensor]] = {}
-
-    @property
-    def devices(self) -> list[str]:
-        """Where models run."""
-        return [device.name for device in self._devices]
 
     @property
     def names(self) -> list[str]:
@@ -201,18 +193,9 @@ class Library:
             if voice is None:
                 voice = await asyncio.to_thread(self._load, source.spec, device.name)
             voices.append(voice.eval())
-        # Batch statistics would make an answer depend on the other clips of its batch, and such clips keep
-        # their own lengths.
-        alone = voices[0].config.features.normalization == "batch"
-        limits = Limits(
-            batch_windows=1 if alone else self._limits.batch_windows,
-            batch_seconds=self._limits.batch_seconds,
-            queue_windows=self._limits.queue_windows,
-            share=self._limits.share,
-        )
-        largest = limits.batch_windows
-        if limits.batch_seconds < largest * voices[0].config.features.seconds:
-            largest = max(1, int(limits.batch_seconds / voices[0].config.features.seconds))
+        features = voices[0].config.features
+        largest = largest_batch(features, self._limits)
+        limits = replace(self._limits, batch_windows=1) if runs_alone(features) else self._limits
         runs = []
         for voice, device in zip(voices, self._devices, strict=True):
             sizes = _sizes(largest, every=voice.engine == "compile" or voice.device.type != "cpu")

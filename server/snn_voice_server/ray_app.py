@@ -22,11 +22,12 @@ from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.checkpoints import bundled_names, read_config, resolve
 from snn_voice_server import logs
 from snn_voice_server.app import assemble
+from snn_voice_server.compute import largest_batch
 from snn_voice_server.keys import ApiKeys, read_keys
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.naming import Source, sources_of
 from snn_voice_server.ray_models import RayModels
-from snn_voice_server.ray_replica import Replica, largest_batch
+from snn_voice_server.ray_replica import Replica
 from snn_voice_server.settings import Settings
 
 HTTP = "http"
@@ -96,7 +97,7 @@ def make_app(settings: Settings, sources: list[Source], keys: ApiKeys, handle: A
         handle: Name of a model -> handle of its deployment.
     """
     metrics = Metrics()
-    return assemble(settings, RayModels(sources, settings, len(keys) > 1, handle, metrics), keys, metrics)
+    return assemble(settings, RayModels(sources, settings.limits(len(keys)), handle, metrics), keys, metrics)
 
 
 def deployment_name(model: str) -> str:
@@ -116,7 +117,7 @@ def model_application(source: Source, settings: Settings) -> serve.Application:
         SnnVoiceError: The model's configuration can't be read.
     """
     device = _device(settings.device)
-    batch = largest_batch(read_config(resolve(source.spec)), settings)
+    batch = largest_batch(read_config(resolve(source.spec)).features, settings.limits())
     application: serve.Application = serve.deployment(
         Replica,
         name=deployment_name(source.name),

@@ -15,8 +15,8 @@ from typing import Any
 from snn_voice_hub.bulk.ray_session import ray_session
 from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
 from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_server import logs
-from snn_voice_server.compute import cores
 from snn_voice_server.failures import NotReady
 from snn_voice_server.keys import read_keys
 from snn_voice_server.operations import reload_models
@@ -52,7 +52,7 @@ def serve_on_ray(settings: Settings) -> None:
         settings = _fitted(settings, len(sources))
     with (
         closing(bind(settings.host, settings.port)) as listener,
-        ray_session(address, cores(), _SHARED_BYTES),
+        ray_session(address, usable_cores(), _SHARED_BYTES),
     ):
         own = f"snn-voice-{os.getpid()}-"  # others may serve the same model on the same cluster
         names = {source.name: own + deployment_name(source.name) for source in sources}
@@ -102,11 +102,13 @@ def _fitted(settings: Settings, models: int) -> Settings:
     Raises:
         ConfigError: Not even the fewest fit; Ray would wait for room for ever.
     """
-    most = int(cores() / settings.ray_cpus) // models if settings.ray_cpus else settings.ray_max_replicas
+    most = settings.ray_max_replicas
+    if settings.ray_cpus:
+        most = int(usable_cores() / settings.ray_cpus) // models
     if most < settings.ray_min_replicas:
         raise ConfigError(
             f"{models * settings.ray_min_replicas} replicas of {settings.ray_cpus:g} cores each don't fit on "
-            f"{cores()} cores",
+            f"{usable_cores()} cores",
             hint="a smaller --ray-cpus or --ray-min-replicas, or a cluster: RAY_ADDRESS=host:6379",
         )
     return settings.model_copy(update={"ray_max_replicas": min(most, settings.ray_max_replicas)})

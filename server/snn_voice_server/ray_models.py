@@ -23,7 +23,8 @@ from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import read_config, resolve
-from snn_voice_server.batching import Outcome
+from snn_voice_server.batching import Limits, Outcome
+from snn_voice_server.compute import largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -37,8 +38,7 @@ from snn_voice_server.failures import (
 from snn_voice_server.health import Health
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.naming import Source
-from snn_voice_server.ray_replica import Failed, Ran, largest_batch
-from snn_voice_server.settings import Settings
+from snn_voice_server.ray_replica import Failed, Ran
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ class RayModels:
 
     Args:
         sources: What is served, the default first.
-        settings: Limits.
-        several_keys: Whether callers share the queue.
+        limits: Of each model's queue and batches.
         handle: Name of a model -> handle of its deployment.
         metrics: What is counted.
     """
@@ -68,15 +67,13 @@ class RayModels:
     def __init__(
         self,
         sources: Sequence[Source],
-        settings: Settings,
-        several_keys: bool,
+        limits: Limits,
         handle: Callable[[str], Any],
         metrics: Metrics,
     ) -> None:
         self._sources = {source.name: source for source in sources}
         self.default = sources[0].name
-        self._settings = settings
-        self._share = settings.key_share or (0.5 if several_keys else 1.0)
+        self._limits = limits
         self._handle = handle
         self._metrics = metrics
         self._entries: dict[str, RayEntry] = {}
@@ -106,9 +103,7 @@ class RayModels:
             if name not in self._entries:
                 spec = self._sources[name].spec
                 config = await asyncio.to_thread(lambda: read_config(resolve(spec)))
-                self._entries[name] = RayEntry(
-                    name, config, self._handle(name), self._settings, self._share, self._metrics
-                )
+                self._entries[name] = RayEntry(name, config, self._handle(name), self._limits, self._metrics)
         return self._entries[name]
 
     async def reload(self) -> list[str]:
@@ -147,8 +142,7 @@ class RayEntry:
         name: As requests name it.
         config: Its configuration.
         handle: Of its deployment.
-        settings: Limits.
-        share: Part of the queue that a caller may hold.
+        limits: Of its queue and batches.
         metrics: What is counted.
 
     Attributes:
@@ -161,8 +155,7 @@ class RayEntry:
         name: str,
         config: VoiceConfig,
         handle: Any,
-        settings: Settings,
-        share: float,
+        limits: Limits,
         metrics: Metrics,
     ) -> None:
         self.name = name
@@ -172,9 +165,9 @@ class RayEntry:
         self._decoding = 0
         self._held_by: Counter[str] = Counter()
         self._handle = handle
-        self._queue = settings.max_queue
-        self._share = max(1, int(share * settings.max_queue)) if share < 1 else math.inf
-        largest = largest_batch(config, settings)
+        self._queue = limits.queue_windows
+        self._share = max(1, int(limits.share * self._queue)) if limits.share < 1 else math.inf
+        largest = largest_batch(config.features, limits)
         # A long sound in pieces of a whole batch would let short ones wait longer.
         self._piece = max(1, largest // 2)
         self._seconds: float | None = None  # what answers take

@@ -19,8 +19,7 @@ from ray import serve
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice
-from snn_voice_hub.config import VoiceConfig
-from snn_voice_server.compute import Device, logits_of, set_threads
+from snn_voice_server.compute import Device, facts_of, largest_batch, logits_of, set_threads
 from snn_voice_server.failures import OutOfMemory
 from snn_voice_server.health import Health
 from snn_voice_server.settings import Settings
@@ -58,15 +57,6 @@ class Failed:
     kind: str
 
 
-def largest_batch(config: VoiceConfig, settings: Settings) -> int:
-    """Windows of a model that run together."""
-    if config.features.normalization == "batch":
-        return 1  # else an answer would depend on the other clips
-    return max(
-        1, min(settings.max_batch_size, int(settings.max_batch_audio_seconds / config.features.seconds))
-    )
-
-
 def _windows_of(calls: Sequence[Floats]) -> int:
     return sum(len(call) for call in calls)
 
@@ -98,11 +88,11 @@ class Replica:
             voice = SnnVoice.from_pretrained(
                 self._spec, device=self._device.name, engine=settings.engine, dtype=settings.dtype
             ).eval()
-            voice.warm_up(*{1, largest_batch(voice.config, settings)})
+            voice.warm_up(*{1, largest_batch(voice.config.features, settings.limits())})
             return voice
 
         voice = await self._device.do(load)
-        self._most = largest_batch(voice.config, settings)
+        self._most = largest_batch(voice.config.features, settings.limits())
         self._together.set_max_batch_size(self._most)
         return voice
 
@@ -120,10 +110,7 @@ class Replica:
 
     async def facts(self) -> dict[str, Any]:
         """What only the loaded model knows."""
-        voice = self._voice
-        # Where it lies on this machine is nobody's business.
-        engine = {key: value for key, value in voice.engine_info().items() if key != "library"}
-        return {"parameters": voice.num_parameters(), "device": str(voice.device), "engine": engine}
+        return facts_of(self._voice)
 
     async def run(self, windows: Floats) -> Ran | Failed:
         """Logits of windows `[W, N]`; W is at most a batch."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -18,6 +20,8 @@ from snn_voice_server.schemas import (
     WindowScores,
 )
 from snn_voice_server.service import Service
+
+T = TypeVar("T")
 
 router = APIRouter()
 
@@ -43,6 +47,21 @@ async def caller_of(request: Request, service: ServiceOf) -> str:
 Caller = Annotated[str, Depends(caller_of)]
 
 
+async def _asked(
+    request: Request,
+    service: Service,
+    caller: str,
+    ask: Callable[[bytes, str, list[tuple[str, str]], str], Coroutine[Any, Any, T]],
+) -> T:
+    """What `ask` answers to the request's body, content type, query and caller, while its client is there."""
+    query = request.query_params
+    service.check_room(caller, query.get("model", ""))
+    with service.bodies.hold() as room:
+        body = await room.read(request)
+        work = ask(body, request.headers.get("content-type", ""), query.multi_items(), caller)
+        return await while_connected(request, work)
+
+
 @router.post(
     "/classify",
     summary="The best words of a sound file",
@@ -58,18 +77,8 @@ async def classify(request: Request, service: ServiceOf, caller: Caller) -> Resp
 
         curl --data-binary @yes.wav http://127.0.0.1:8000/classify
     """
-    service.check_room(caller, request.query_params.get("model", ""))
-    with service.bodies.hold() as room:
-        body = await room.read(request)
-        work = service.classify(
-            body,
-            request.headers.get("content-type", ""),
-            request.query_params.multi_items(),
-            caller,
-            request.state.timings,
-        )
-        found = await while_connected(request, work)
-    return answers.json_response(answers.plain(found))
+    ask = partial(service.classify, timings=request.state.timings)
+    return answers.json_response(answers.plain(await _asked(request, service, caller, ask)))
 
 
 @router.post(
@@ -87,13 +96,7 @@ async def classify_batch(request: Request, service: ServiceOf, caller: Caller) -
 
         curl -F file=@yes.wav -F file=@no.wav http://127.0.0.1:8000/classify/batch
     """
-    service.check_room(caller, request.query_params.get("model", ""))
-    with service.bodies.hold() as room:
-        body = await room.read(request)
-        work = service.classify_batch(
-            body, request.headers.get("content-type", ""), request.query_params.multi_items(), caller
-        )
-        results = await while_connected(request, work)
+    results = await _asked(request, service, caller, service.classify_batch)
     return answers.json_response(answers.batch(results))
 
 

@@ -19,10 +19,10 @@ from snn_voice_hub import AudioError, Prediction
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
+from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
 from snn_voice_server.batching import Outcome
 from snn_voice_server.bodies import BodyRoom
-from snn_voice_server.compute import cores
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -147,7 +147,7 @@ class Service:
         self.draining = False
         self.on_loaded: Callable[[], None] | None = None
         self.bodies = BodyRoom(settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6))
-        threads = settings.decode_threads or min(_MAX_DECODE_THREADS, cores())
+        threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="snn-voice-decode")
         metrics.ready.set_function(lambda: float(not self.trouble()))
@@ -243,7 +243,7 @@ class Service:
         async def one(audio: bytes) -> Answer | SnnVoiceError:
             async with together:
                 try:
-                    return await self._answer_in_turn(audio, question, key, end)
+                    return await self._answer(audio, question, key, end, Timings(), patient=True)
                 except SnnVoiceError as error:
                     return error
 
@@ -251,36 +251,38 @@ class Service:
             tasks = [group.create_task(one(audio)) for _, audio in request.files]
         return [(name, task.result()) for (name, _), task in zip(request.files, tasks, strict=True)]
 
-    async def _answer_in_turn(self, audio: bytes, question: Question, key: str, end: float) -> Answer:
-        """Like `_answer`, but waits for room."""
-        begun = time.monotonic()
-        while True:
-            try:
-                return await self._answer(audio, question, key, end, Timings())
-            except (Busy, OverShare):
-                if time.monotonic() + _AGAIN_SECONDS > end:
-                    raise DeadlineExceeded.after(time.monotonic() - begun) from None
-                await asyncio.sleep(_AGAIN_SECONDS)
-
     async def _answer(
-        self, audio: bytes, question: Question, key: str, end: float, timings: Timings
+        self,
+        audio: bytes,
+        question: Question,
+        key: str,
+        end: float,
+        timings: Timings,
+        *,
+        patient: bool = False,
     ) -> Answer:
+        """The answer for one sound. Who is patient waits for room in the queue, others are refused."""
         if not audio:
             raise AudioError("the file is empty", code="empty")
-        entry = await self._entry(question)
-        timings.model = entry.name
-        left = end - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceeded.after(self.settings.deadline - left)
-        pipeline = self._pipeline(entry.config, question)
-        with entry.admit(key, seconds=left) as place:
+        prepared: Prepared | None = None
+        while True:
+            entry = await self._entry(question)
+            timings.model = entry.name
+            pipeline = self._pipeline(entry.config, question)
+            left = end - time.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded.after(self.settings.deadline - left)
             try:
-                async with asyncio.timeout(left):
-                    prepared = await self._decode(pipeline, audio, timings)
-            except TimeoutError:
-                raise DeadlineExceeded.after(self.settings.deadline) from None
-            queued = time.monotonic()
-            outcome = await place.run(prepared.windows, entry.config.features.seconds)
+                with entry.admit(key, seconds=left) as place:
+                    if prepared is None:
+                        prepared = await self._decode(pipeline, audio, timings, left)
+                    queued = time.monotonic()
+                    outcome = await place.run(prepared.windows, entry.config.features.seconds)
+                break
+            except (Busy, OverShare):
+                if not patient:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)
         timings.add("queue", queued, outcome.queue_seconds)
         timings.add("compute", queued + outcome.queue_seconds, outcome.compute_seconds)
         timings.windows, timings.batch = len(prepared.windows), outcome.batch_windows
@@ -300,14 +302,17 @@ class Service:
         except SnnVoiceError as error:  # its words are for the log of the start
             raise NotReady.because("the model can't be loaded now", 30) from error
 
-    async def _decode(self, pipeline: Pipeline, audio: bytes, timings: Timings) -> Prepared:
+    async def _decode(self, pipeline: Pipeline, audio: bytes, timings: Timings, left: float) -> Prepared:
         def decode() -> tuple[Prepared, float, float]:
             begun = time.monotonic()
             prepared = pipeline.prepare(audio)
             return prepared, begun, time.monotonic() - begun
 
         try:
-            prepared, begun, seconds = await self._in_thread(decode)
+            async with asyncio.timeout(left):
+                prepared, begun, seconds = await self._in_thread(decode)
+        except TimeoutError:
+            raise DeadlineExceeded.after(self.settings.deadline) from None
         except AudioError as error:
             if error.code == "too_long":  # the loader's hint is for Python
                 hint = f"this service takes up to {self.settings.max_seconds:g} s"

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_server.batching import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,15 @@ class Settings(BaseSettings):
         if self.max_body_mb > self.max_body_memory_mb:
             raise ValueError("max_body_mb is more than max_body_memory_mb: no such body could be read")
         return self
+
+    def limits(self, keys: int = 0) -> Limits:
+        """Of a model's queue, where so many callers have keys."""
+        return Limits(
+            batch_windows=self.max_batch_size,
+            batch_seconds=self.max_batch_audio_seconds,
+            queue_windows=self.max_queue,
+            share=self.key_share or (0.5 if keys > 1 else 1.0),
+        )
 
     @property
     def max_body_bytes(self) -> int:

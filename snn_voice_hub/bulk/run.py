@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from snn_voice_hub.bulk.sources import Sources, find_sources
 from snn_voice_hub.config import check_int
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.inference.engines.choice import check_engine
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
     manifest = Manifest(options.model or name, sums, shaping)
     with closing(Output(target, manifest)) as output:
         done = output.done()
-        cores = options.num_workers or _cores()
+        cores = options.num_workers or usable_cores()
         with ray_session(options.ray_address, cores, len(weights) + 16 * len(done)) as (ray, terminal):
             device, workers = _resources(ray, options)
             asking = Asking(options.top_k, options.min_score, device, options.engine, options.batch_size)
@@ -129,11 +129,6 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
             chunks = _dataset(ray, work, done, workers)
             clips, errors = _collect(chunks, output, _Progress(len(done), terminal), options.part_clips)
     return Summary(clips, errors, len(done), done.errors, time.monotonic() - begun)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _resources(ray: Any, options: BulkOptions) -> tuple[str, int]:

@@ -30,14 +30,18 @@ _MAX_THREADS = 4
 _BYTES_A_SAMPLE = 4
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def decoding_threads() -> int:
     """How many threads may decode: one for each core but that of the network, and at most four.
 
     With as many as cores they would keep the network from its own.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(_MAX_THREADS, cores - 1)
+    return min(_MAX_THREADS, usable_cores() - 1)
 
 
 @dataclass

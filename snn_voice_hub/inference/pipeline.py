@@ -132,14 +132,12 @@ class Pipeline:
     @torch.inference_mode()
     def answer(self, logits: Tensor) -> Answer:
         """The answer for a clip from the logits `[W, C]` of its windows; needs no network."""
-        return self._answer(scores(logits, self.config.temperature, self.options.function_to_apply))
+        return self._answer(self._scored(logits))
 
     @torch.inference_mode()
     def window_answers(self, prepared: Prepared, logits: Tensor) -> list[Window]:
         """The answer for each window of a clip from their logits `[W, C]`; needs no network."""
-        return self._windows(
-            prepared, scores(logits, self.config.temperature, self.options.function_to_apply)
-        )
+        return self._windows(prepared, self._scored(logits))
 
     def each(self, clips: Iterable[Clip]) -> Iterator[Answer | AudioError]:
         """The answers for many clips; see `SnnVoice.classify_each`."""
@@ -239,8 +237,10 @@ class Pipeline:
             for start in range(0, len(windows), size)
         ]
         # One wait for the device, after all batches.
-        found = scores(torch.cat(logits), self.config.temperature, self.options.function_to_apply)
-        return found.cpu()
+        return self._scored(torch.cat(logits)).cpu()
+
+    def _scored(self, logits: Tensor) -> Tensor:
+        return scores(logits, self.config.temperature, self.options.function_to_apply)
 
     def _answers(self, items: list[Windows | AudioError]) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""

@@ -21,6 +21,7 @@ import itertools
 from ray.exceptions import ActorDiedError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray_helpers import inside
+from snn_voice_server.compute import largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -36,7 +37,7 @@ from snn_voice_server.naming import Source
 from snn_voice_server.ray_app import build, deployment_name, portable
 from snn_voice_server.ray_command import _fitted
 from snn_voice_server.ray_models import RayEntry, RayModels
-from snn_voice_server.ray_replica import Failed, Ran, Replica, largest_batch
+from snn_voice_server.ray_replica import Failed, Ran, Replica
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
@@ -101,7 +102,8 @@ def failing(*errors: BaseException) -> Callable[[np.ndarray], Awaitable[Any]]:
 
 def models(handle: Handle, settings: Settings | None = None, *, several: bool = False) -> RayModels:
     settings = settings or Settings()
-    return RayModels([Source("resmel-snn", "resmel-snn")], settings, several, lambda _: handle, Metrics())
+    limits = settings.limits(2 if several else 0)
+    return RayModels([Source("resmel-snn", "resmel-snn")], limits, lambda _: handle, Metrics())
 
 
 async def ask(entry: RayEntry, count: int = 1, key: str = "", seconds: float = 5.0) -> list[float]:
@@ -377,8 +379,9 @@ def test_batches_are_bounded_by_sound() -> None:
     from snn_voice_hub.hub.checkpoints import read_config, resolve
 
     config = read_config(resolve("resmel-snn"))
-    assert largest_batch(config, Settings(max_batch_size=8)) == 8
-    assert largest_batch(config, Settings(max_batch_audio_seconds=3 * config.features.seconds)) == 3
+    assert largest_batch(config.features, Settings(max_batch_size=8).limits()) == 8
+    three = 3 * config.features.seconds
+    assert largest_batch(config.features, Settings(max_batch_audio_seconds=three).limits()) == 3
 
 
 @pytest.mark.timeout(900)

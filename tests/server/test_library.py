@@ -172,7 +172,7 @@ def test_each_device_has_its_copy() -> None:
 
     async def scene() -> None:
         library = library_of(watch, devices=("one", "two"), limits=Limits(batch_windows=1))
-        assert library.devices == ["one", "two"]
+        assert [device.name for device in library._devices] == ["one", "two"]
         entry = await library.get()
         for voice in watch.voices:
             voice.go_on.clear()

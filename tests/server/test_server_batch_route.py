@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from snn_voice_server.app import create_app
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
+from snn_voice_hub.inference.pipeline import Pipeline
 
 Files = list[tuple[str, tuple[str, bytes]]]
 
@@ -154,3 +156,35 @@ def test_a_full_queue_refuses_the_whole_form(model: SnnVoice, monkeypatch: pytes
     answer = asyncio.run(scene())
     check(answer, 503, "busy")
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long sounds need room for many windows, which is known only when they are decoded."""
+    slowly, decoded = Slowly(), Counter[int]()
+    prepare = Pipeline.prepare
+
+    def counted(self: Pipeline, clip: bytes, *rest: float) -> object:
+        decoded[len(clip)] += 1
+        return prepare(self, clip, *rest)
+
+    app = create_app(model, Settings(max_queue=8, max_batch_size=1))
+
+    async def scene() -> list[dict[str, object]]:
+        async with answering(app) as client:
+            monkeypatch.setattr(library, "logits_of", slowly)
+            monkeypatch.setattr(Pipeline, "prepare", counted)
+            first = [asyncio.create_task(client.post("/classify", content=wav(seed))) for seed in range(4)]
+            await slowly.begun()
+            await until(lambda: queued(app) == 3)
+            files = [("file", ("long", wav(9, seconds=4.0)))]
+            task = asyncio.create_task(client.post("/classify/batch", files=files))
+            await until(lambda: sum(decoded.values()) == 5)
+            await asyncio.sleep(0.2)  # ten times as long as it waits before it tries again
+            assert not task.done()
+            slowly.go_on.set()
+            await asyncio.gather(*first)
+            results: list[dict[str, object]] = (await task).json()["results"]
+            return results
+
+    assert [sorted(result) for result in asyncio.run(scene())] == [["file", "predictions"]]
+    assert decoded[len(wav(9, seconds=4.0))] == 1
