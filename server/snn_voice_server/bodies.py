@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # A client that sends nothing for so long is given up; shorter than a shutdown waits for open requests.
 _PATIENCE = 20.0
+# Most answers come sooner, and to watch a client takes a task.
+_WATCH_AFTER = 0.05
 
 
 class BodyRoom:
@@ -70,22 +72,21 @@ class _Hold:
             raise too_large
         chunks: list[bytes] = []
         size = 0
-        stream = request.stream()
-        while True:
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    chunk = await anext(stream, None)
-            except TimeoutError as error:
-                raise RequestError(
-                    f"nothing came for {_PATIENCE:g} s, and the body is not complete", code="timeout"
-                ) from error
-            if chunk is None:
-                return b"".join(chunks)
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            self.take(len(chunk))
-            chunks.append(chunk)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_PATIENCE) as patience:
+                async for chunk in request.stream():
+                    patience.reschedule(loop.time() + _PATIENCE)
+                    size += len(chunk)
+                    if size > limit:
+                        raise too_large
+                    self.take(len(chunk))
+                    chunks.append(chunk)
+        except TimeoutError as error:
+            raise RequestError(
+                f"nothing came for {_PATIENCE:g} s, and the body is not complete", code="timeout"
+            ) from error
+        return b"".join(chunks)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -94,19 +95,33 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         HungUp: It did.
     """
+    task = asyncio.current_task()
+    assert task is not None, "coroutines run in tasks"
+    watcher: asyncio.Task[None] | None = None
+    gone = False
 
     async def watch() -> None:
+        nonlocal gone
         while (await request.receive())["type"] != "http.disconnect":
             pass
+        gone = True
+        task.cancel()
 
-    task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(watch())
+    def begin() -> None:
+        nonlocal watcher
+        watcher = asyncio.ensure_future(watch())
+
+    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, begin)
     try:
-        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise HungUp
+        return await work
+    except asyncio.CancelledError:
+        # Somebody else may want this task to end as well.
+        if gone and task.cancelling() == 1:
+            raise HungUp from None
+        raise
     finally:
-        watcher.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        timer.cancel()
+        if watcher is not None:
+            watcher.cancel()
+        if gone:
+            task.uncancel()

@@ -19,7 +19,7 @@ from snn_voice_hub import AudioError, Prediction
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
-from snn_voice_hub.inference.decode import usable_cores
+from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
 from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
 from snn_voice_server.batching import Outcome
 from snn_voice_server.bodies import BodyRoom
@@ -309,8 +309,12 @@ class Service:
             return prepared, begun, time.monotonic() - begun
 
         try:
-            async with asyncio.timeout(left):
-                prepared, begun, seconds = await self._in_thread(decode)
+            if decodes_at_once(audio, pipeline.config.features.sample_rate):
+                # A thread would take longer to be woken than this takes, and the loop would wait for both.
+                prepared, begun, seconds = decode()
+            else:
+                async with asyncio.timeout(left):
+                    prepared, begun, seconds = await self._in_thread(decode)
         except TimeoutError:
             raise DeadlineExceeded.after(self.settings.deadline) from None
         except AudioError as error:

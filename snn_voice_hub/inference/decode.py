@@ -26,6 +26,9 @@ MAX_SAMPLES = 1 << 24
 SHORT_BYTES = 1 << 18
 _UNCOMPRESSED = (".wav", ".aif", ".aiff", ".aifc")
 
+# Samples that stay as they are: whole numbers, and floating point.
+_PLAIN_WAV = (1, 3)
+
 _MAX_THREADS = 4
 _BYTES_A_SAMPLE = 4
 
@@ -42,6 +45,23 @@ def decoding_threads() -> int:
     With as many as cores they would keep the network from its own.
     """
     return min(_MAX_THREADS, usable_cores() - 1)
+
+
+def decodes_at_once(data: bytes, sample_rate: int) -> bool:
+    """Whether these bytes become a waveform in a fraction of a millisecond.
+
+    They do if they are a short WAV file whose samples need no decoding and no other sample rate. Anything
+    else is to be expected of the rest: compressed sound of one minute has as few bytes, and an odd rate needs
+    a filter of many megabytes.
+
+    Args:
+        data: Of a sound file.
+        sample_rate: The one that is wanted, in Hz.
+    """
+    if len(data) > SHORT_BYTES or not (data.startswith(b"RIFF") and data[8:16] == b"WAVEfmt "):
+        return False
+    encoding, rate = int.from_bytes(data[20:22], "little"), int.from_bytes(data[24:28], "little")
+    return encoding in _PLAIN_WAV and rate == sample_rate
 
 
 @dataclass
