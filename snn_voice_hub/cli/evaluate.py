@@ -7,43 +7,167 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.choice import ENGINES
-from snn_voice_hub.training.evaluate import evaluate as measure
 from snn_voice_hub.voice import SnnVoice
+
+# Of the files that can't be read, so many are named one by one.
+_NAMED = 20
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
-    data: Annotated[Path, typer.Option(help="Folder of folders word/clip.wav, or a tar of one.")],
-    noise: Annotated[Path | None, typer.Option(help="Folder or tar of background recordings.")] = None,
-    words: Annotated[bool, typer.Option("--words", help="Add the recall of each word.")] = False,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of folders word/clip.wav, or a tar of one; of a folder with testing_list.txt or "
+            "test.tar, its test clips. Or a manifest .csv with the columns path and label; speech_commands."
+        ),
+    ],
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder or tar of recordings in which nobody speaks. Default: the data's own, if it has "
+            "_background_noise_ or background_noise.tar."
+        ),
+    ] = None,
+    words: Annotated[bool, typer.Option("--words", help="Print precision and recall of each word.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out accuracy under noise and shifts.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.json, words.csv, confusion.csv and confusion.png."),
+    ] = None,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Put the figures into the checkpoint's config.json, in place of older ones."
+        ),
+    ] = False,
+    data_name: Annotated[
+        str,
+        typer.Option(
+            help="With --write: what the clips are, for the card. Default: what the model was trained on."
+        ),
+    ] = "",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All of it as one JSON object, with every word.")
+    ] = False,
 ) -> None:
     """Measure a model on labelled clips."""
+    from snn_voice_hub.training.evaluate import measure, own_folder, write_metrics
+    from snn_voice_hub.training.held_out import load_test
+
+    # What can be refused is refused before minutes of work.
+    folder = own_folder(model) if write else None
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SnnVoiceError(f"--out {out} can't be made: {error.strerror}", hint="a folder") from error
     voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
-    figures = measure(voice, data, noise=noise, words=words)
+    c = voice.config.features
+    told = Console(stderr=True)
+    with told.status(f"measuring {escape(model)} on {escape(str(data))}"):
+        clips, recordings = load_test(data, noise, sample_rate=c.sample_rate, num_samples=c.num_samples)
+        measured = measure(voice, clips, recordings, quick=quick)
+    title = f"{voice.config.name or model} on {data.name or data}"
+    about = {"model": model, "data": str(data), "temperature": voice.config.temperature}
     if as_json:
-        typer.echo(json.dumps(figures, indent=2))
-        return
-    table = Table(title=f"{model} on {data}", show_header=False)
-    for name, value in _flat(figures):
-        table.add_row(name, value)
-    Console().print(table)
+        typer.echo(json.dumps(measured.report(**about), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        Console().print(_printed(title, measured.figures, voice.config.temperature))
+        if words:
+            Console().print(_words(measured.words))
+    notes = list(measured.notes)
+    if out is not None:
+        notes += measured.write(out, f"{title}: top-1 {_percent(measured.figures['top1'])}", **about)
+    if folder is not None:
+        figures = measured.figures | ({"data": data_name} if data_name else {})
+        write_metrics(folder, figures, voice.num_parameters())
+    for line in notes:
+        typer.echo(line, err=True)
+    for name, reason in measured.skipped[:_NAMED]:
+        typer.echo(f"skipped {name}: {reason}", err=True)
+    if len(measured.skipped) > _NAMED:
+        typer.echo(f"skipped {len(measured.skipped) - _NAMED} more", err=True)
 
 
-def _flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested figures as rows."""
-    rows: list[tuple[str, str]] = []
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name} · ")
-        elif value is not None:
-            rows.append(
-                (prefix + name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
+    table = _table(escape(title), "figure", "")
+    for key, name in (
+        ("top1", "top-1"),
+        ("top2", "top-2"),
+        ("top5", "top-5"),
+        ("covered_mean", f"top-1, mean over {figures['covered_words']} covered words"),
+        ("thin_top1", f"top-1, {figures['thin_clips']} clips of other words together"),
+        ("calibration_error_before", "calibration error (ECE), temperature 1"),
+        ("calibration_error", f"calibration error (ECE), temperature {temperature:g}"),
+    ):
+        if figures[key] is not None:
+            table.add_row(name, _percent(figures[key]))
+    table.add_row("clips", f"{figures['clips']:,}")
+    if unknown := figures.get("unknown_words"):
+        table.add_row("of these, words that the model does not know", f"{sum(unknown.values()):,}")
+    table.add_row("files skipped", f"{figures['skipped']:,}")
+    if "cpu_ms_one_clip" in figures:
+        table.add_row("CPU time of one clip, one thread", f"{figures['cpu_ms_one_clip']:.1f} ms")
+    tables = [table]
+    if changed := figures.get("robustness"):
+        table = _table("Clips with noise, or moved in time", "change", "top-1")
+        for kind, shares in changed.items():
+            for name, share in shares.items():
+                table.add_row(_change(kind, name), _percent(share))
+        tables.append(table)
+    if alarms := figures.get("false_alarms"):
+        table = _table("Where nobody speaks", "recording", "windows", "95 % score below", "none over 0.5")
+        for name, found in alarms.items():
+            table.add_row(
+                escape(name.replace("_", " ")),
+                str(found["windows"]),
+                f"{found['score_95']:.3f}",
+                _percent(found["below_half"]),
             )
-    return rows
+        tables.append(table)
+    if rates := figures.get("spike_rates"):
+        table = _table("Spikes", "layer", "neurons that fire in a step")
+        for name, rate in rates.items():
+            table.add_row(escape(name), _percent(rate))
+        tables.append(table)
+    return Group(*tables)
+
+
+def _change(kind: str, name: str) -> str:
+    """`white_noise`, `20_db` in words."""
+    said = name.replace("_db", " dB").replace("_", " ")
+    return f"{kind.replace('_', ' ')}, {said}"
+
+
+def _words(words: dict[str, dict[str, float | int | None]]) -> Table:
+    table = _table("Words", "word", "precision", "recall", "F1", "clips")
+    for word, row in words.items():
+        shares = [
+            "-" if (share := row[key]) is None else _percent(share) for key in ("precision", "recall", "f1")
+        ]
+        table.add_row(escape(word), *shares, str(row["clips"]))
+    return table

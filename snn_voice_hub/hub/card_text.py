@@ -40,6 +40,7 @@ _ENCODINGS = {
 # What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
 _FIGURES = (
     ("top1", "top-1 accuracy, all clips"),
+    ("top2", "top-2 accuracy, all clips"),
     ("top5", "top-5 accuracy, all clips"),
     ("covered_mean", "top-1, mean over the {covered_words} covered words"),
     ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
@@ -210,6 +211,8 @@ def _figures(config: VoiceConfig) -> str:
     ]
     if is_number(error := test.get("calibration_error")):
         rows.append(("calibration error of the scores (ECE, 15 bins)", _percent(error)))
+    if is_number(before := test.get("calibration_error_before")):
+        rows.append(("calibration error at temperature 1", _percent(before)))
     clips = test.get("clips")
     head = (f"on {clips:,} test clips" if is_number(clips) else "on the test clips", "")
     parts = [_table(head, rows)]
@@ -218,6 +221,12 @@ def _figures(config: VoiceConfig) -> str:
             "Covered words are those with enough recordings for a figure of their own. The thin ones are the "
             "others: their figure is as uncertain as their clips are few."
         )
+    parts.append(
+        _table(
+            ("top-1 on the same clips, changed", ""),
+            [(name, _percent(share)) for name, share in changed_clips(test)],
+        )
+    )
     if is_number(test.get("cpu_ms_one_clip")):
         parts.append(
             f"Time: {test['cpu_ms_one_clip']:.1f} ms of one CPU thread from WAV bytes to label, the median "
@@ -235,6 +244,20 @@ def _figures(config: VoiceConfig) -> str:
     alarms = _dict(config.metrics.get("false_alarms_held_out")) or _dict(test.get("false_alarms"))
     parts += _false_alarms(alarms)
     return _section("Measured", *parts)
+
+
+def changed_clips(test: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Accuracy under noise and shifts: what was done to the clips in words, and top-1.
+
+    Args:
+        test: The figures of the test set.
+    """
+    return [
+        (f"{_readable(kind)}, {_readable(name).replace(' db', ' dB')}", share)
+        for kind, shares in _dict(test.get("robustness")).items()
+        for name, share in _dict(shares).items()
+        if is_number(share)
+    ]
 
 
 class _Known(dict[str, Any]):

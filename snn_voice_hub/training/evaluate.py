@@ -1,28 +1,50 @@
-"""What a checkpoint is worth: accuracy, calibration, silence, spikes, time. Nobody types a figure."""
+"""What a checkpoint is worth: accuracy, calibration, noise, silence, spikes, time. Nobody types a figure."""
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import soundfile
 import torch
 from torch import Tensor
 
-from snn_voice_hub.config import is_word
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.config import VoiceConfig, is_word
+from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
+from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root
+from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.training.data import COVERED, Clips, load_clips, load_noise
+from snn_voice_hub.training.confusion import Confusion
+from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.held_out import load_test
+from snn_voice_hub.training.metrics import accuracy, expected_calibration_error, fit_temperature, per_word
+from snn_voice_hub.training.robustness import robustness
 from snn_voice_hub.voice import SnnVoice
 
-Bools = npt.NDArray[np.bool_]
-
-# Where a few clips are all right, or all wrong, the best temperature is 0 or infinite.
-_TEMPERATURES = (0.05, 20.0)
+__all__ = [
+    "Evaluation",
+    "accuracy",
+    "clip_logits",
+    "evaluate",
+    "expected_calibration_error",
+    "false_alarms",
+    "fit_temperature",
+    "latency",
+    "load_test",
+    "measure",
+    "per_word",
+    "spike_rates",
+    "write_metrics",
+]
 
 
 @torch.no_grad()
@@ -33,83 +55,6 @@ def clip_logits(model: SnnVoice, clips: Clips, batch_size: int = 64) -> Tensor:
         for i in range(0, len(clips), batch_size)
     ]
     return torch.cat(parts)
-
-
-def fit_temperature(logits: Tensor, targets: Tensor) -> float:
-    """The temperature that minimises the cross-entropy on held-out clips (Guo et al., 2017)."""
-    log_t = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_t], lr=0.1, max_iter=100)
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits / log_t.exp(), targets)
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    low, high = _TEMPERATURES
-    return round(min(high, max(low, float(log_t.detach().exp()))), 4)
-
-
-def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 15) -> float:
-    """Mean distance of confidence and accuracy over bins of confidence, weighted by their clips."""
-    index = (scores * bins).long().clamp(max=bins - 1)
-    total = torch.zeros(())
-    for b in torch.unique(index):
-        inside = index == b
-        total += (scores[inside].mean() - right[inside].float().mean()).abs() * inside.float().mean()
-    return float(total)
-
-
-def accuracy(
-    logits: Tensor, words: Sequence[str], labels: Sequence[str], temperature: float
-) -> dict[str, Any]:
-    """Figures over labelled clips; a clip whose word the model does not know counts as wrong.
-
-    Args:
-        logits: `[n, C]`.
-        words: The n true words.
-        labels: The model's C labels.
-        temperature: Of the model.
-
-    Returns:
-        Top-1 and top-5 over all clips, mean top-1 over the covered words, top-1 over the thin words (all
-        their clips together), calibration error, and n of each.
-    """
-    index = {label: i for i, label in enumerate(labels)}
-    targets = torch.tensor([index.get(word, -1) for word in words])
-    order = logits.argsort(1, descending=True)
-    right = order[:, 0] == targets
-    among5 = (order[:, :5] == targets[:, None]).any(1)
-    hits: Bools = right.numpy()
-    names = np.array(words)
-    covered = [word for word in COVERED if (names == word).any()]
-    thin = ~np.isin(names, COVERED)
-    confidence = (logits / temperature).softmax(1).amax(1)
-    figures: dict[str, Any] = {
-        "top1": float(hits.mean()),
-        "top5": float(among5.float().mean()),
-        "covered_mean": float(np.mean([hits[names == word].mean() for word in covered])) if covered else None,
-        "thin_top1": float(hits[thin].mean()) if thin.any() else None,
-        "calibration_error": expected_calibration_error(confidence, right),
-        "clips": len(words),
-        "covered_words": len(covered),
-        "thin_clips": int(thin.sum()),
-    }
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
-
-
-def per_word(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Recall and number of clips of each true word."""
-    guesses = np.array([labels[int(i)] for i in logits.argmax(1)])
-    names = np.array(words)
-    return {
-        word: {
-            "recall": round(float((guesses[names == word] == word).mean()), 4),
-            "clips": int((names == word).sum()),
-        }
-        for word in sorted(set(words))
-    }
 
 
 @torch.inference_mode()
@@ -129,7 +74,7 @@ def spike_rates(model: SnnVoice, clips: Clips, count: int = 256) -> dict[str, fl
     return {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
 
 
-def false_alarms(model: SnnVoice, recordings: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+def false_alarms(model: SnnVoice, recordings: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """How sure the model is of a word where nobody speaks.
 
     Args:
@@ -142,6 +87,8 @@ def false_alarms(model: SnnVoice, recordings: dict[str, Tensor]) -> dict[str, di
     """
     size = model.config.features.num_samples
     word = torch.tensor([is_word(label) for label in model.labels])
+    if not word.any():
+        return {}
     found = {}
     for name, wave in {"digital_silence": torch.zeros(size), **recordings}.items():
         windows, _ = split(wave, size, size // 2, 0)
@@ -161,10 +108,6 @@ def false_alarms(model: SnnVoice, recordings: dict[str, Tensor]) -> dict[str, di
 @torch.inference_mode()
 def latency(model: SnnVoice, clips: Clips, count: int = 50) -> dict[str, float]:
     """Median CPU milliseconds of one thread from WAV bytes to label, one clip at a time."""
-    import io
-
-    import soundfile
-
     files = []
     for row in clips.waveforms[:count]:
         buffer = io.BytesIO()
@@ -184,16 +127,143 @@ def latency(model: SnnVoice, clips: Clips, count: int = 50) -> dict[str, float]:
     return {"cpu_ms_one_clip": round(1000 * float(np.median(spent)), 2)}
 
 
-def evaluate(
-    model: SnnVoice, data: Path, *, noise: Path | None = None, words: bool = False
-) -> dict[str, Any]:
-    """Everything that `snn-voice evaluate` prints.
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        figures: Figures by name, as they stand in `config.json` under `metrics.test`.
+        words: Precision, recall, F1 and clips of each word, see `metrics.per_word`.
+        confusion: Which word was taken for which.
+        skipped: `(file, reason)` of each file that can't be read.
+        notes: What else a reader should know, a sentence each.
+    """
+
+    figures: dict[str, Any]
+    words: dict[str, dict[str, float | int | None]]
+    confusion: Confusion
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def report(self, **about: Any) -> dict[str, Any]:
+        """All of it, for JSON.
+
+        Args:
+            **about: What comes first, for example the model's name.
+        """
+        return {
+            **about,
+            **self.figures,
+            "words": self.words,
+            "confusion": self.confusion.to_dict(),
+            "skipped_files": [list(pair) for pair in self.skipped],
+            "notes": self.notes,
+        }
+
+    def write(self, out: Path, title: str, **about: Any) -> list[str]:
+        """Write `report.json`, `words.csv`, `confusion.csv` and `confusion.png`.
+
+        Args:
+            out: Folder, made if missing.
+            title: Stands above the picture.
+            **about: What comes first in `report.json`.
+
+        Returns:
+            What could not be made, a sentence each: the picture, where matplotlib is not installed.
+
+        Raises:
+            SnnVoiceError: The folder can't be written.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self.report(**about), indent=2, ensure_ascii=False)
+            (out / "report.json").write_text(text + "\n", encoding="utf-8")
+            with (out / "words.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["word", "precision", "recall", "f1", "clips"])
+                for word, row in self.words.items():
+                    writer.writerow([word, row["precision"], row["recall"], row["f1"], row["clips"]])
+            self.confusion.write_csv(out / "confusion.csv")
+            picture = out / "confusion.png"
+            picture.unlink(missing_ok=True)  # of an earlier report, should this one get none
+            try:
+                self.confusion.draw(picture, title)
+            except MissingExtraError as error:
+                return [f"confusion.png is left out: {error}"]
+        except OSError as error:
+            raise SnnVoiceError(f"{out} can't be written: {error.strerror}") from error
+        return []
+
+
+def measure(
+    model: SnnVoice,
+    clips: Clips,
+    recordings: Mapping[str, Tensor] | None = None,
+    *,
+    quick: bool = False,
+) -> Evaluation:
+    """Measure a model over labelled clips.
 
     Args:
         model: The model.
-        data: A folder of folders `word/clip.wav`, or a tar of one.
-        noise: A folder or tar of background recordings, for false alarms.
-        words: Whether to add the recall of each word.
+        clips: Clips of its rate and length.
+        recordings: Background recordings `[N]` by name, for false alarms and as noise behind the clips. To
+            be fair they are such that the model was not trained with.
+        quick: Leave out accuracy under noise and shifts, which takes nine more passes over the clips.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        SnnVoiceError: None of the clips holds a word of the model.
+    """
+    if not set(clips.labels) & set(model.labels):
+        raise SnnVoiceError(
+            "none of the clips holds one of the model's words",
+            hint=f"folders named by word; the model knows {', '.join(model.labels[:5])}, …",
+        )
+    logits = clip_logits(model, clips)
+    figures = accuracy(logits, clips.labels, model.labels, model.config.temperature)
+    figures["skipped"] = len(clips.skipped)
+    notes = []
+    if unknown := figures.get("unknown_words"):
+        notes.append(
+            f"{sum(unknown.values())} clips count as wrong, since the model does not know their words: "
+            f"{', '.join(unknown)}"
+        )
+    rates = spike_rates(model, clips)
+    if rates is not None:
+        figures["spike_rates"] = rates
+    if model.device.type == "cpu":
+        figures |= latency(model, clips)
+    figures["false_alarms"] = false_alarms(model, recordings or {})
+    if not quick:
+        figures["robustness"] = robustness(model, clips, recordings, told=notes.append)
+    return Evaluation(
+        figures=figures,
+        words=per_word(logits, clips.labels, model.labels),
+        confusion=Confusion.of(logits, clips.labels, model.labels),
+        skipped=list(clips.skipped),
+        notes=notes,
+    )
+
+
+def evaluate(
+    model: SnnVoice,
+    data: Path,
+    *,
+    noise: Path | Mapping[str, Tensor] | None = None,
+    words: bool = False,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """The figures of `measure`, over clips of the disk.
+
+    Args:
+        model: The model.
+        data: See `load_test`.
+        noise: A folder or tar of background recordings, or recordings `[N]` by name.
+        words: Whether to add precision and recall of each word.
+        quick: Leave out accuracy under noise and shifts.
 
     Returns:
         Figures by name, ready for JSON.
@@ -202,21 +272,61 @@ def evaluate(
         SnnVoiceError: The data can't be read, or hold none of the model's words.
     """
     c = model.config.features
-    clips = load_clips(data, sample_rate=c.sample_rate, num_samples=c.num_samples)
-    if not set(clips.labels) & set(model.labels):
-        raise SnnVoiceError(
-            f"{data} holds none of the model's words",
-            hint=f"folders named by word; the model knows {', '.join(model.labels[:5])}, …",
-        )
-    logits = clip_logits(model, clips)
-    figures = accuracy(logits, clips.labels, model.labels, model.config.temperature)
-    figures["skipped"] = len(clips.skipped)
-    rates = spike_rates(model, clips)
-    if rates is not None:
-        figures["spike_rates"] = rates
-    figures |= latency(model, clips)
-    if noise is not None:
-        figures["false_alarms"] = false_alarms(model, load_noise(noise, sample_rate=c.sample_rate))
-    if words:
-        figures["words"] = per_word(logits, clips.labels, model.labels)
-    return figures
+    clips, recordings = load_test(
+        data,
+        noise if isinstance(noise, Path) else None,
+        sample_rate=c.sample_rate,
+        num_samples=c.num_samples,
+    )
+    measured = measure(model, clips, noise if isinstance(noise, Mapping) else recordings, quick=quick)
+    return measured.figures | ({"words": measured.words} if words else {})
+
+
+def own_folder(model: str) -> Path:
+    """The checkpoint folder that figures may be written to.
+
+    Args:
+        model: What the user named.
+
+    Raises:
+        SnnVoiceError: It is a bundled model, a Hub id, or no checkpoint folder.
+    """
+    folder = Path(model).expanduser()
+    hint = "name a checkpoint folder of your own; `snn-voice pull` makes one"
+    inside = folder.resolve().is_relative_to(bundled_root().resolve())
+    if model in bundled_names() or inside:
+        raise SnnVoiceError(f"{model} is bundled: its figures can't be written", hint=hint)
+    if folder.is_dir() and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
+        return folder
+    what = "is no folder with" if folder.exists() else "is no folder on this disk; wanted is one with"
+    raise SnnVoiceError(
+        f"figures can't be written: {model} {what} {CONFIG_FILE} and {WEIGHTS_FILE}", hint=hint
+    )
+
+
+def write_metrics(folder: Path, figures: Mapping[str, Any], parameters: int) -> VoiceConfig:
+    """Put figures into a checkpoint's configuration, from which its card is made.
+
+    `metrics.test` is replaced as a whole; other metrics stay. At no time is there a half of the file.
+
+    Args:
+        folder: Checkpoint folder.
+        figures: Of `measure`.
+        parameters: Number of trained values.
+
+    Returns:
+        The configuration as it was written.
+
+    Raises:
+        SnnVoiceError: The folder can't be written.
+    """
+    config = VoiceConfig.load(folder / CONFIG_FILE)
+    metrics = {**config.metrics, "parameters": parameters, "test": dict(figures)}
+    config = dataclasses.replace(config, metrics=metrics)
+    part = folder / f".{CONFIG_FILE}.part"
+    try:
+        config.save(part)
+        part.replace(folder / CONFIG_FILE)
+    except OSError as error:
+        raise SnnVoiceError(f"{folder / CONFIG_FILE} can't be written: {error.strerror}") from error
+    return config

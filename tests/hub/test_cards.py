@@ -71,11 +71,16 @@ def test_the_model_index_holds_the_measured_figures(name: str) -> None:
     config = bundled(name)
     test = config.metrics["test"]
     card = make_card(config, f"me/{name}")
-    assert results(card) == {
-        "Top-1 accuracy": test["top1"],
-        "Top-5 accuracy": test["top5"],
-        "Mean top-1 accuracy over the covered words": test["covered_mean"],
-    }
+    found = results(card)
+    for title, key in (
+        ("Top-1 accuracy", "top1"),
+        ("Top-2 accuracy", "top2"),
+        ("Top-5 accuracy", "top5"),
+        ("Mean top-1 accuracy over the covered words", "covered_mean"),
+    ):
+        assert found.pop(title, None) == test.get(key)
+    changed = [share for shares in test.get("robustness", {}).values() for share in shares.values()]
+    assert list(found.values()) == changed
     (entry,) = metadata(str(card))["model-index"]
     assert entry["name"] == name
     (result,) = entry["results"]
@@ -85,6 +90,37 @@ def test_the_model_index_holds_the_measured_figures(name: str) -> None:
     assert result["dataset"]["name"] == f"Speech Commands, {test['clips']:,} test clips"
     for metric in result["metrics"]:
         assert metric["type"] == "accuracy"
+
+
+def test_accuracy_on_changed_clips_is_shown_and_indexed() -> None:
+    test = {
+        "top1": 0.9,
+        "top2": 0.95,
+        "calibration_error_before": 0.08,
+        "clips": 10,
+        "robustness": {"white_noise": {"20_db": 0.85, "0_db": 0.6}, "shift": {"up_to_100_ms": 0.88}},
+    }
+    card = make_card(bundled("m5-snn", metrics={"test": test}))
+    assert results(card) == {
+        "Top-1 accuracy": 0.9,
+        "Top-2 accuracy": 0.95,
+        "Top-1 accuracy, white noise, 20 dB": 0.85,
+        "Top-1 accuracy, white noise, 0 dB": 0.6,
+        "Top-1 accuracy, shift, up to 100 ms": 0.88,
+    }
+    assert "| top-2 accuracy, all clips | 95.0 % |" in card.text
+    assert "| calibration error at temperature 1 | 8.0 % |" in card.text
+    assert "| white noise, 0 dB | 60.0 % |" in card.text
+    # The same again: results that are ours are replaced, not added to.
+    fresh = make_card(bundled("m5-snn", metrics={"test": test | {"top1": 0.91}}))
+    assert results(update_card(str(card), fresh))["Top-1 accuracy"] == 0.91
+
+
+def test_clips_of_another_source_are_not_said_to_be_of_the_training_data() -> None:
+    card = make_card(bundled("m5-snn", metrics={"test": {"top1": 0.5, "clips": 40, "data": "my kitchen"}}))
+    ((result,),) = [entry["results"] for entry in metadata(str(card))["model-index"]]
+    assert result["dataset"]["name"] == "my kitchen, 40 test clips"
+    assert result["dataset"]["type"] == "custom"
 
 
 def test_what_was_not_measured_is_not_there() -> None:

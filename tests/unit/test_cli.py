@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import snn_voice_hub as sv
 from tests.conftest import EXAMPLES
 
@@ -86,26 +84,6 @@ def test_models_and_version() -> None:
         assert info.name in table
     rows = json.loads(run("models", "--json", "m5*").stdout)
     assert {row["name"] for row in rows} == {"m5-cnn", "m5-snn"}
-
-
-def test_evaluate_measures_labelled_folders(tmp_path: Path) -> None:
-    for path in EXAMPLES.glob("*.wav"):
-        (tmp_path / path.stem).mkdir()
-        (tmp_path / path.stem / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "yes" / "wrong.wav").write_bytes((EXAMPLES / "no.wav").read_bytes())
-    (tmp_path / "yes" / "broken.wav").write_bytes(b"")
-    count = len(list(EXAMPLES.glob("*.wav")))
-    done = run("evaluate", "resmel-snn", "--data", str(tmp_path), "--json", "--words")
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["clips"] == count + 1
-    assert figures["skipped"] == 1
-    assert figures["top1"] == pytest.approx(count / (count + 1), abs=1e-4)
-    assert figures["words"]["yes"] == {"recall": 0.5, "clips": 2}
-    assert figures["words"]["marvin"] == {"recall": 1.0, "clips": 1}
-    assert figures["thin_clips"] == 2  # seven, marvin
-    assert all(0 < rate < 1 for rate in figures["spike_rates"].values())
-    assert "top1" in run("evaluate", "resmel-snn", "--data", str(tmp_path)).stdout.decode()
 
 
 def test_serve_is_a_command() -> None:

@@ -1,0 +1,111 @@
+"""Which word was taken for which: a table of counts, as CSV and as a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from snn_voice_hub.errors import needs_extra
+
+# With more answers than these, the counts in the cells and then the names could no longer be read.
+_COUNTED = 60
+_MOST_INCHES = 40.0
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often each word was answered for each.
+
+    Attributes:
+        words: The true words that occur: the model's in its order, then those that it does not know.
+        answers: The model's labels.
+        counts: `[words, answers]` clips.
+    """
+
+    words: list[str]
+    answers: list[str]
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Confusion:
+        """Count.
+
+        Args:
+            logits: `[n, C]`.
+            words: The n true words.
+            labels: The model's C labels.
+        """
+        said = set(words)
+        rows = [label for label in labels if label in said] + sorted(said - set(labels))
+        row = {word: i for i, word in enumerate(rows)}
+        counts = np.zeros((len(rows), len(labels)), np.int64)
+        for word, answer in zip(words, logits.argmax(1).tolist(), strict=True):
+            counts[row[word], answer] += 1
+        return cls(rows, list(labels), counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"words": self.words, "answers": self.answers, "counts": self.counts.tolist()}
+
+    def write_csv(self, path: Path) -> None:
+        """A row a true word, a column an answer."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["said", *self.answers])
+            for word, row in zip(self.words, self.counts.tolist(), strict=True):
+                writer.writerow([word, *row])
+
+    def draw(self, path: Path, title: str) -> None:
+        """A PNG: the shade is the share of a word's clips, the figure their number.
+
+        Args:
+            path: The file to write.
+            title: Stands above it.
+
+        Raises:
+            MissingExtraError: Matplotlib is not installed.
+        """
+        with needs_extra("drawing figures", "plots", "matplotlib", ("matplotlib",)):
+            import matplotlib as mpl
+            from matplotlib.figure import Figure
+
+        totals = self.counts.sum(1)
+        shares = self.counts / totals[:, None]
+        rows, columns = shares.shape
+        longest = max(map(len, (*self.words, *self.answers)))
+        margin = 1.3 + 0.08 * longest
+        width = min(_MOST_INCHES, max(4.5, margin + 0.28 * columns))
+        height = min(_MOST_INCHES, max(3.6, margin + 0.28 * rows))
+        # A mathematical "$" in somebody's word would not be drawn as it stands.
+        with mpl.rc_context({"text.parse_math": False}):
+            figure = Figure(figsize=(width, height), layout="constrained")
+            axis = figure.subplots()
+            # The square root: one clip in fifty must be seen beside forty-nine.
+            axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            if max(rows, columns) <= _COUNTED:
+                for i, j in np.argwhere(self.counts > 0):
+                    colour = "white" if shares[i, j] > 0.3 else "#08306b"
+                    axis.text(
+                        j, i, str(self.counts[i, j]), ha="center", va="center", fontsize=8, color=colour
+                    )
+            axis.set_xticks(range(columns), self.answers, rotation=90, fontsize=9)
+            axis.set_yticks(
+                range(rows), [f"{w} ({n})" for w, n in zip(self.words, totals, strict=True)], fontsize=9
+            )
+            axis.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+            axis.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+            axis.grid(which="minor", color="#e8e8e8", linewidth=0.6)
+            axis.tick_params(which="both", length=0)
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            axis.set_xlabel("answered")
+            axis.set_ylabel("said (clips)")
+            axis.set_title(title, loc="left", fontsize=11, wrap=True)
+            figure.savefig(path, dpi=110, format="png")
