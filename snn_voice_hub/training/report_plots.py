@@ -1,0 +1,284 @@
+"""The figures of a report on the paper's grid, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snn_voice_hub.errors import needs_extra
+from snn_voice_hub.training.findings import Cell, Group, costs
+from snn_voice_hub.training.results import RunResult
+
+FIGURES = "figures"
+
+_CNN, _FIXED, _LEARNED = "#222222", "#0072b2", "#d55e00"  # told apart by colour-blind readers too
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.constrained_layout.use": True,
+}
+_DPI = 100
+
+
+def draw(groups: Sequence[Group], out: Path) -> dict[str, Path]:
+    """Draw all figures that the results allow.
+
+    Args:
+        groups: The results.
+        out: Folder of the report; the figures are written to `figures/` in it.
+
+    Returns:
+        Files by name: "accuracy", "curves", "cost", and "confusion: M5 CNN" and so on.
+
+    Raises:
+        MissingExtraError: Matplotlib is not installed.
+    """
+    with needs_extra("drawing figures", "plots", "matplotlib", ("matplotlib",)):
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+    folder = out / FIGURES
+    folder.mkdir(parents=True, exist_ok=True)
+    made: dict[str, Path] = {}
+
+    def keep(name: str, file: str, figure: Any) -> None:
+        made[name] = folder / file
+        figure.savefig(made[name], dpi=_DPI)
+
+    style: Any = _STYLE
+    with mpl.rc_context(style):
+        if groups:
+            keep("accuracy", "accuracy.png", _accuracy(Figure, groups))
+            keep("curves", "curves.png", _curves(Figure, groups))
+        if any(costs(group) for group in groups):
+            keep("cost", "cost.png", _cost(Figure, groups))
+        for group in groups:
+            for name, cell in confused(group):
+                slug = name.lower().translate(str.maketrans(" ", "-", "=,()"))
+                keep(f"confusion: {name}", f"confusion-{slug}.png", _confusion(Figure, name, cell))
+    return made
+
+
+def confused(group: Group) -> list[tuple[str, Cell]]:
+    """The cells of a group whose confusion is shown: the CNN, and the best twin with a fixed beta."""
+    cells = [(f"{group.label} CNN", group.cnn)] if group.cnn else []
+    if group.best is not None:
+        cells.append((f"{group.label} SNN, T={group.best}", group.fixed[group.best]))
+    return cells
+
+
+def _panels(figure_class: Any, count: int, height: float) -> tuple[Any, list[Any]]:
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = figure_class(figsize=(5.2 * columns, height * rows))
+    axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def _percent(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+
+
+# --- accuracy by number of steps ------------------------------------------------------------------
+
+
+def _accuracy(figure_class: Any, groups: Sequence[Group]) -> Any:
+    figure, axes = _panels(figure_class, len(groups), 3.4)
+    every = sorted({steps for group in groups for steps in (*group.fixed, *group.learned)})
+    for axis, group in zip(axes, groups, strict=True):
+        if group.cnn:
+            top1 = group.cnn.top1
+            axis.axhline(top1.mean, color=_CNN, linestyle="--", linewidth=1.5, label="CNN")
+            if top1.seeds > 1:
+                axis.axhspan(top1.least, top1.largest, color=_CNN, alpha=0.12, linewidth=0)
+        twins = (
+            (group.fixed, _FIXED, "o", "SNN, fixed beta", -0.06),
+            (group.learned, _LEARNED, "s", "SNN, learned beta", 0.06),
+        )
+        for cells, colour, marker, label, aside in twins:
+            if not cells:
+                continue
+            steps = sorted(cells)
+            places = [every.index(t) + aside for t in steps]
+            axis.plot(places, [cells[t].top1.mean for t in steps], color=colour, linewidth=1.8, label=label)
+            seeds = [
+                (place, r.tested.top1)
+                for place, t in zip(places, steps, strict=True)
+                for r in cells[t].results
+            ]
+            axis.scatter(
+                *zip(*seeds, strict=True),
+                color=colour,
+                marker=marker,
+                s=26,
+                alpha=0.75,
+                linewidth=0,
+                zorder=3,
+            )
+        axis.set_title(group.label)
+        axis.set_xticks(range(len(every)), [str(t) for t in every])
+        axis.set_xlim(-0.4, max(len(every) - 0.6, 0.4))
+        axis.margins(y=0.15)
+        axis.set_xlabel("time steps")
+        axis.set_ylabel("clips right")
+        _percent(axis)
+        axis.legend(loc="best")
+    return figure
+
+
+# --- learning curves ------------------------------------------------------------------------------
+
+
+def _curves(figure_class: Any, groups: Sequence[Group]) -> Any:
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _panels(figure_class, len(groups), 3.4)
+    every = sorted({steps for group in groups for steps in (*group.fixed, *group.learned)})
+    shades = dict(
+        zip(every, colormaps["viridis_r"](np.linspace(0.15, 0.95, max(1, len(every)))), strict=False)
+    )
+    for axis, group in zip(axes, groups, strict=True):
+        for cell in group.cells:
+            run = cell.results[0].run
+            colour = _CNN if run.num_steps is None else shades[run.num_steps]
+            line = "--" if run.num_steps is None else ":" if run.learn_beta else "-"
+            label = "CNN" if run.num_steps is None else f"T={run.num_steps}{', learned' * run.learn_beta}"
+            for result in cell.results:
+                epochs = [row["epoch"] for row in result.history]
+                right = [row["val_top1"] for row in result.history]
+                axis.plot(epochs, right, line, color=colour, linewidth=1.4, alpha=0.9, label=label)
+                axis.plot(epochs[-1:], right[-1:], "o", color=colour, markersize=3.5)
+                label = "_"  # one entry a cell
+        axis.set_title(group.label)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("validation clips right")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _percent(axis)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+# --- cost -----------------------------------------------------------------------------------------
+
+
+def _cost(figure_class: Any, groups: Sequence[Group]) -> Any:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    figure = figure_class(figsize=(6.4, 4.2))
+    axis = figure.subplots()
+    colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+    steps_seen: set[int] = set()
+    highest, lowest = 1.0, 1.0
+    for i, group in enumerate(groups):
+        found = {steps: spread for (steps, learned), spread in costs(group).items() if not learned}
+        if not found:
+            continue
+        steps = sorted(found)
+        steps_seen |= set(steps)
+        highest = max(highest, *(found[t].largest for t in steps))
+        lowest = min(lowest, *(found[t].least for t in steps))
+        means = [found[t].mean for t in steps]
+        colour, marker = colours[i % len(colours)], "osD^vP"[i % 6]
+        axis.plot(
+            steps, means, color=colour, marker=marker, markersize=6, linewidth=1.8, label=f"{group.label} SNN"
+        )
+        axis.vlines(
+            steps,
+            [found[t].least for t in steps],
+            [found[t].largest for t in steps],
+            color=colour,
+            linewidth=3,
+        )
+    axis.axhline(1, color=_CNN, linestyle="--", linewidth=1.5, label="CNN")
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.xaxis.set_major_locator(FixedLocator(sorted(steps_seen)))
+    axis.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200]))
+    axis.set_ylim(lowest / 1.25, highest * 1.25)
+    for one in (axis.xaxis, axis.yaxis):
+        one.set_minor_locator(NullLocator())
+        one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel("time steps")
+    axis.set_ylabel("time of a training epoch, CNN = 1")
+    axis.set_title("Cost of training against the CNN (bars: seeds)")
+    axis.legend(loc="upper left")
+    return figure
+
+
+# --- confusion ------------------------------------------------------------------------------------
+
+
+def table_of(results: Sequence[RunResult]) -> tuple[list[str], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Labels, and clips by true word and answer, of several runs together."""
+    labels = results[0].tested.labels
+    return labels, np.sum([result.tested.confusion for result in results], axis=0, dtype=np.int64)
+
+
+def _confusion(figure_class: Any, name: str, cell: Cell) -> Any:
+    labels, counts = table_of(cell.results)
+    totals = counts.sum(1)
+    shares = counts / np.maximum(totals, 1)[:, None]
+    size = len(labels)
+    inches = max(4.5, 1.8 + 0.29 * size)
+    figure = figure_class(figsize=(inches, inches * 0.97))
+    axis = figure.subplots()
+    picture = axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    small = 7 if size > 20 else 9
+    for row, column in np.argwhere(counts > 0):
+        dark = shares[row, column] > 0.3
+        axis.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            fontsize=small - (1 if counts[row, column] > 99 else 0),
+            color="white" if dark else "#08306b",
+        )
+    axis.set_xticks(range(size), labels, rotation=90, fontsize=small + 1)
+    axis.set_yticks(
+        range(size), [f"{w}  ({n})" for w, n in zip(labels, totals, strict=True)], fontsize=small + 1
+    )
+    axis.set_xticks(np.arange(size + 1) - 0.5, minor=True)
+    axis.set_yticks(np.arange(size + 1) - 0.5, minor=True)
+    axis.grid(False)
+    axis.grid(which="minor", color="#e8e8e8", linewidth=0.6)
+    axis.tick_params(which="both", length=0)
+    axis.set_xlabel("answer")
+    axis.set_ylabel("true word (clips)")
+    seeds = len(cell.results)
+    right = points_right(counts)
+    axis.set_title(
+        f"{name}: {right:.1f} % of {int(totals.sum()):,} answers right" + f", {seeds} seeds" * (seeds > 1)
+    )
+    bar = figure.colorbar(picture, ax=axis, fraction=0.025, pad=0.01)
+    marks = [0, 0.05, 0.25, 0.5, 1]
+    bar.set_ticks(np.sqrt(marks).tolist(), labels=[f"{100 * mark:.0f} %" for mark in marks])
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def points_right(counts: np.ndarray[Any, np.dtype[np.int64]]) -> float:
+    """Percent of all clips that stand on the diagonal."""
+    return 100 * float(np.trace(counts)) / max(1, int(counts.sum()))
