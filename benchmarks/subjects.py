@@ -18,7 +18,7 @@ from snn_voice_hub.models import HjhSCNN, PiczakCNN, PiczakSNN
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.train import adopt
+from snn_voice_hub.training.teaching import adopt
 from snn_voice_hub.voice import SnnVoice
 
 # Every name that an engine can be asked for; "auto" is one of these.
@@ -105,7 +105,7 @@ def load_subject(name: str, given: argparse.Namespace | None = None) -> Subject:
     twin, twin_origin = _voice(twin_source, PiczakCNN)
     if name == "hjhs":
         network = HjhSCNN(len(twin.labels), num_steps=5)
-        adopt(network, twin.network.state_dict())
+        adopt(network, twin.network.state_dict(), twin.labels, twin.labels)
         voice = SnnVoice(network, twin.config.features, twin.labels)
         origin = "weights of hjh-cnn"
     else:

@@ -57,7 +57,7 @@ def make_step(variant: str, subject: Subject, x: Tensor, y: Tensor) -> Callable[
         network = make_naive(network)  # type: ignore[arg-type]
         logits = network.logits
     elif variant == HALF:
-        # As `training.train --precision bfloat16`.
+        # As `snn-voice train --precision bfloat16`.
         logits = torch.autocast("cpu", torch.bfloat16)(network.forward)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 

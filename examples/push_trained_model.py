@@ -32,9 +32,10 @@ from snn_voice_hub import SnnVoice, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import bundled_root
 from snn_voice_hub.training.data import COVERED, encoded_files, load_clips, speaker
 from snn_voice_hub.training.evaluate import clip_logits, evaluate, fit_temperature
+from snn_voice_hub.training.fit import Job, fit
 from snn_voice_hub.training.recipes import RECIPES
+from snn_voice_hub.training.sources import load_dataset
 from snn_voice_hub.training.synthesis import available_engines, speak_words
-from snn_voice_hub.training.train import train
 
 WORDS = ("yes", "no", "up", "down", "left", "right")
 
@@ -121,7 +122,7 @@ def main() -> None:
         split(clips, given.data is None, work)
 
         # Train. The recipe of the bundled default, in small: from its weights, so that the network need not
-        # learn to hear, only to tell these words apart. (`fc.weight is not used`: the last layer is new.)
+        # learn to hear, only to tell these words apart.
         recipe = dataclasses.replace(
             RECIPES["resmel-snn"],
             description="A small spiking network, trained by examples/push_trained_model.py",
@@ -130,7 +131,8 @@ def main() -> None:
             distil=0.0,
         )
         name = given.repo_id.rpartition("/")[2]
-        train(name, recipe, work, work / "run", start=bundled_root() / "resmel-snn")
+        job = Job(name=name, recipe=recipe, start=bundled_root() / "resmel-snn")
+        fit(job, load_dataset(work), work / "run", on_epoch=print)
 
         # Evaluate, and say where the sound is from and what others may do with the weights.
         model = measure(work / "run", work)

@@ -260,7 +260,7 @@ class VoiceConfig:
                 f"config.json has format_version {version}, this release reads up to {FORMAT_VERSION}",
                 hint="pip install --upgrade snn-voice-hub",
             )
-        return _read(cls, data, "")
+        return read_dataclass(cls, data)
 
     def save(self, path: Path) -> None:
         """Write `config.json` to `path`."""
@@ -284,8 +284,17 @@ class VoiceConfig:
 T = TypeVar("T")
 
 
-def _read(cls: type[T], data: object, where: str) -> T:
-    """Build dataclass `cls` from a plain dict; `where` is the dotted prefix for messages."""
+def read_dataclass(cls: type[T], data: object, where: str = "") -> T:
+    """Build a dataclass, and those inside it, from a plain dict.
+
+    Args:
+        cls: The dataclass.
+        data: What JSON or YAML gave.
+        where: Dotted prefix of the fields' names in messages.
+
+    Raises:
+        ConfigError: An unknown or a missing field, or a wrong type.
+    """
     if not isinstance(data, dict):
         raise ConfigError(f"{where.rstrip('.')} is {data!r}", hint="a JSON object")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -311,9 +320,12 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         (inner,) = (a for a in args if a is not type(None))
         return _convert(inner, value, name)
     if dataclasses.is_dataclass(hint):
-        return _read(typing.cast(type, hint), value, f"{name}.")
+        return read_dataclass(typing.cast(type, hint), value, f"{name}.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
+        pairs = enumerate(zip(args, value, strict=True))
+        return tuple(_convert(arg, item, f"{name}[{i}]") for i, (arg, item) in pairs)
     plain = origin or hint
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
         raise ConfigError(f"{name}={value!r} is not legal", hint=f"a value of type {plain.__name__}")

@@ -17,6 +17,8 @@ from snn_voice_hub.cli.evaluate import evaluate
 from snn_voice_hub.cli.models import models
 from snn_voice_hub.cli.pull import pull
 from snn_voice_hub.cli.push import push
+from snn_voice_hub.cli.reproduce import reproduce
+from snn_voice_hub.cli.train import train
 from snn_voice_hub.errors import SnnVoiceError
 
 app = typer.Typer(
@@ -43,7 +45,7 @@ def _root(
     """Spoken words by spiking neural networks."""
 
 
-for _command in (classify, models, evaluate, push, pull, card, convert):
+for _command in (classify, models, train, reproduce, evaluate, push, pull, card, convert):
     app.command()(_command)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
+HELD_OUT_NOISE = ("exercise_bike", "running_tap")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -50,6 +53,10 @@ class Augmenter:
         self.noises = noises
         self.sample_rate = sample_rate
         self.generator = torch.Generator().manual_seed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Draw from here on as a new augmenter with that seed would."""
+        self.generator.manual_seed(seed)
 
     def waveforms(self, x: Tensor) -> Tensor:
         """Change speed, position, loudness and background of clips `[B, N]`."""
@@ -117,5 +124,5 @@ class Augmenter:
                 shape = [len(x), 1, 1, 1]
                 shape[dim] = size
                 mean = x.mean((1, 2, 3), keepdim=True)
-                x = torch.where(blank.view(shape), mean, x)
+                x = torch.where(blank.view(shape).to(x.device), mean, x)
         return x

@@ -57,12 +57,13 @@ def mean_and_std(chunks: Iterable[Tensor]) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def measure_constants(config: FeatureConfig, clips: Clips) -> FeatureConfig:
+def measure_constants(config: FeatureConfig, clips: Clips, *, waveform: bool = True) -> FeatureConfig:
     """A front end with the "fixed" constants of these clips.
 
     Args:
         config: The front end; its normalisation and constants are replaced.
         clips: Clips at `config.sample_rate`, zero-padded or cut to `config.num_samples`.
+        waveform: Whether those of the waveform are; otherwise they stay as they are.
 
     Returns:
         The same front end with `normalization="fixed"`, `waveform_mean` and `waveform_std` of the waveform at
@@ -87,10 +88,12 @@ def measure_constants(config: FeatureConfig, clips: Clips) -> FeatureConfig:
             keep = front_end.ignore_below if front_end.kind == "logmel" else None
             yield out if keep is None else out[out > keep]
 
-    mean, std = map(_six_digits, mean_and_std(values(dataclasses.replace(bare, kind="waveform"))))
-    config = dataclasses.replace(config, normalization="fixed", waveform_mean=mean, waveform_std=std)
+    config = dataclasses.replace(config, normalization="fixed")
+    if waveform:
+        mean, std = map(_six_digits, mean_and_std(values(dataclasses.replace(bare, kind="waveform"))))
+        config = dataclasses.replace(config, waveform_mean=mean, waveform_std=std)
     if config.kind == "logmel":
-        bare = dataclasses.replace(bare, waveform_mean=mean, waveform_std=std)
+        bare = dataclasses.replace(bare, waveform_mean=config.waveform_mean, waveform_std=config.waveform_std)
         mean, std = map(_six_digits, mean_and_std(values(bare)))
         config = dataclasses.replace(config, feature_mean=mean, feature_std=std)
     return config

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from snn_voice_hub.config import SILENCE, FeatureConfig
+from snn_voice_hub.config import SILENCE, FeatureConfig, VoiceConfig
 from snn_voice_hub.training.augment import Augmentation
+from snn_voice_hub.training.recipe import Recipe
 
 # The paper's front ends; each clip is standardised by itself, so that no answer depends on a batch-mate.
 WAVEFORM_4K = FeatureConfig(kind="waveform", normalization="clip")
@@ -28,50 +26,6 @@ LOGMEL_16K = FeatureConfig(
     ignore_below=None,
     zero_below=None,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How one checkpoint is trained.
-
-    Attributes:
-        architecture: A name in the registry.
-        network: Keyword arguments of that class, besides `num_classes`.
-        features: The front end.
-        description: One line for tables and cards.
-        silence: Share of the batch that is noise without speech, labelled `_silence_` (0: no such class).
-        augmentation: Changes to the clips.
-        epochs: Passes over as many clips as there are recordings.
-        batch_size: Clips a step.
-        lr: Highest learning rate.
-        weight_decay: Of AdamW.
-        label_smoothing: Of the cross-entropy.
-        ema: Decay a step of the averaged weights, which are the ones that are kept.
-        class_power: A word with n clips is drawn with a chance proportional to n ** class_power.
-        synthetic: Weight of a synthetic clip against a recorded one, within a word.
-        distil: Weight of the teachers' answers in the loss, where there are teachers.
-    """
-
-    architecture: str
-    network: dict[str, Any] = field(default_factory=dict)
-    features: FeatureConfig
-    description: str
-    silence: float = 0.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    epochs: int = 15
-    batch_size: int = 64
-    lr: float = 2e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.05
-    ema: float = 0.998
-    class_power: float = 0.25
-    synthetic: float = 0.25
-    distil: float = 0.0
-
-    @property
-    def extra_labels(self) -> list[str]:
-        """Labels besides the words."""
-        return [SILENCE] if self.silence else []
 
 
 _RESMEL_AUGMENTATION = Augmentation(shift=0.12, speed=0.12, noise=0.6, snr_db=(3.0, 30.0), bands=7, frames=15)
@@ -165,3 +119,31 @@ RECIPES: dict[str, Recipe] = {
         distil=0.5,
     ),
 }
+
+# So many steps let a network learn a few words of its user; less changes little, more only takes longer.
+_FINE_TUNING_STEPS = 600
+
+
+def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
+    """How a trained network learns other words.
+
+    Args:
+        config: Of the checkpoint that it starts from.
+        clips: How many there are to learn from.
+    """
+    network = {name: value for name, value in config.network.items() if name != "num_classes"}
+    batch_size = min(32, max(2, clips))
+    return Recipe(
+        architecture=config.architecture,
+        network=network,
+        features=config.features,
+        description=f"{config.name or config.architecture}, trained further for other words",
+        constants="none",
+        silence=0.1 if SILENCE in config.labels and batch_size >= 10 else 0.0,
+        augmentation=_RESMEL_AUGMENTATION if config.features.kind == "logmel" else Augmentation(),
+        epochs=max(5, -(-_FINE_TUNING_STEPS // max(1, clips // batch_size))),
+        batch_size=batch_size,
+        lr=1e-3,
+        ema=0.98,
+        class_power=0.5,
+    )

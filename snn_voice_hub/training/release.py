@@ -17,9 +17,9 @@ import torch
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
+from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.data import load_clips, load_noise
 from snn_voice_hub.training.evaluate import accuracy, clip_logits, evaluate, false_alarms, fit_temperature
-from snn_voice_hub.training.train import HELD_OUT_NOISE
 from snn_voice_hub.voice import SnnVoice
 
 
@@ -41,12 +41,13 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
     before = accuracy(logits, val.labels, model.labels, 1.0)["calibration_error"]
     model.config = dataclasses.replace(model.config, temperature=fit_temperature(logits, targets))
     noises = load_noise(data / "background_noise.tar")
+    held_out = {name: noises[name] for name in HELD_OUT_NOISE}
     metrics: dict[str, Any] = {
         "parameters": model.num_parameters(),
         "validation": accuracy(logits, val.labels, model.labels, model.config.temperature)
         | {"calibration_error_before": before},
-        "test": evaluate(model, data / "test.tar"),
-        "false_alarms_held_out": false_alarms(model, {name: noises[name] for name in HELD_OUT_NOISE}),
+        "test": evaluate(model, data / "test.tar", noise=held_out),
+        "false_alarms_held_out": false_alarms(model, held_out),
     }
     model.config = dataclasses.replace(model.config, metrics=metrics)
     write_checkpoint(out, model.config, model.network.state_dict())

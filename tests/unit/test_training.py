@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from pathlib import Path
 
@@ -13,11 +12,15 @@ import torch
 
 import snn_voice_hub as sv
 from snn_voice_hub.training.augment import Augmentation, Augmenter
+from snn_voice_hub.training.average import Average
 from snn_voice_hub.training.data import load_clips, load_clips_cached, speaker
 from snn_voice_hub.training.evaluate import accuracy, expected_calibration_error, fit_temperature
+from snn_voice_hub.training.fit import Job, fit
+from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.recipes import RECIPES
 from snn_voice_hub.training.release import release
-from snn_voice_hub.training.train import Average, Sampler, train
+from snn_voice_hub.training.sampling import Draw, Share, Steps
+from snn_voice_hub.training.sources import load_dataset
 from tests.golden_formulas import waveform
 
 WORDS = {"yes": 300.0, "no": 900.0, "up": 2500.0}
@@ -47,15 +50,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_training_learns_and_releases_a_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_a_run_is_released_as_a_checkpoint(data: Path, tmp_path: Path) -> None:
     import dataclasses
 
     run = tmp_path / "run"
     recipe = dataclasses.replace(RECIPES["tcy-snn"], epochs=4, batch_size=10, silence=0.2, lr=0.05)
-    train("tcy-snn", recipe, data, run, cache=tmp_path / "cache")
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert len(rows) == 4
-    assert rows[-1]["loss"] < rows[0]["loss"]
+    fit(Job(name="tcy-snn", recipe=recipe), load_dataset(data, cache=tmp_path / "cache"), run)
     config = release(run, data, tmp_path / "out")
     voice = sv.SnnVoice.from_pretrained(tmp_path / "out")
     assert voice.labels == ["no", "up", "yes", "_silence_"]
@@ -65,14 +65,6 @@ def test_training_learns_and_releases_a_checkpoint(data: Path, tmp_path: Path) -
     assert config.metrics["test"]["cpu_ms_one_clip"] > 0
     assert set(config.metrics["false_alarms_held_out"]) == {"digital_silence", "exercise_bike", "running_tap"}
     assert config.training["epochs"] == 4
-    # A further run starts from it, with it as teacher.
-    train("tcy-snn", dataclasses.replace(recipe, epochs=1, distil=0.5), data, run, start=tmp_path / "out",
-          teachers=[tmp_path / "out"], cache=tmp_path / "cache")  # fmt: skip
-    again = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    assert again["val_top1"] >= rows[0]["val_top1"]
-    facts = json.loads((run / "config.json").read_text())["training"]
-    assert (facts["start"], facts["teachers"], facts["epochs"]) == ("out", ["out"], 1)
-    assert facts["before"]["epochs"] == 4
 
 
 def test_data_are_cached_and_bad_files_listed(data: Path, tmp_path: Path) -> None:
@@ -98,14 +90,49 @@ def test_rare_words_are_drawn_more_often_than_they_occur(data: Path) -> None:
     import dataclasses
 
     clips = load_clips(data / "train.tar")
-    recipe = dataclasses.replace(RECIPES["tcy-snn"], class_power=0.0)
-    _, targets = Sampler(clips, None, sorted(WORDS), recipe, seed=0).draw(3000)
-    shares = torch.bincount(targets) / 3000
-    assert (shares - 1 / 3).abs().max() < 0.04
-    _, targets = Sampler(clips, None, sorted(WORDS), dataclasses.replace(recipe, class_power=1.0), 0).draw(
-        3000
-    )
-    assert (torch.bincount(targets) / 3000 - torch.tensor([0.4, 0.2, 0.4])).abs().max() < 0.04
+    recipe = dataclasses.replace(RECIPES["tcy-snn"], class_power=0.0, batch_size=60)
+
+    def shares(recipe: Recipe, epoch: int = 0) -> torch.Tensor:
+        draw = Draw(clips, None, sorted(WORDS), recipe, seed=0)
+        picks = np.concatenate([draw.picks(epoch, step) for step in range(60)])
+        return torch.bincount(draw.clips(picks)[1]) / len(picks)
+
+    assert (shares(recipe) - 1 / 3).abs().max() < 0.04
+    often = dataclasses.replace(recipe, class_power=1.0, synthetic=0.0)
+    draw = Draw(clips, clips, sorted(WORDS), often, seed=0)
+    drawn = np.concatenate([draw.picks(0, step) for step in range(60)])
+    assert drawn.max() < len(clips)  # the synthetic ones have no weight
+    assert (
+        torch.bincount(draw.clips(drawn)[1]) / len(drawn) - torch.tensor([0.4, 0.2, 0.4])
+    ).abs().max() < 0.04
+    # Without synthetic clips and with the power 1, each clip comes once an epoch.
+    small = dataclasses.replace(recipe, class_power=1.0, batch_size=10)
+    draw = Draw(clips, None, sorted(WORDS), small, seed=0)
+    assert draw.steps == 10
+    for epoch in (0, 1):
+        heard = np.concatenate([draw.picks(epoch, step) for step in range(draw.steps)])
+        assert sorted(heard) == list(range(100))
+    assert not np.array_equal(draw.picks(0, 0), draw.picks(1, 0))
+
+
+@pytest.mark.parametrize("silence", [0.0, 0.2])
+def test_processes_share_a_batch(data: Path, silence: float) -> None:
+    import dataclasses
+
+    clips = load_clips(data / "train.tar")
+    labels = [*sorted(WORDS), "_silence_"]
+    recipe = dataclasses.replace(RECIPES["tcy-snn"], batch_size=15, silence=silence)
+    draw = Draw(clips, None, labels, recipe, seed=0)
+    augmenter = Augmenter(Augmentation(noise=0.0), [], 16_000, 0)
+    key = (1, 2)
+    alone = Steps(draw, augmenter, recipe, labels, Share())[key]
+    parts = [Steps(draw, augmenter, recipe, labels, Share(rank, 4))[key] for rank in range(4)]
+    assert sum(len(part["targets"]) for part in parts) == len(alone["targets"]) == 15
+    heard = torch.cat([part["targets"] for part in parts])
+    assert torch.equal(heard.sort().values, alone["targets"].sort().values)
+    assert len({part["seed"] for part in parts}) == 4
+    again = Steps(draw, augmenter, recipe, labels, Share())[key]
+    assert torch.equal(again["waves"], alone["waves"])
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -1,0 +1,211 @@
+"""`snn-voice train`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snn_voice_hub.errors import SnnVoiceError
+
+if TYPE_CHECKING:
+    from snn_voice_hub.training.fit import Job
+    from snn_voice_hub.training.recipe import Recipe
+    from snn_voice_hub.training.sources import Dataset
+
+# Of the files that can't be read, so many are named one by one.
+_NAMED = 20
+
+
+def train(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="speech_commands; a folder of folders word/clip.wav, or a tar of one; a folder with "
+            "train.tar and val.tar; or a manifest .csv with the columns path and label."
+        ),
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run and of its checkpoint.")] = None,
+    model: Annotated[str, typer.Option(help="What to train, for example m5-snn.")] = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Checkpoint to start from: to learn other words, or with --model as its twin."
+        ),
+    ] = "",
+    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: only the last layer.")] = False,
+    num_steps: Annotated[int | None, typer.Option(help="Time steps of a spiking network.")] = None,
+    learn_beta: Annotated[
+        bool | None, typer.Option("--learn-beta/--fixed-beta", help="Whether membranes' decay is learned.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="The model's own, `paper`, or a YAML file.")] = "",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field of the recipe."),
+    ] = None,
+    show_recipe: Annotated[
+        bool, typer.Option("--show-recipe", help="Print the recipe as YAML, and train nothing.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the clips.")] = None,
+    val: Annotated[Path | None, typer.Option(help="Clips to validate with; default: a part.")] = None,
+    val_share: Annotated[float, typer.Option(help="How large a part.")] = 0.1,
+    synthetic: Annotated[
+        Path | None, typer.Option(help="Folder of synthetic clips word/clip.wav, drawn less often.")
+    ] = None,
+    teacher: Annotated[
+        list[str] | None, typer.Option(help="Checkpoint whose answers to learn as well; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Annotated[int, typer.Option(help="Of weights, sampling and augmentation.")] = 0,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16 (products only).")] = "float32",
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many; a batch is shared among them.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="PyTorch's threads on the CPU.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where to keep decoded clips for the next run.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="With speech_commands: fetch what is not there (2.3 GB).")
+    ] = False,
+    name: Annotated[str, typer.Option(help="The checkpoint's name; default: that of --out.")] = "",
+) -> None:
+    """Train a model, or train one further for your own words.
+
+    `snn-voice train --from m5-snn --data my_words --out runs/mine` is enough for a folder with a folder of
+    about 20 clips for each word. What comes out opens with `SnnVoice.from_pretrained("runs/mine")`.
+    """
+    import torch
+
+    from snn_voice_hub.hub.checkpoints import read_config, resolve
+    from snn_voice_hub.training.data import load_clips_cached
+    from snn_voice_hub.training.fit import Job, fit
+    from snn_voice_hub.training.sources import load_dataset
+
+    if not model and not start:
+        raise SnnVoiceError("say what to train", hint="--model m5-snn, or --from with a trained model")
+    checkpoint = resolve(start) if start else None
+    config = read_config(checkpoint) if checkpoint is not None else None
+    if show_recipe:
+        typer.echo(_yaml(_recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100)))
+        return
+    if not data or out is None:
+        raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
+    if threads is not None:
+        if threads < 1:
+            raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
+        torch.set_num_threads(threads)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    features = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100).features
+    dataset = load_dataset(
+        data,
+        val=val,
+        val_share=val_share,
+        sample_rate=features.sample_rate,
+        num_samples=features.num_samples,
+        seed=seed,
+        cache=cache,
+        download=download,
+    )
+    _tell(dataset)
+    made = load_clips_cached(synthetic, cache) if synthetic else None
+    job = Job(
+        name=name or out.resolve().name,
+        recipe=_recipe(
+            model, config, recipe, changes or [], num_steps, learn_beta, epochs, len(dataset.train)
+        ),
+        seed=seed,
+        precision=precision,
+        start=checkpoint.weights.parent if checkpoint is not None else None,
+        teachers=tuple(resolve(spec).weights.parent for spec in teacher or []),
+        freeze=freeze,
+    )
+    fitted = fit(
+        job,
+        dataset,
+        out,
+        synthetic=made,
+        resume=resume,
+        accelerator=accelerator,
+        devices=devices,
+        progress=sys.stderr.isatty(),
+        on_epoch=lambda row: _tell_epoch(row, job),
+    )
+    if fitted.stopped:
+        typer.echo(f"ended early: {fitted.stopped}", err=True)
+    right = 100 * next(row["val_top1"] for row in fitted.history if row["epoch"] == fitted.best_epoch)
+    typer.echo(f"{out}: epoch {fitted.best_epoch} is the best, {right:.1f} % of the validation clips right")
+    _tell_skipped(dataset)
+
+
+def _recipe(
+    model: str,
+    config: Any,
+    recipe: str,
+    changes: list[str],
+    num_steps: int | None,
+    learn_beta: bool | None,
+    epochs: int | None,
+    clips: int,
+) -> Recipe:
+    from snn_voice_hub.training.paper_recipes import paper_recipe
+    from snn_voice_hub.training.recipe import changed, read_recipe
+    from snn_voice_hub.training.recipes import RECIPES, fine_tuning
+
+    if model and model not in RECIPES:
+        raise SnnVoiceError(f"there is no model {model!r}", hint=f"one of {', '.join(RECIPES)}")
+    more: list[str] = []
+    if not model:
+        if recipe == "paper":
+            raise SnnVoiceError("the paper trained nothing further", hint="--recipe goes with --model")
+        found = fine_tuning(config, clips)
+        if recipe:
+            own = read_recipe(Path(recipe))
+            if own.architecture != found.architecture:
+                raise SnnVoiceError(f"{recipe} is for {own.architecture}, not {found.architecture}")
+            found = own
+    elif recipe == "paper":
+        found = paper_recipe(RECIPES[model].architecture)
+    else:
+        found = read_recipe(Path(recipe)) if recipe else RECIPES[model]
+    if num_steps is not None or learn_beta is not None:
+        if found.architecture.endswith("CNN"):
+            raise SnnVoiceError(f"{found.architecture} has no time steps and no neurons")
+        more += [f"network.num_steps={num_steps}"] if num_steps is not None else []
+        more += [f"network.learn_beta={str(learn_beta).lower()}"] if learn_beta is not None else []
+    more += [f"epochs={epochs}"] if epochs is not None else []
+    return changed(found, [*more, *changes])
+
+
+def _yaml(recipe: Recipe) -> str:
+    import yaml  # type: ignore[import-untyped]  # comes with huggingface_hub
+
+    return str(yaml.safe_dump(recipe.to_dict(), sort_keys=False)).rstrip()
+
+
+def _tell(dataset: Dataset) -> None:
+    words = len(set(dataset.train.labels))
+    typer.echo(
+        f"{len(dataset.train)} clips of {words} words to learn from, {len(dataset.val)} to validate with "
+        f"({dataset.rule})",
+        err=True,
+    )
+
+
+def _tell_epoch(row: dict[str, float], job: Job) -> None:
+    typer.echo(
+        f"epoch {row['epoch']:.0f} of {job.recipe.epochs}: loss {row['train_loss']:.3f}, validation "
+        f"{row['val_loss']:.3f}, {100 * row['val_top1']:.1f} % right, {row['seconds']:.0f} s "
+        f"({row['clips_per_second']:.0f} clips/s)",
+        err=True,
+    )
+
+
+def _tell_skipped(dataset: Dataset) -> None:
+    if not dataset.skipped:
+        return
+    typer.echo(f"{len(dataset.skipped)} files could not be used:", err=True)
+    for name, reason in dataset.skipped[:_NAMED]:
+        typer.echo(f"  {name}: {reason}", err=True)
+    if len(dataset.skipped) > _NAMED:
+        typer.echo(f"  and {len(dataset.skipped) - _NAMED} more", err=True)

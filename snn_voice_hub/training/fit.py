@@ -1,0 +1,310 @@
+"""One training run, from clips to a checkpoint folder; with Lightning."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from snn_voice_hub.config import VoiceConfig, check_choice
+from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
+from snn_voice_hub.features import Features
+from snn_voice_hub.registry import build_network
+from snn_voice_hub.training.augment import HELD_OUT_NOISE
+from snn_voice_hub.training.constants import measure_constants
+from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.recipe import Recipe
+from snn_voice_hub.training.sampling import Draw
+from snn_voice_hub.training.sources import Dataset
+from snn_voice_hub.training.teaching import Teacher, adopt
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+JOB = "job.json"
+
+# Features that were computed once are kept in memory up to so many bytes.
+_CACHED_BYTES = 3 << 30
+_KEEP_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that decides what a run becomes, besides its clips.
+
+    Attributes:
+        name: The checkpoint's name.
+        recipe: How to train.
+        seed: Of weights, sampling and augmentation.
+        precision: "float32", or "bfloat16" or "float16" for the products (weights stay in float32).
+        start: Checkpoint folder of the CNN twin, or of the same network, whose weights to start from.
+        teachers: Checkpoint folders whose mean answer to imitate as well; their front ends may differ.
+        freeze: Whether only the last layer is trained.
+    """
+
+    name: str
+    recipe: Recipe
+    seed: int = 0
+    precision: str = "float32"
+    start: Path | None = None
+    teachers: tuple[Path, ...] = ()
+    freeze: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: A value is not legal.
+        """
+        check_choice("precision", self.precision, tuple(PRECISIONS))
+        if self.freeze and self.start is None:
+            raise ConfigError("freeze needs weights to start from", hint="start=, or without freeze")
+
+    def facts(self) -> dict[str, Any]:
+        """What `config.json` says about the run."""
+        facts = self.recipe.to_dict() | {
+            "seed": self.seed,
+            "precision": self.precision,
+            "start": self.start.name if self.start else None,
+            "teachers": [teacher.name for teacher in self.teachers],
+            "freeze": self.freeze,
+        }
+        del facts["features"]  # they stand in the configuration itself
+        return facts
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a run has made.
+
+    Attributes:
+        folder: Checkpoint folder with the weights of the best epoch.
+        history: A row an epoch: `epoch`, `train_loss`, `val_loss`, `val_top1`, `val_top2`, `val_top5`,
+            `val_covered`, `seconds` (of training alone) and `clips_per_second`.
+        best_epoch: The one with the lowest validation loss.
+        stopped: Why training ended before its last epoch; "" if it did not.
+    """
+
+    folder: Path
+    history: list[dict[str, float]]
+    best_epoch: int
+    stopped: str
+
+
+def fit(
+    job: Job,
+    dataset: Dataset,
+    out: Path,
+    *,
+    synthetic: Clips | None = None,
+    resume: bool = False,
+    accelerator: str = "auto",
+    devices: int = 1,
+    keep_every: float = _KEEP_SECONDS,
+    progress: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Fitted:
+    """Train, and keep the weights of the best epoch with the temperature that fits them.
+
+    Args:
+        job: What to do.
+        dataset: Clips to learn from, and clips to validate with.
+        out: Folder of the run: the checkpoint, `log.jsonl`, Lightning's logs, and its state.
+        synthetic: Clips of machines, which are drawn as well.
+        resume: Go on with the run in `out`, if there is one.
+        accelerator: Lightning's: "auto", "cpu", "gpu", "mps".
+        devices: How many of them; a batch is shared among them.
+        keep_every: Seconds after which the state is kept in the middle of an epoch.
+        progress: Whether to show a progress bar.
+        on_epoch: Is told each row of the history.
+
+    Returns:
+        Where the checkpoint is, and how it went.
+
+    Raises:
+        SnnVoiceError: The folder holds another run, the clips do not fit the job, or training diverged.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the state is kept.
+    """
+    lightning = _lightning()
+    from snn_voice_hub.training.keeping import LOG, STATE, Interrupted, Keeper
+    from snn_voice_hub.training.module import Spotter
+
+    state = _claim(out, job, dataset, resume, STATE)
+    torch.manual_seed(job.seed)
+    recipe = job.recipe
+    words = sorted(set(dataset.train.labels))
+    labels = words + [label for label in recipe.extra_labels if label not in words]
+    config = _config(job, dataset, labels, synthetic)
+    network = build_network(config)
+    if job.start is not None:
+        earlier = VoiceConfig.load(job.start / "config.json")
+        unused = adopt(network, load_file(job.start / "model.safetensors"), labels, earlier.labels)
+        if unused:
+            logger.info("not used of %s: %s", job.start.name, ", ".join(unused))
+        # A run that goes on from one of its own kind is only understood with what came before.
+        if earlier.architecture == recipe.architecture:
+            config.training["before"] = earlier.training
+    features = Features(config.features)
+    spotter = Spotter(
+        network,
+        features,
+        recipe,
+        Draw(dataset.train, synthetic, labels, recipe, job.seed),
+        dataset.val,
+        labels,
+        noises=_long_enough(dataset.noises, dataset.train),
+        teachers=[Teacher(folder, labels) for folder in job.teachers],
+        cached=_computed_once(features, dataset.train, synthetic, job),
+        freeze=job.freeze,
+        done=_steps_taken(state),
+    )
+    keeper = Keeper(out, config, keep_every, on_epoch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer = lightning.Trainer(
+            max_epochs=recipe.epochs,
+            accelerator=accelerator,
+            devices=devices,
+            precision=PRECISIONS[job.precision],
+            gradient_clip_val=recipe.gradient_clip or None,
+            callbacks=[keeper],
+            logger=_loggers(lightning, out),
+            log_every_n_steps=10,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            use_distributed_sampler=False,  # `sampling.Share` does it
+            num_sanity_val_steps=0,
+        )
+        try:
+            with keeper.listening():
+                trainer.fit(spotter, ckpt_path=state, weights_only=True)
+        except Interrupted:
+            raise KeyboardInterrupt from None
+    if not keeper.best:
+        raise SnnVoiceError(
+            "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
+        )
+    if trainer.is_global_zero:
+        _finish(out, network.__class__.from_config(config), features, dataset.val, labels)
+    rows = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+    return Fitted(out, rows, int(keeper.best["epoch"]), keeper.stopped)
+
+
+def _lightning() -> Any:
+    with needs_extra("training", "train", "Lightning", ("lightning",)):
+        import lightning
+    # What it says about accelerators and loggers is nothing that a user can act upon.
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    return lightning
+
+
+def _loggers(lightning: Any, out: Path) -> list[Any]:
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    found: list[Any] = [CSVLogger(out, name="logs", version="csv")]
+    if importlib.util.find_spec("tensorboard") is not None:
+        found.append(TensorBoardLogger(out, name="logs", version="tensorboard"))
+    return found
+
+
+def _claim(out: Path, job: Job, dataset: Dataset, resume: bool, state: Path) -> Path | None:
+    """Write down what is done in a folder, or compare it with what was; returns the state to go on from."""
+    told = json.loads(json.dumps(dataclasses.asdict(job), default=str))
+    told["clips"] = {"train": len(dataset.train), "val": len(dataset.val), "split": dataset.rule}
+    path = out / JOB
+    if path.exists():
+        if not resume:
+            raise SnnVoiceError(f"{out} holds a run already", hint="resume it, or another folder")
+        before = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in told if before.get(name) != told[name]]
+        if other:
+            raise SnnVoiceError(
+                f"the run in {out} has another {other[0]}", hint="resume with what it was begun with"
+            )
+        return out / state if (out / state).exists() else None
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return None
+
+
+def _steps_taken(state: Path | None) -> int:
+    if state is None:
+        return 0
+    return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+
+
+def _config(job: Job, dataset: Dataset, labels: list[str], synthetic: Clips | None) -> VoiceConfig:
+    recipe = job.recipe
+    features = recipe.features
+    if recipe.constants != "none" and features.normalization == "fixed":
+        features = measure_constants(features, dataset.train, waveform=recipe.constants == "all")
+    return VoiceConfig(
+        architecture=recipe.architecture,
+        network={**recipe.network, "num_classes": len(labels)},
+        features=features,
+        labels=labels,
+        name=job.name,
+        description=recipe.description,
+        data=list(dataset.facts),
+        training=job.facts()
+        | {
+            "clips": len(dataset.train),
+            "validation_clips": len(dataset.val),
+            "split": dataset.rule,
+            "synthetic_clips": len(synthetic) if synthetic else 0,
+        },
+    )
+
+
+def _long_enough(noises: dict[str, Tensor], clips: Clips) -> list[Tensor]:
+    """Recordings from which a piece of a clip's length can be taken anywhere."""
+    length = clips.waveforms.shape[1] + 1
+    heard = [wave for name, wave in noises.items() if name not in HELD_OUT_NOISE and bool(wave.any())]
+    return [wave.repeat(-(-length // len(wave))) for wave in heard]
+
+
+@torch.no_grad()
+def _computed_once(features: Features, clips: Clips, synthetic: Clips | None, job: Job) -> Tensor | None:
+    """The features of all clips, where no step changes the clips and there is room for them."""
+    recipe = job.recipe
+    if recipe.augmentation is not None or job.teachers or features.config.normalization == "batch":
+        return None
+    sets = [clips] if synthetic is None else [clips, synthetic]
+    size = features(clips.batch(slice(0, 1))).numel() * 4
+    if size * sum(map(len, sets)) > _CACHED_BYTES:
+        return None
+    return torch.cat([features(c.batch(slice(i, i + 128))) for c in sets for i in range(0, len(c), 128)])
+
+
+@torch.no_grad()
+def _finish(out: Path, network: Any, features: Features, val: Clips, labels: list[str]) -> None:
+    """Fit the temperature of the best weights, and note how they do on the validation clips."""
+    from snn_voice_hub.training.evaluate import accuracy, fit_temperature
+    from snn_voice_hub.training.keeping import replace_file
+
+    network.load_state_dict(load_file(out / "model.safetensors"))
+    network.eval()
+    features = features.cpu()
+    logits = torch.cat([network(features(val.batch(slice(i, i + 128)))) for i in range(0, len(val), 128)])
+    targets = torch.tensor([labels.index(word) for word in val.labels])
+    with torch.enable_grad():
+        temperature = fit_temperature(logits, targets)
+    config = VoiceConfig.load(out / "config.json")
+    figures = accuracy(logits, val.labels, labels, temperature)
+    config = dataclasses.replace(
+        config, temperature=temperature, metrics={**config.metrics, "validation": figures}
+    )
+    replace_file(out / "config.json", config.save)

@@ -1,0 +1,192 @@
+"""What a recipe may say, and how it is read: from YAML, and value by value from a command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # comes with huggingface_hub
+
+from snn_voice_hub.config import (
+    SILENCE,
+    FeatureConfig,
+    check_choice,
+    check_int,
+    check_number,
+    read_dataclass,
+)
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.training.augment import Augmentation
+
+OPTIMIZERS = ("adamw", "adam")
+CONSTANTS = ("none", "features", "all")
+
+_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type information
+    """Reads 1e-3 as a number, which is a text in YAML 1.1."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one checkpoint is trained.
+
+    Attributes:
+        architecture: A name in the registry.
+        network: Keyword arguments of that class, besides `num_classes`.
+        features: The front end.
+        description: One line for tables and cards.
+        constants: Which constants of a front end with normalization "fixed" are measured over the training
+            clips: "none", "features" (of the spectrogram), or "all" (of the waveform as well).
+        silence: Share of the batch that is noise without speech, labelled `_silence_` (0: no such class).
+        augmentation: Changes to the clips; None leaves them alone, and their features are computed once.
+        epochs: Passes over as many clips as there are recordings.
+        batch_size: Clips a step.
+        optimizer: "adamw" (no decay of biases and of the neurons' parameters), or "adam", whose decay is a
+            part of the gradient, of all parameters.
+        lr: Highest learning rate.
+        pct_start: Share of the steps in which it rises (one cycle; Smith and Topin, 2018).
+        three_phase: Whether the cycle falls as it has risen, and then goes on down.
+        final_div_factor: First learning rate / last.
+        weight_decay: Of the optimizer.
+        gradient_clip: Longest gradient (0: as long as it comes).
+        label_smoothing: Of the cross-entropy.
+        ema: Decay a step of the averaged weights, which are the ones that are kept (0: no average).
+        class_power: A word with n clips is drawn with a chance proportional to n ** class_power. With 1, each
+            clip comes once an epoch.
+        synthetic: Weight of a synthetic clip against a recorded one, within a word.
+        distil: Weight of the teachers' answers in the loss, where there are teachers.
+        patience: Epochs without a better validation loss after which training ends (0: never).
+    """
+
+    architecture: str
+    network: dict[str, Any] = field(default_factory=dict)
+    features: FeatureConfig
+    description: str = ""
+    constants: str = "features"
+    silence: float = 0.0
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    epochs: int = 15
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    pct_start: float = 0.2
+    three_phase: bool = False
+    final_div_factor: float = 1e4
+    weight_decay: float = 1e-2
+    gradient_clip: float = 5.0
+    label_smoothing: float = 0.05
+    ema: float = 0.998
+    class_power: float = 0.25
+    synthetic: float = 0.25
+    distil: float = 0.0
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: A value is out of range; the message names it.
+        """
+        for name in ("epochs", "batch_size"):
+            check_int(name, getattr(self, name), low=1)
+        check_int("patience", self.patience, low=0)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("constants", self.constants, CONSTANTS)
+        for name in ("lr", "final_div_factor"):
+            check_number(name, getattr(self, name), above=0.0)
+        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic"):
+            check_number(name, getattr(self, name), low=0.0)
+        for name in ("silence", "pct_start", "label_smoothing", "ema", "distil"):
+            check_number(name, getattr(self, name), low=0.0, high=1.0)
+        if self.silence and not 0 < round(self.silence * self.batch_size) < self.batch_size:
+            raise ConfigError(
+                f"silence={self.silence:g} of {self.batch_size} clips is no clip, or all of them",
+                hint="0, or a share that leaves room for words",
+            )
+        if self.silence and self.augmentation is None:
+            raise ConfigError("silence needs an augmentation, which makes it", hint="augmentation: {}")
+
+    @property
+    def extra_labels(self) -> list[str]:
+        """Labels besides the words."""
+        return [SILENCE] if self.silence else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values, ready for YAML or JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, data: object) -> Recipe:
+        """Read a recipe, strictly.
+
+        Raises:
+            ConfigError: An unknown field, or a value that is not legal.
+        """
+        return read_dataclass(cls, data)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a YAML file.
+
+    Raises:
+        SnnVoiceError: It can't be read, or is no recipe; the message names the file and the field.
+    """
+    try:
+        return Recipe.from_dict(read_yaml(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SnnVoiceError(f"{path} can't be read: {error}") from error
+    except SnnVoiceError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """A recipe with other values.
+
+    Args:
+        recipe: What to start from.
+        changes: `FIELD=VALUE`; a field inside another one is named `augmentation.noise`.
+
+    Raises:
+        ConfigError: A change names no field, or its value is not legal.
+    """
+    data = recipe.to_dict()
+    for change in changes:
+        name, equals, text = change.partition("=")
+        *outer, last = name.strip().split(".")
+        inside: Any = data
+        for part in outer:
+            inside = inside.get(part) if isinstance(inside, dict) else None
+            if inside is None:
+                break
+        # Arguments of a network have defaults of their own, so that the recipe need not have them.
+        known = isinstance(inside, dict) and (last in inside or outer == ["network"])
+        if not equals or not known:
+            raise ConfigError(
+                f"{change!r} changes no field of the recipe",
+                hint=f"FIELD=VALUE with one of {', '.join(data)}, or augmentation.noise=0.3",
+            )
+        inside[last] = read_yaml(text)
+    return Recipe.from_dict(data)
+
+
+def read_yaml(text: str) -> Any:
+    """What YAML says.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError("this is not valid YAML", hint=" ".join(str(error).split())) from error
