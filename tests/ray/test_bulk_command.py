@@ -148,7 +148,8 @@ def test_a_clip_that_ends_its_worker_is_a_row(tmp_path: Path) -> None:
     )
     done = run("classify", str(folder), "--ray", str(out), "--num-workers", "1", PYTHONPATH=path)
     assert done.returncode == 2
-    assert "1 of 41 clips failed" in one_line(done.stderr)
+    *_, last = done.stderr.splitlines(keepends=True)  # on a slow machine, after lines about the progress
+    assert "1 of 41 clips failed" in one_line(last)
     rows = table(out)
     assert len({row["path"] for row in rows}) == len(rows) == 41
     assert [Path(row["path"]).name for row in rows if row["error_code"] == "crashed"] == ["poison.wav"]
