@@ -78,7 +78,7 @@ def learn(way: str, base: Path, small: Dataset, out: Path, seed: int) -> Fitted:
     recipe = fine_tuning(config, len(small.train))
     if way == "from nothing":
         lr = RECIPES[config.name].lr if config.name in RECIPES else 2e-3
-        recipe = dataclasses.replace(recipe, epochs=_MORE_STEPS * recipe.epochs, lr=lr)
+        recipe = dataclasses.replace(recipe, epochs=_MORE_STEPS * recipe.epochs, lr=lr, patience=0)
         return fit(Job(name="new", recipe=recipe, seed=seed), small, out, resume=True)
     job = Job(name="new", recipe=recipe, seed=seed, start=base, freeze=way == "last layer")
     return fit(job, small, out, resume=True)

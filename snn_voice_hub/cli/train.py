@@ -79,7 +79,7 @@ def train(
 
     from snn_voice_hub.hub.checkpoints import read_config, resolve
     from snn_voice_hub.training.data import load_clips_cached
-    from snn_voice_hub.training.fit import Job, fit
+    from snn_voice_hub.training.fit import Job, fit, load_lightning
     from snn_voice_hub.training.sources import load_dataset
 
     if not model and not start:
@@ -96,6 +96,7 @@ def train(
             raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
         torch.set_num_threads(threads)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    load_lightning()  # what is missing is to be told before minutes of decoding
     features = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100).features
     dataset = load_dataset(
         data,

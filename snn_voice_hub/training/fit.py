@@ -135,7 +135,7 @@ def fit(
         SnnVoiceError: The folder holds another run, the clips do not fit the job, or training diverged.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is kept.
     """
-    lightning = _lightning()
+    lightning = load_lightning()
     from snn_voice_hub.training.keeping import LOG, STATE, Interrupted, Keeper
     from snn_voice_hub.training.module import Spotter
 
@@ -201,7 +201,12 @@ def fit(
     return Fitted(out, rows, int(keeper.best["epoch"]), keeper.stopped)
 
 
-def _lightning() -> Any:
+def load_lightning() -> Any:
+    """Lightning, or an error that says how to get it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     with needs_extra("training", "train", "Lightning", ("lightning",)):
         import lightning
     # What it says about accelerators and loggers is nothing that a user can act upon.

@@ -28,7 +28,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place first, so that at no time there is a half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
+    part.touch()
+    mode = part.stat().st_mode  # as the user's umask has it; safetensors would let nobody else read it
     write(part)
+    part.chmod(mode)
     part.replace(path)
 
 

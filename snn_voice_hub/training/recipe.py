@@ -49,7 +49,8 @@ class Recipe:
             clips: "none", "features" (of the spectrogram), or "all" (of the waveform as well).
         silence: Share of the batch that is noise without speech, labelled `_silence_` (0: no such class).
         augmentation: Changes to the clips; None leaves them alone, and their features are computed once.
-        epochs: Passes over as many clips as there are recordings.
+        epochs: How often to validate, and to keep the weights if they are the best.
+        steps: Batches an epoch; with 0, as many as make one pass over the recordings.
         batch_size: Clips a step.
         optimizer: "adamw" (no decay of biases and of the neurons' parameters), or "adam", whose decay is a
             part of the gradient, of all parameters.
@@ -76,6 +77,7 @@ class Recipe:
     silence: float = 0.0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     epochs: int = 15
+    steps: int = 0
     batch_size: int = 64
     optimizer: str = "adamw"
     lr: float = 2e-3
@@ -99,7 +101,8 @@ class Recipe:
         """
         for name in ("epochs", "batch_size"):
             check_int(name, getattr(self, name), low=1)
-        check_int("patience", self.patience, low=0)
+        for name in ("patience", "steps"):
+            check_int(name, getattr(self, name), low=0)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("constants", self.constants, CONSTANTS)
         for name in ("lr", "final_div_factor"):

@@ -122,6 +122,8 @@ RECIPES: dict[str, Recipe] = {
 
 # So many steps let a network learn a few words of its user; less changes little, more only takes longer.
 _FINE_TUNING_STEPS = 600
+# Of an epoch: with a hundred clips, a pass over them is over in a second.
+_EPOCH_STEPS = 25
 
 
 def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
@@ -133,6 +135,7 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
     """
     network = {name: value for name, value in config.network.items() if name != "num_classes"}
     batch_size = min(32, max(2, clips))
+    steps = max(_EPOCH_STEPS, clips // batch_size)
     return Recipe(
         architecture=config.architecture,
         network=network,
@@ -141,9 +144,11 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
         constants="none",
         silence=0.1 if SILENCE in config.labels and batch_size >= 10 else 0.0,
         augmentation=_RESMEL_AUGMENTATION if config.features.kind == "logmel" else Augmentation(),
-        epochs=max(5, -(-_FINE_TUNING_STEPS // max(1, clips // batch_size))),
+        epochs=max(5, -(-_FINE_TUNING_STEPS // steps)),
+        steps=steps,
         batch_size=batch_size,
         lr=1e-3,
         ema=0.98,
         class_power=0.5,
+        patience=8,
     )

@@ -63,9 +63,9 @@ class Draw:
         self.chance /= self.chance.sum()
         self.seed = seed
         self.size = recipe.batch_size - round(recipe.silence * recipe.batch_size)
-        self.each_once = recipe.class_power == 1 and len(self.sets) == 1
+        self.each_once = recipe.class_power == 1 and len(self.sets) == 1 and not recipe.steps
         # With few clips, one batch of all of them.
-        self.steps = max(1, len(recorded) // recipe.batch_size)
+        self.steps = recipe.steps or max(1, len(recorded) // recipe.batch_size)
 
     def picks(self, epoch: int, step: int) -> Indices:
         """The clips of a step, in order."""

@@ -63,6 +63,11 @@ def test_a_run_learns_and_opens(whole: Fitted) -> None:
     words = [voice.classify(row.numpy(), sample_rate=16_000)[0].label for row in wave]
     assert sum(word == right for word, right in zip(words, ("yes", "no", "up"), strict=True)) >= 2
     assert list(whole.folder.glob("logs/csv/metrics.csv"))
+    other = whole.folder / "other"
+    other.touch()
+    for name in ("model.safetensors", "config.json"):
+        assert (whole.folder / name).stat().st_mode == other.stat().st_mode
+    other.unlink()
 
 
 def test_the_same_seed_is_the_same_run(whole: Fitted, tmp_path: Path) -> None:

@@ -113,6 +113,10 @@ def test_rare_words_are_drawn_more_often_than_they_occur(data: Path) -> None:
         heard = np.concatenate([draw.picks(epoch, step) for step in range(draw.steps)])
         assert sorted(heard) == list(range(100))
     assert not np.array_equal(draw.picks(0, 0), draw.picks(1, 0))
+    # Epochs of a given length draw as they need to.
+    draw = Draw(clips, None, sorted(WORDS), dataclasses.replace(small, steps=25), seed=0)
+    assert draw.steps == 25
+    assert len(draw.picks(3, 24)) == 10
 
 
 @pytest.mark.parametrize("silence", [0.0, 0.2])
