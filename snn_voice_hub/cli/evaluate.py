@@ -11,12 +11,10 @@ from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
+from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_hub.voice import SnnVoice
-
-# Of the files that can't be read, so many are named one by one.
-_NAMED = 20
 
 
 def evaluate(
@@ -94,10 +92,7 @@ def evaluate(
         write_metrics(folder, figures, voice.num_parameters())
     for line in notes:
         typer.echo(line, err=True)
-    for name, reason in measured.skipped[:_NAMED]:
-        typer.echo(f"skipped {name}: {reason}", err=True)
-    if len(measured.skipped) > _NAMED:
-        typer.echo(f"skipped {len(measured.skipped) - _NAMED} more", err=True)
+    tell_skipped(measured.skipped)
 
 
 def _percent(share: float) -> str:

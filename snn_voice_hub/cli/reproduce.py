@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snn_voice_hub.cli.clips import DATA, use_threads
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder of the runs and of the report; a second call goes on.")],
     data: Annotated[
         str,
-        typer.Option(
-            help="speech_commands; a folder of folders word/clip.wav, or a tar of one; a folder with "
-            "train.tar and val.tar; or a manifest .csv with the columns path and label."
-        ),
+        typer.Option(help=DATA),
     ] = "",
     models: Annotated[
         str | None, typer.Option(help="Which of m5,piczak,hjh,tcy; a CNN and its spiking twins each. [all]")
@@ -66,8 +64,6 @@ def reproduce(
     CNNs and their spiking twins by number of time steps, with fixed and with learned beta. Cheap runs come
     first, further seeds last. The command may be ended at any time, and goes on when it is given again.
     """
-    import torch
-
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if report_only:
         _report(out)
@@ -80,10 +76,7 @@ def reproduce(
         raise SnnVoiceError("training needs clips", hint="--data, or --report-only for what is finished")
     if accelerator not in (legal := ("auto", "cpu", "gpu", "mps")):
         raise SnnVoiceError(f"--accelerator {accelerator} is not legal", hint=f"one of {', '.join(legal)}")
-    if threads is not None:
-        if threads < 1:
-            raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
-        torch.set_num_threads(threads)
+    use_threads(threads)
 
     from snn_voice_hub.training.grid import run_grid
     from snn_voice_hub.training.sources import load_dataset

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
@@ -16,17 +17,11 @@ if TYPE_CHECKING:
     from snn_voice_hub.training.recipe import Recipe
     from snn_voice_hub.training.sources import Dataset
 
-# Of the files that can't be read, so many are named one by one.
-_NAMED = 20
-
 
 def train(
     data: Annotated[
         str,
-        typer.Option(
-            help="speech_commands; a folder of folders word/clip.wav, or a tar of one; a folder with "
-            "train.tar and val.tar; or a manifest .csv with the columns path and label."
-        ),
+        typer.Option(help=DATA),
     ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run and of its checkpoint.")] = None,
     model: Annotated[str, typer.Option(help="What to train, for example m5-snn.")] = "",
@@ -75,11 +70,9 @@ def train(
     `snn-voice train --from m5-snn --data my_words --out runs/mine` is enough for a folder with a folder of
     about 20 clips for each word. What comes out opens with `SnnVoice.from_pretrained("runs/mine")`.
     """
-    import torch
-
     from snn_voice_hub.hub.checkpoints import read_config, resolve
     from snn_voice_hub.training.data import load_clips_cached
-    from snn_voice_hub.training.fit import Job, fit, load_lightning
+    from snn_voice_hub.training.fit import Job, first_process, fit, load_lightning
     from snn_voice_hub.training.sources import load_dataset
 
     if not model and not start:
@@ -91,10 +84,7 @@ def train(
         return
     if not data or out is None:
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
-    if threads is not None:
-        if threads < 1:
-            raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
-        torch.set_num_threads(threads)
+    use_threads(threads)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     load_lightning()  # what is missing is to be told before minutes of decoding
     features = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100).features
@@ -108,7 +98,8 @@ def train(
         cache=cache,
         download=download,
     )
-    _tell(dataset)
+    if first_process():
+        _tell(dataset)
     made = load_clips_cached(synthetic, cache) if synthetic else None
     job = Job(
         name=name or out.resolve().name,
@@ -132,11 +123,13 @@ def train(
         progress=sys.stderr.isatty(),
         on_epoch=lambda row: _tell_epoch(row, job),
     )
+    if not first_process():
+        return
     if fitted.stopped:
         typer.echo(f"ended early: {fitted.stopped}", err=True)
     right = 100 * next(row["val_top1"] for row in fitted.history if row["epoch"] == fitted.best_epoch)
     typer.echo(f"{out}: epoch {fitted.best_epoch} is the best, {right:.1f} % of the validation clips right")
-    _tell_skipped(dataset)
+    tell_skipped(dataset.skipped)
 
 
 def _recipe(
@@ -200,13 +193,3 @@ def _tell_epoch(row: dict[str, float], job: Job) -> None:
         f"({row['clips_per_second']:.0f} clips/s)",
         err=True,
     )
-
-
-def _tell_skipped(dataset: Dataset) -> None:
-    if not dataset.skipped:
-        return
-    typer.echo(f"{len(dataset.skipped)} files could not be used:", err=True)
-    for name, reason in dataset.skipped[:_NAMED]:
-        typer.echo(f"  {name}: {reason}", err=True)
-    if len(dataset.skipped) > _NAMED:
-        typer.echo(f"  and {len(dataset.skipped) - _NAMED} more", err=True)

@@ -303,6 +303,11 @@ def write_checkpoint(folder: Path, config: VoiceConfig, weights: Mapping[str, to
     # Not save_file(): it makes files that only their owner can read.
     part.write_bytes(save(tensors, metadata={"format": "pt"}))
     part.replace(folder / WEIGHTS_FILE)
+    write_config(folder, config)
+
+
+def write_config(folder: Path, config: VoiceConfig) -> None:
+    """Write `config.json` into a checkpoint folder; at no time is there a half of it."""
     part = folder / f".{CONFIG_FILE}.part"
     config.save(part)
     part.replace(folder / CONFIG_FILE)

@@ -358,11 +358,3 @@ def _load_reading(path: Path) -> Reading:
     if not len(clips.waveforms) == len(clips.labels) == len(clips.names) == len(about["parts"]):
         raise ValueError("rows are missing")
     return Reading(clips, about["parts"], about["speakers"], noises, about["lists"], about["lost"])
-
-
-def load_noise(source: Path, *, sample_rate: int = 16_000) -> dict[str, torch.Tensor]:
-    """Long background recordings of a folder or tar, `{name: waveform [N]}`."""
-    return {
-        PurePosixPath(name).stem: audio.load(data, target_rate=sample_rate)
-        for name, data in encoded_files(source)
-    }

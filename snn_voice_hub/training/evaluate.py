@@ -19,7 +19,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig, is_word
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
-from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root, write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
@@ -33,6 +33,7 @@ from snn_voice_hub.voice import SnnVoice
 __all__ = [
     "Evaluation",
     "accuracy",
+    "calibrated",
     "clip_logits",
     "evaluate",
     "expected_calibration_error",
@@ -55,6 +56,21 @@ def clip_logits(model: SnnVoice, clips: Clips, batch_size: int = 64) -> Tensor:
         for i in range(0, len(clips), batch_size)
     ]
     return torch.cat(parts)
+
+
+def calibrated(model: SnnVoice, clips: Clips) -> VoiceConfig:
+    """A model's configuration with the temperature that fits validation clips, and how it does on them.
+
+    Args:
+        model: The model.
+        clips: Clips that it has not learned from; it knows all their words.
+    """
+    logits = clip_logits(model, clips)
+    targets = torch.tensor([model.labels.index(word) for word in clips.labels])
+    temperature = fit_temperature(logits, targets)
+    figures = accuracy(logits, clips.labels, model.labels, temperature)
+    metrics = {**model.config.metrics, "validation": figures}
+    return dataclasses.replace(model.config, temperature=temperature, metrics=metrics)
 
 
 @torch.inference_mode()
@@ -323,10 +339,8 @@ def write_metrics(folder: Path, figures: Mapping[str, Any], parameters: int) -> 
     config = VoiceConfig.load(folder / CONFIG_FILE)
     metrics = {**config.metrics, "parameters": parameters, "test": dict(figures)}
     config = dataclasses.replace(config, metrics=metrics)
-    part = folder / f".{CONFIG_FILE}.part"
     try:
-        config.save(part)
-        part.replace(folder / CONFIG_FILE)
+        write_config(folder, config)
     except OSError as error:
         raise SnnVoiceError(f"{folder / CONFIG_FILE} can't be written: {error.strerror}") from error
     return config

@@ -1,4 +1,7 @@
-"""Sound files of a folder or a tar, one after the other, each with the word that its folder is named by."""
+"""Sound files of a folder or a tar, one after the other, each with the word that its folder is named by.
+
+And the other way: a file that is written whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
 
 LISTS = ("validation_list.txt", "testing_list.txt")
+
+# In the folder of a run: its curve, and what it goes on from.
+LOG = "log.jsonl"
+STATE = Path("state", "last.ckpt")
 
 # Sound that can't be decoded: it is tried all the same, so that it is listed with a reason.
 _FOREIGN = (".m4a", ".aac", ".wma", ".webm", ".weba", ".mp4", ".amr", ".3gp", ".caf", ".mka", ".au", ".ape")
@@ -84,6 +91,14 @@ def file_content(path: Path) -> bytes | str:
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError)
         return "does not exist" if dangling else f"can't be read: {error.strerror}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole, into a folder that is made if missing; at no time is there a half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def _decodable(name: str) -> bool:

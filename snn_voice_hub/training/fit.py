@@ -6,11 +6,12 @@ import dataclasses
 import importlib.util
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
@@ -19,14 +20,22 @@ from torch import Tensor
 from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
 from snn_voice_hub.features import Features
+from snn_voice_hub.hub.checkpoints import write_config
+from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.registry import build_network
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.evaluate import calibrated
+from snn_voice_hub.training.files import LOG, STATE
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
 from snn_voice_hub.training.teaching import Teacher, adopt
+from snn_voice_hub.voice import SnnVoice
+
+if TYPE_CHECKING:
+    from snn_voice_hub.training.keeping import Keeper
 
 logger = logging.getLogger(__name__)
 
@@ -136,10 +145,12 @@ def fit(
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is kept.
     """
     lightning = load_lightning()
-    from snn_voice_hub.training.keeping import LOG, STATE, Interrupted, Keeper
+    from snn_voice_hub.training.keeping import Interrupted, Keeper
     from snn_voice_hub.training.module import Spotter
 
-    state = _claim(out, job, dataset, resume, STATE)
+    state = _claim(out, job, dataset, resume)
+    if (made := _over(out)) is not None:
+        return made
     torch.manual_seed(job.seed)
     recipe = job.recipe
     words = sorted(set(dataset.train.labels))
@@ -196,9 +207,13 @@ def fit(
             "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
         )
     if trainer.is_global_zero:
-        _finish(out, network.__class__.from_config(config), features, dataset.val, labels)
-    rows = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
-    return Fitted(out, rows, int(keeper.best["epoch"]), keeper.stopped)
+        _finish(out, dataset.val, keeper)
+    return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
+
+
+def first_process() -> bool:
+    """Whether this is the process that was started by the user, where Lightning has started more."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def load_lightning() -> Any:
@@ -223,8 +238,11 @@ def _loggers(lightning: Any, out: Path) -> list[Any]:
     return found
 
 
-def _claim(out: Path, job: Job, dataset: Dataset, resume: bool, state: Path) -> Path | None:
+def _claim(out: Path, job: Job, dataset: Dataset, resume: bool) -> Path | None:
     """Write down what is done in a folder, or compare it with what was; returns the state to go on from."""
+    going_on = out / STATE if resume and (out / STATE).exists() else None
+    if not first_process():  # of several, the first one has seen to it
+        return going_on
     told = json.loads(json.dumps(dataclasses.asdict(job), default=str))
     told["clips"] = {"train": len(dataset.train), "val": len(dataset.val), "split": dataset.rule}
     path = out / JOB
@@ -237,7 +255,7 @@ def _claim(out: Path, job: Job, dataset: Dataset, resume: bool, state: Path) -> 
             raise SnnVoiceError(
                 f"the run in {out} has another {other[0]}", hint="resume with what it was begun with"
             )
-        return out / state if (out / state).exists() else None
+        return going_on
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
     out.mkdir(parents=True, exist_ok=True)
@@ -294,22 +312,19 @@ def _computed_once(features: Features, clips: Clips, synthetic: Clips | None, jo
     return torch.cat([features(c.batch(slice(i, i + 128))) for c in sets for i in range(0, len(c), 128)])
 
 
-@torch.no_grad()
-def _finish(out: Path, network: Any, features: Features, val: Clips, labels: list[str]) -> None:
-    """Fit the temperature of the best weights, and note how they do on the validation clips."""
-    from snn_voice_hub.training.evaluate import accuracy, fit_temperature
-    from snn_voice_hub.training.keeping import replace_file
+def _finish(out: Path, val: Clips, keeper: Keeper) -> None:
+    """Calibrate the best weights, and note how the run went; a run without that note is not over."""
+    voice = SnnVoice.from_pretrained(out, device="cpu", engine="torch")
+    config = calibrated(voice, val)
+    how = {"best_epoch": int(keeper.best["epoch"]), "stopped": keeper.stopped}
+    write_config(out, dataclasses.replace(config, training={**config.training, **how}))
 
-    network.load_state_dict(load_file(out / "model.safetensors"))
-    network.eval()
-    features = features.cpu()
-    logits = torch.cat([network(features(val.batch(slice(i, i + 128)))) for i in range(0, len(val), 128)])
-    targets = torch.tensor([labels.index(word) for word in val.labels])
-    with torch.enable_grad():
-        temperature = fit_temperature(logits, targets)
-    config = VoiceConfig.load(out / "config.json")
-    figures = accuracy(logits, val.labels, labels, temperature)
-    config = dataclasses.replace(
-        config, temperature=temperature, metrics={**config.metrics, "validation": figures}
-    )
-    replace_file(out / "config.json", config.save)
+
+def _over(out: Path) -> Fitted | None:
+    """What a run has made, if it is over."""
+    path = out / CONFIG_FILE
+    how = VoiceConfig.load(path).training if path.exists() else {}
+    if "best_epoch" not in how:
+        return None
+    rows = [json.loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
+    return Fitted(out, rows, how["best_epoch"], how["stopped"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import logging
 import shutil
 import traceback
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snn_voice_hub.config import read_dataclass
-from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.training.evaluate import clip_logits
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.training.recipe import read_yaml
@@ -260,8 +259,6 @@ def run_grid(
         SnnVoiceError: The folder holds runs on other clips, or Lightning is not installed.
     """
     if train is None:
-        if importlib.util.find_spec("lightning") is None:
-            raise MissingExtraError("training needs Lightning", hint='pip install "snn-voice-hub[train]"')
         train = _paper_training(accelerator, tell)
     _check_data(out, dataset)
     save_plan(out, runs)
@@ -336,7 +333,9 @@ def _recipe(run: Run) -> Any:
 
 
 def _paper_training(accelerator: str, tell: Tell) -> Train:
-    from snn_voice_hub.training.fit import Job, fit
+    from snn_voice_hub.training.fit import Job, fit, load_lightning
+
+    load_lightning()
 
     def train(run: Run, dataset: Dataset, folder: Path) -> Fitted:
         def told(row: dict[str, float]) -> None:

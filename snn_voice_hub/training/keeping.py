@@ -13,26 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from safetensors.torch import save_file
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.hub.checkpoints import write_checkpoint
+from snn_voice_hub.training.files import LOG, STATE, write_text
 from snn_voice_hub.training.module import Spotter
 
-STATE = Path("state", "last.ckpt")
-LOG = "log.jsonl"
-
 Row = dict[str, float]
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place first, so that at no time there is a half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.touch()
-    mode = part.stat().st_mode  # as the user's umask has it; safetensors would let nobody else read it
-    write(part)
-    part.chmod(mode)
-    part.replace(path)
 
 
 class Interrupted(Exception):  # noqa: N818  (it has happened as was asked)
@@ -85,12 +72,8 @@ class Keeper(lightning.Callback):
             self.best = dict(row)
         if trainer.is_global_zero:
             if better:
-                weights = pl_module.average.network.state_dict()
-                plain = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-                replace_file(self.out / "model.safetensors", lambda path: save_file(plain, path))
-                replace_file(self.out / "config.json", self._config.save)
-            lines = "".join(f"{json.dumps(line)}\n" for line in pl_module.history)
-            replace_file(self.out / LOG, lambda path: path.write_text(lines))
+                write_checkpoint(self.out, self._config, pl_module.average.network.state_dict())
+            write_text(self.out / LOG, "".join(f"{json.dumps(line)}\n" for line in pl_module.history))
             if self._on_epoch is not None:
                 self._on_epoch(row)
         patience = pl_module.recipe.patience

@@ -18,6 +18,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.training.augment import Augmenter
 from snn_voice_hub.training.average import Average
 from snn_voice_hub.training.data import COVERED, Clips
+from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw, Loader, Order, Share, Steps
 from snn_voice_hub.training.teaching import Teacher, head_of
@@ -50,11 +51,10 @@ def validation_of(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -
     index = {label: i for i, label in enumerate(labels)}
     targets = torch.tensor([index[word] for word in words])
     losses = functional.cross_entropy(logits, targets, reduction="none").numpy()
-    found = logits.argsort(1, descending=True)[:, :5] == targets[:, None]
-    right = found[:, 0].numpy()
+    right = right_answers(logits, words, labels).numpy()
     names = np.array(words)
     heard = [word for word in COVERED if (names == word).any()] or sorted(set(words))
-    top1, top2, top5 = (float(found[:, :k].any(1).float().mean()) for k in (1, 2, 5))
+    top1, top2, top5 = (float(right_answers(logits, words, labels, k).float().mean()) for k in (1, 2, 5))
     return Validation(
         top1=top1,
         top2=top2,

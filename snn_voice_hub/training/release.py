@@ -12,14 +12,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
-from snn_voice_hub.training.data import load_clips, load_noise
-from snn_voice_hub.training.evaluate import accuracy, clip_logits, evaluate, false_alarms, fit_temperature
+from snn_voice_hub.training.data import load_clips
+from snn_voice_hub.training.evaluate import calibrated, evaluate, false_alarms
+from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.voice import SnnVoice
 
 
@@ -35,17 +34,12 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
         The configuration with its figures.
     """
     model = SnnVoice.from_pretrained(run)
-    val = load_clips(data / "val.tar")
-    logits = clip_logits(model, val)
-    targets = torch.tensor([model.labels.index(word) for word in val.labels])
-    before = accuracy(logits, val.labels, model.labels, 1.0)["calibration_error"]
-    model.config = dataclasses.replace(model.config, temperature=fit_temperature(logits, targets))
-    noises = load_noise(data / "background_noise.tar")
+    model.config = calibrated(model, load_clips(data / "val.tar"))
+    noises, _ = load_recordings(data / "background_noise.tar", sample_rate=model.sample_rate)
     held_out = {name: noises[name] for name in HELD_OUT_NOISE}
     metrics: dict[str, Any] = {
         "parameters": model.num_parameters(),
-        "validation": accuracy(logits, val.labels, model.labels, model.config.temperature)
-        | {"calibration_error_before": before},
+        "validation": model.config.metrics["validation"],
         "test": evaluate(model, data / "test.tar", noise=held_out),
         "false_alarms_held_out": false_alarms(model, held_out),
     }

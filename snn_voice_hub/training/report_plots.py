@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from snn_voice_hub.errors import needs_extra
-from snn_voice_hub.training.findings import Cell, Group, costs
+from snn_voice_hub.training.confusion import Confusion
+from snn_voice_hub.training.findings import Cell, Group, costs, points
 from snn_voice_hub.training.results import RunResult
 
 FIGURES = "figures"
@@ -66,10 +67,12 @@ def draw(groups: Sequence[Group], out: Path) -> dict[str, Path]:
             keep("curves", "curves.png", _curves(Figure, groups))
         if any(costs(group) for group in groups):
             keep("cost", "cost.png", _cost(Figure, groups))
-        for group in groups:
-            for name, cell in confused(group):
-                slug = name.lower().translate(str.maketrans(" ", "-", "=,()"))
-                keep(f"confusion: {name}", f"confusion-{slug}.png", _confusion(Figure, name, cell))
+    for group in groups:
+        for name, cell in confused(group):
+            slug = name.lower().translate(str.maketrans(" ", "-", "=,()"))
+            table, title = _confusion(name, cell)
+            made[f"confusion: {name}"] = folder / f"confusion-{slug}.png"
+            table.draw(made[f"confusion: {name}"], title)
     return made
 
 
@@ -234,51 +237,12 @@ def table_of(results: Sequence[RunResult]) -> tuple[list[str], np.ndarray[Any, n
     return labels, np.sum([result.tested.confusion for result in results], axis=0, dtype=np.int64)
 
 
-def _confusion(figure_class: Any, name: str, cell: Cell) -> Any:
+def _confusion(name: str, cell: Cell) -> tuple[Confusion, str]:
+    """The table of a cell, without words of which there are no clips, and its title."""
     labels, counts = table_of(cell.results)
-    totals = counts.sum(1)
-    shares = counts / np.maximum(totals, 1)[:, None]
-    size = len(labels)
-    inches = max(4.5, 1.8 + 0.29 * size)
-    figure = figure_class(figsize=(inches, inches * 0.97))
-    axis = figure.subplots()
-    picture = axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    small = 7 if size > 20 else 9
-    for row, column in np.argwhere(counts > 0):
-        dark = shares[row, column] > 0.3
-        axis.text(
-            column,
-            row,
-            str(counts[row, column]),
-            ha="center",
-            va="center",
-            fontsize=small - (1 if counts[row, column] > 99 else 0),
-            color="white" if dark else "#08306b",
-        )
-    axis.set_xticks(range(size), labels, rotation=90, fontsize=small + 1)
-    axis.set_yticks(
-        range(size), [f"{w}  ({n})" for w, n in zip(labels, totals, strict=True)], fontsize=small + 1
-    )
-    axis.set_xticks(np.arange(size + 1) - 0.5, minor=True)
-    axis.set_yticks(np.arange(size + 1) - 0.5, minor=True)
-    axis.grid(False)
-    axis.grid(which="minor", color="#e8e8e8", linewidth=0.6)
-    axis.tick_params(which="both", length=0)
-    axis.set_xlabel("answer")
-    axis.set_ylabel("true word (clips)")
+    said = counts.sum(1) > 0
+    words = [label for label, heard in zip(labels, said, strict=True) if heard]
     seeds = len(cell.results)
-    right = points_right(counts)
-    axis.set_title(
-        f"{name}: {right:.1f} % of {int(totals.sum()):,} answers right" + f", {seeds} seeds" * (seeds > 1)
-    )
-    bar = figure.colorbar(picture, ax=axis, fraction=0.025, pad=0.01)
-    marks = [0, 0.05, 0.25, 0.5, 1]
-    bar.set_ticks(np.sqrt(marks).tolist(), labels=[f"{100 * mark:.0f} %" for mark in marks])
-    bar.ax.tick_params(labelsize=8, length=0)
-    bar.outline.set_visible(False)
-    return figure
-
-
-def points_right(counts: np.ndarray[Any, np.dtype[np.int64]]) -> float:
-    """Percent of all clips that stand on the diagonal."""
-    return 100 * float(np.trace(counts)) / max(1, int(counts.sum()))
+    right, total = int(np.trace(counts)), int(counts.sum())
+    title = f"{name}: {points(right / total)} % of {total:,} answers right" + f", {seeds} seeds" * (seeds > 1)
+    return Confusion(words, labels, counts[said]), title

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.training.files import write_text
+from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.training.paper_recipes import paper_recipe
 
 T = TypeVar("T")
@@ -227,10 +229,7 @@ class RunResult:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON beside its place first, then put it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(cls: type[T], path: Path) -> T:
@@ -257,10 +256,9 @@ def measure(logits: Tensor, words: Sequence[str], labels: Sequence[str], part: s
     names = [*labels, *sorted(set(words) - set(labels))]
     index = {label: i for i, label in enumerate(names)}
     targets = torch.tensor([index[word] for word in words])
-    found = logits.argsort(1, descending=True)[:, :5] == targets[:, None]
     confusion = torch.zeros(len(names), len(names), dtype=torch.int64)
     confusion.index_put_((targets, logits.argmax(1)), torch.ones(len(words), dtype=torch.int64), True)
-    top1, top2, top5 = (float(found[:, :k].any(1).double().mean()) for k in (1, 2, 5))
+    top1, top2, top5 = (float(right_answers(logits, words, labels, k).double().mean()) for k in (1, 2, 5))
     return Tested(
         part=part,
         clips=len(words),

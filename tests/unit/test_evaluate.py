@@ -76,7 +76,7 @@ def test_json_is_one_object_and_holds_everything(data: Path) -> None:
     assert figures["false_alarms"]["digital_silence"]["windows"] == 1
     assert figures["cpu_ms_one_clip"] > 0
     assert "does not know their words: zebra" in done.stderr
-    assert "skipped yes/broken.wav" in done.stderr
+    assert "1 files could not be used:\n  yes/broken.wav: " in done.stderr
 
 
 def test_the_table_fits_eighty_columns(data: Path) -> None:

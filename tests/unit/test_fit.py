@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,8 +140,42 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     assert same(weights(out), weights(whole.folder))
     assert sv.SnnVoice.from_pretrained(out).config == sv.SnnVoice.from_pretrained(whole.folder).config
     # A run that is over stays as it is.
-    assert fit(job, dataset(), out, resume=True, accelerator="cpu").history == again.history
+    shutil.rmtree(out / "state")  # as the documentation allows
+    assert fit(job, dataset(), out, resume=True, accelerator="cpu") == again
     assert same(weights(out), weights(whole.folder))
+
+
+TWO = """
+    import sys
+    from pathlib import Path
+    sys.path[:0] = [sys.argv[1]]
+    import torch
+    torch.set_num_threads(1)
+    from training_helpers import dataset, recipe
+    from snn_voice_hub.training.fit import Job, fit
+    job = Job(name="tones", recipe=recipe(silence=0.2), seed=3)
+    fit(job, dataset(), Path(sys.argv[2]), accelerator="cpu", devices=2)
+"""
+
+
+def test_two_processes_share_a_run(whole: Fitted, tmp_path: Path) -> None:
+    script = tmp_path / "two.py"  # a file, which Lightning can start again
+    script.write_text(textwrap.dedent(TWO))
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, str(script), str(HERE), str(out)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[-1]["val_top1"] > 0.6
+    alone = sv.SnnVoice.from_pretrained(whole.folder).config
+    config = sv.SnnVoice.from_pretrained(out).config
+    assert (config.labels, config.training["clips"]) == (alone.labels, alone.training["clips"])
 
 
 def test_what_a_folder_holds_is_not_mixed_up(whole: Fitted, tmp_path: Path) -> None:

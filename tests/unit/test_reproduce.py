@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 import torch
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training import grid
 from snn_voice_hub.training.grid import TRAINING, failure_of, folder_of, load_plan, plan, read_plan, run_grid
 from snn_voice_hub.training.results import RESULT_FILE, Run, RunResult, load_results, measure
 from tests.unit.reproduce_helpers import LABELS, dataset, result, run, train_nothing
@@ -251,7 +251,7 @@ def test_runs_on_other_clips_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_without_lightning_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(SnnVoiceError, match=r"snn-voice-hub\[train\]"):
         run_grid(SMALL, dataset(), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -93,7 +93,6 @@ def test_errors(tmp_path: Path, arguments: tuple[str, ...], message: str) -> Non
 def trained(monkeypatch: pytest.MonkeyPatch, out: Path, train: grid.Train) -> Any:
     """The command on made-up clips, with a stand-in for training."""
     monkeypatch.setattr(sources, "load_dataset", lambda data, **_: dataset(), raising=False)
-    monkeypatch.setattr(grid.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(grid, "_paper_training", lambda accelerator, tell: train)
     given = ["--models", "tcy", "--num-steps", "2", "--fixed-beta", "--epochs", "2"]
     return CliRunner().invoke(app, ["--out", str(out), "--data", "made up", *given])

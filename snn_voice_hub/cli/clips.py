@@ -1,0 +1,44 @@
+"""What the commands that read labelled clips share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from snn_voice_hub.errors import SnnVoiceError
+
+# Of `--data`.
+DATA = (
+    "speech_commands; a folder of folders word/clip.wav, or a tar of one; a folder with train.tar and "
+    "val.tar; or a manifest .csv with the columns path and label."
+)
+
+# Of the files that can't be read, so many are named one by one.
+_NAMED = 20
+
+
+def tell_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """Say on stderr which files could not be used, and why."""
+    if not skipped:
+        return
+    typer.echo(f"{len(skipped)} files could not be used:", err=True)
+    for name, reason in skipped[:_NAMED]:
+        typer.echo(f"  {name}: {reason}", err=True)
+    if len(skipped) > _NAMED:
+        typer.echo(f"  and {len(skipped) - _NAMED} more", err=True)
+
+
+def use_threads(threads: int | None) -> None:
+    """Set the number of PyTorch's threads, if one is given.
+
+    Raises:
+        SnnVoiceError: It is not legal.
+    """
+    import torch
+
+    if threads is None:
+        return
+    if threads < 1:
+        raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
+    torch.set_num_threads(threads)
