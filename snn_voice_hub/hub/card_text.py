@@ -6,10 +6,11 @@ A figure that the configuration does not hold is left out: nothing here is estim
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Mapping
+from typing import Any
 
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
+from snn_voice_hub.hub.card_figures import figures, flat, is_number, section, table
 
 # What a built-in spiking network takes where `network` does not say otherwise: floor 1 can't ask the
 # classes themselves. The tests compare these with their constructors.
@@ -37,15 +38,7 @@ _ENCODINGS = {
     "rate": "random spikes, the more the larger the input; the clip seeds the draw",
     "latency": "one spike a value, the earlier the larger the input",
 }
-# What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
-_FIGURES = (
-    ("top1", "top-1 accuracy, all clips"),
-    ("top2", "top-2 accuracy, all clips"),
-    ("top5", "top-5 accuracy, all clips"),
-    ("covered_mean", "top-1, mean over the {covered_words} covered words"),
-    ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
-)
-# Fields of `training.recipes.Recipe` and of what training adds, where their name does not say it.
+# Fields of `training.recipe.Recipe` and of what training adds, where their name does not say it.
 _RECIPE = {
     "silence": "share of a batch that is noise",
     "augmentation": "augmentation",
@@ -93,7 +86,7 @@ def card_body(config: VoiceConfig, source: str) -> str:
         _introduction(config),
         _usage(config, source),
         _labels(config),
-        _figures(config),
+        figures(config),
         _neuron(config),
         _input(config),
         _training(config),
@@ -107,42 +100,8 @@ def card_body(config: VoiceConfig, source: str) -> str:
 # --- Markdown -------------------------------------------------------------------------------------
 
 
-def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table, all columns but the first to the right; nothing where there are no rows."""
-    body = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
-    rule = f"| --- | {' | '.join('---:' for _ in head[1:])} |"
-    return "\n".join([f"| {' | '.join(head)} |", rule, *body]) if body else ""
-
-
-def _section(title: str, *parts: str) -> str:
-    """A section of those parts that are not empty; nothing where all are."""
-    kept = [part for part in parts if part]
-    return "\n\n".join([f"## {title}", *kept]) if kept else ""
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value of `config.json` is a figure."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _words(config: VoiceConfig) -> list[str]:
     return [label for label in config.labels if is_word(label)]
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _readable(key: str) -> str:
-    return key.replace("_", " ")
 
 
 # --- sections -------------------------------------------------------------------------------------
@@ -183,7 +142,7 @@ from snn_voice_hub import SnnVoice
 model = SnnVoice.from_pretrained({json.dumps(source)}){remark}
 for answer in model.classify("{clip}", top_k=3):
     print(answer.label, round(answer.score, 3))"""
-    return _section(
+    return section(
         "How to use",
         f"```python\n{python}\n```",
         "A clip is a WAV, FLAC, OGG, MP3 or AIFF file of any rate from 4 to 192 kHz, its bytes, or an array "
@@ -195,96 +154,11 @@ for answer in model.classify("{clip}", top_k=3):
 def _labels(config: VoiceConfig) -> str:
     words = _words(config)
     others = [f"`{label}`" for label in config.labels if not is_word(label)]
-    return _section(
+    return section(
         "Labels",
         f"{len(words)} words: {', '.join(words)}.",
         f"Besides: {', '.join(others)}, which is no word." if others else "",
     )
-
-
-def _figures(config: VoiceConfig) -> str:
-    test = _dict(config.metrics.get("test"))
-    rows = [
-        (title.format_map(_Known(test)), _percent(test[key]))
-        for key, title in _FIGURES
-        if is_number(test.get(key))
-    ]
-    if is_number(error := test.get("calibration_error")):
-        rows.append(("calibration error of the scores (ECE, 15 bins)", _percent(error)))
-    if is_number(before := test.get("calibration_error_before")):
-        rows.append(("calibration error at temperature 1", _percent(before)))
-    clips = test.get("clips")
-    head = (f"on {clips:,} test clips" if is_number(clips) else "on the test clips", "")
-    parts = [_table(head, rows)]
-    if is_number(test.get("covered_mean")) and is_number(test.get("thin_top1")):
-        parts.append(
-            "Covered words are those with enough recordings for a figure of their own. The thin ones are the "
-            "others: their figure is as uncertain as their clips are few."
-        )
-    parts.append(
-        _table(
-            ("top-1 on the same clips, changed", ""),
-            [(name, _percent(share)) for name, share in changed_clips(test)],
-        )
-    )
-    if is_number(test.get("cpu_ms_one_clip")):
-        parts.append(
-            f"Time: {test['cpu_ms_one_clip']:.1f} ms of one CPU thread from WAV bytes to label, the median "
-            "over single clips, on the machine that measured it."
-        )
-    rates = {name: rate for name, rate in _dict(test.get("spike_rates")).items() if is_number(rate)}
-    if rates:
-        mean = sum(rates.values()) / len(rates)
-        parts.append(
-            f"Spikes: the share of a layer's neurons that fire in a step, {_percent(mean)} on average over "
-            "the layers."
-        )
-        parts.append(_table(("layer", "spikes"), [(f"`{k}`", _percent(v)) for k, v in rates.items()]))
-    parts += _energy(_dict(config.metrics.get("energy")) or _dict(test.get("energy")))
-    alarms = _dict(config.metrics.get("false_alarms_held_out")) or _dict(test.get("false_alarms"))
-    parts += _false_alarms(alarms)
-    return _section("Measured", *parts)
-
-
-def changed_clips(test: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Accuracy under noise and shifts: what was done to the clips in words, and top-1.
-
-    Args:
-        test: The figures of the test set.
-    """
-    return [
-        (f"{_readable(kind)}, {_readable(name).replace(' db', ' dB')}", share)
-        for kind, shares in _dict(test.get("robustness")).items()
-        for name, share in _dict(shares).items()
-        if is_number(share)
-    ]
-
-
-class _Known(dict[str, Any]):
-    """Figures for `str.format_map`; one that is not there leaves no gap."""
-
-    def __missing__(self, key: str) -> str:
-        return ""
-
-
-def _energy(energy: Mapping[str, Any]) -> list[str]:
-    rows = [
-        (name, f"{value:,}" if isinstance(value, int) else value)
-        for name, value in _flat(energy)
-        if not isinstance(value, bool)
-    ]
-    return [_table(("energy", ""), rows)] if rows else []
-
-
-def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:
-    rows = [
-        (_readable(name), figures["windows"], f"{figures['score_95']:.3f}", _percent(figures["below_half"]))
-        for name, figures in alarms.items()
-        if isinstance(figures, dict)
-        and all(is_number(figures.get(key)) for key in ("windows", "score_95", "below_half"))
-    ]
-    head = ("where nobody speaks", "windows", "95 % of best word scores below", "no word reaches 0.5")
-    return [_table(head, rows)] if rows else []
 
 
 def _neuron(config: VoiceConfig) -> str:
@@ -307,7 +181,7 @@ def _neuron(config: VoiceConfig) -> str:
         lines.append(f"- Reset: {_RESETS.get(known['reset'], known['reset'])}.")
     if "surrogate" in known:
         lines.append(f"- Surrogate gradient in training: `{known['surrogate']}`.")
-    return _section("Neuron", "Leaky integrate-and-fire.", "\n".join(lines))
+    return section("Neuron", "Leaky integrate-and-fire.", "\n".join(lines))
 
 
 def _input(config: VoiceConfig) -> str:
@@ -324,7 +198,7 @@ def _input(config: VoiceConfig) -> str:
             "batch": "standardised over the batch, so an answer depends on which clips come together",
         }[f.normalization]
     )
-    return _section(
+    return section(
         "Input",
         " → ".join(steps) + ". Other rates are resampled and channels mixed; longer clips are read in "
         "overlapping windows. All of it is in `config.json`.",
@@ -338,11 +212,11 @@ def _training(config: VoiceConfig) -> str:
         if name:
             said = [str(name), *(str(source[k]) for k in ("attribution", "license", "url") if source.get(k))]
             sources.append(f"- {'. '.join(part.rstrip('.') for part in said)}.")
-    return _section(
+    return section(
         "Training",
         "Data:" if sources else "",
         "\n".join(sources),
-        _table(("recipe", ""), _recipe(config.training)),
+        table(("recipe", ""), _recipe(config.training)),
     )
 
 
@@ -353,35 +227,8 @@ def _recipe(training: Mapping[str, Any], prefix: str = "") -> list[tuple[str, ob
         if name == "before" and isinstance(value, dict):
             rows += _recipe(value, f"{prefix}before that: ")
         elif name not in ("architecture", "network", "description", "features"):  # told elsewhere in the card
-            rows += _flat({_RECIPE.get(name, name): value}, prefix)
+            rows += flat({_RECIPE.get(name, name): value}, prefix)
     return rows
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    """Nested values as rows; what is empty or None says nothing."""
-    rows: list[tuple[str, object]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{_readable(name)}: ")
-        elif isinstance(value, list):
-            if value:
-                rows.append(
-                    (
-                        prefix + _readable(name),
-                        " to ".join(map(str, value)) if _is_range(value) else _list(value),
-                    )
-                )
-        elif value is not None:
-            rows.append((prefix + _readable(name), value))
-    return rows
-
-
-def _is_range(value: list[Any]) -> bool:
-    return len(value) == 2 and all(map(is_number, value))
-
-
-def _list(value: list[Any]) -> str:
-    return ", ".join(map(str, value))
 
 
 def _limits(config: VoiceConfig) -> str:
@@ -410,13 +257,13 @@ def _limits(config: VoiceConfig) -> str:
         lines.append("- Batches: an answer depends on the other clips of its batch.")
     if config.metrics.get("test") is None:
         lines.append("- It has not been measured: how often it is right is not known.")
-    return _section("Limits", "\n".join(lines))
+    return section("Limits", "\n".join(lines))
 
 
 def _citation(config: VoiceConfig) -> str:
     own = config.architecture.startswith(PAPER_NETWORKS)
     said = "The network is" if own else f"The networks M5, Piczak, HJH and TCY of `{LIBRARY_NAME}` are"
-    return _section("Citation", f"{said} from this study:", f"```bibtex\n{_BIBTEX}\n```")
+    return section("Citation", f"{said} from this study:", f"```bibtex\n{_BIBTEX}\n```")
 
 
 def _licence(config: VoiceConfig) -> str:
@@ -426,4 +273,4 @@ def _licence(config: VoiceConfig) -> str:
     attribution = (
         f" Training data: {', '.join(data)}; publish results with their attribution." if data else ""
     )
-    return _section("Licence", f"Weights: {config.license}.{attribution}")
+    return section("Licence", f"Weights: {config.license}.{attribution}")

@@ -1,0 +1,173 @@
+"""What was measured, as Markdown of a model card; and the pieces of Markdown that a card is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from snn_voice_hub.config import VoiceConfig
+
+# What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
+_FIGURES = (
+    ("top1", "top-1 accuracy, all clips"),
+    ("top2", "top-2 accuracy, all clips"),
+    ("top5", "top-5 accuracy, all clips"),
+    ("covered_mean", "top-1, mean over the {covered_words} covered words"),
+    ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
+)
+
+
+# --- Markdown -------------------------------------------------------------------------------------
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table, all columns but the first to the right; nothing where there are no rows."""
+    body = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    rule = f"| --- | {' | '.join('---:' for _ in head[1:])} |"
+    return "\n".join([f"| {' | '.join(head)} |", rule, *body]) if body else ""
+
+
+def section(title: str, *parts: str) -> str:
+    """A section of those parts that are not empty; nothing where all are."""
+    kept = [part for part in parts if part]
+    return "\n\n".join([f"## {title}", *kept]) if kept else ""
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of `config.json` is a figure."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.1f} %"
+
+
+def as_dict(value: object) -> dict[str, Any]:
+    """The value, or an empty dictionary where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def readable(key: str) -> str:
+    """A key of `config.json` in words."""
+    return key.replace("_", " ")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Nested values as rows; what is empty or None says nothing."""
+    rows: list[tuple[str, object]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{readable(name)}: ")
+        elif isinstance(value, list):
+            if value:
+                rows.append(
+                    (
+                        prefix + readable(name),
+                        " to ".join(map(str, value)) if _is_range(value) else _list(value),
+                    )
+                )
+        elif value is not None:
+            rows.append((prefix + readable(name), value))
+    return rows
+
+
+def _is_range(value: list[Any]) -> bool:
+    return len(value) == 2 and all(map(is_number, value))
+
+
+def _list(value: list[Any]) -> str:
+    return ", ".join(map(str, value))
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def figures(config: VoiceConfig) -> str:
+    """The section of what was measured."""
+    test = as_dict(config.metrics.get("test"))
+    rows = [
+        (title.format_map(_Known(test)), percent(test[key]))
+        for key, title in _FIGURES
+        if is_number(test.get(key))
+    ]
+    if is_number(error := test.get("calibration_error")):
+        rows.append(("calibration error of the scores (ECE, 15 bins)", percent(error)))
+    if is_number(before := test.get("calibration_error_before")):
+        rows.append(("calibration error at temperature 1", percent(before)))
+    clips = test.get("clips")
+    head = (f"on {clips:,} test clips" if is_number(clips) else "on the test clips", "")
+    parts = [table(head, rows)]
+    if is_number(test.get("covered_mean")) and is_number(test.get("thin_top1")):
+        parts.append(
+            "Covered words are those with enough recordings for a figure of their own. The thin ones are the "
+            "others: their figure is as uncertain as their clips are few."
+        )
+    parts.append(
+        table(
+            ("top-1 on the same clips, changed", ""),
+            [(name, percent(share)) for name, share in changed_clips(test)],
+        )
+    )
+    if is_number(test.get("cpu_ms_one_clip")):
+        parts.append(
+            f"Time: {test['cpu_ms_one_clip']:.1f} ms of one CPU thread from WAV bytes to label, the median "
+            "over single clips, on the machine that measured it."
+        )
+    rates = {name: rate for name, rate in as_dict(test.get("spike_rates")).items() if is_number(rate)}
+    if rates:
+        mean = sum(rates.values()) / len(rates)
+        parts.append(
+            f"Spikes: the share of a layer's neurons that fire in a step, {percent(mean)} on average over "
+            "the layers."
+        )
+        parts.append(table(("layer", "spikes"), [(f"`{k}`", percent(v)) for k, v in rates.items()]))
+    parts += _energy(as_dict(config.metrics.get("energy")) or as_dict(test.get("energy")))
+    alarms = as_dict(config.metrics.get("false_alarms_held_out")) or as_dict(test.get("false_alarms"))
+    parts += _false_alarms(alarms)
+    return section("Measured", *parts)
+
+
+def changed_clips(test: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Accuracy under noise and shifts: what was done to the clips in words, and top-1.
+
+    Args:
+        test: The figures of the test set.
+    """
+    return [
+        (f"{readable(kind)}, {readable(name).replace(' db', ' dB')}", share)
+        for kind, shares in as_dict(test.get("robustness")).items()
+        for name, share in as_dict(shares).items()
+        if is_number(share)
+    ]
+
+
+class _Known(dict[str, Any]):
+    """Figures for `str.format_map`; one that is not there leaves no gap."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def _energy(energy: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, f"{value:,}" if isinstance(value, int) else value)
+        for name, value in flat(energy)
+        if not isinstance(value, bool)
+    ]
+    return [table(("energy", ""), rows)] if rows else []
+
+
+def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (readable(name), figures["windows"], f"{figures['score_95']:.3f}", percent(figures["below_half"]))
+        for name, figures in alarms.items()
+        if isinstance(figures, dict)
+        and all(is_number(figures.get(key)) for key in ("windows", "score_95", "below_half"))
+    ]
+    head = ("where nobody speaks", "windows", "95 % of best word scores below", "no word reaches 0.5")
+    return [table(head, rows)] if rows else []
