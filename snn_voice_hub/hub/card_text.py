@@ -18,6 +18,7 @@ NEURON_DEFAULTS: dict[str, Any] = {
     "num_steps": 5,
     "beta": 0.5,
     "learn_beta": False,
+    "beta_per_channel": False,
     "threshold": 1.0,
     "learn_threshold": False,
     "encoding": "repeat",
@@ -174,8 +175,12 @@ def _neuron(config: VoiceConfig) -> str:
         ("beta", "learn_beta", "Membrane decay beta"),
         ("threshold", "learn_threshold", "Threshold"),
     ):
-        if key in known:
-            learned = ", where training started; learned for each layer" if known.get(learn) else ""
+        if key == "threshold" and (found := config.training.get("thresholds")):
+            told = ", ".join(f"{value:g}" for value in found.values())
+            lines.append(f"- {title}: from the activations of the CNN twin; layer by layer {told}.")
+        elif key in known:
+            each = "channel" if key == "beta" and known.get("beta_per_channel") else "layer"
+            learned = f", where training started; learned for each {each}" if known.get(learn) else ""
             lines.append(f"- {title}: {known[key]:g}{learned}.")
     if "reset" in known:
         lines.append(f"- Reset: {_RESETS.get(known['reset'], known['reset'])}.")

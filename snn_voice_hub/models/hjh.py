@@ -86,8 +86,8 @@ class HjhSNN(SpikingNetwork):
 
     def build(self) -> None:
         """See `SpikingNetwork.build`."""
-        spiking = (_SpikingBlock(*shape, self.make_lif()) for shape in _LAYERS)
-        self.snn = nn.Sequential(self.make_lif(), *spiking)
+        spiking = (_SpikingBlock(*shape, self.make_lif(shape[1])) for shape in _LAYERS)
+        self.snn = nn.Sequential(self.make_lif(1), *spiking)
         self.fc = nn.Linear(_LAYERS[-1][1], self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:
@@ -112,7 +112,7 @@ class HjhSCNN(SpikingNetwork):
 
     def build(self) -> None:
         """See `SpikingNetwork.build`."""
-        self.snn = nn.Sequential(self.make_lif())
+        self.snn = nn.Sequential(self.make_lif(1))
         self.cnn = nn.Sequential(*(_Block(*shape) for shape in _LAYERS))
         self.fc = nn.Linear(_LAYERS[-1][1], self.num_classes)
 

@@ -76,7 +76,7 @@ class M5SNN(SpikingNetwork):
 
     def build(self) -> None:
         """See `SpikingNetwork.build`."""
-        self.snn = nn.Sequential(*(_SpikingBlock(*shape, self.make_lif()) for shape in _LAYERS))
+        self.snn = nn.Sequential(*(_SpikingBlock(*shape, self.make_lif(shape[1])) for shape in _LAYERS))
         self.fc = nn.Linear(_LAYERS[-1][1], self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
+from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
 from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif
@@ -141,6 +142,7 @@ class SpikingNetwork(Network):
         num_steps: Number of time steps T, at least 1.
         beta: Membrane decay, 0 to 1.
         learn_beta: Whether each layer's beta is a parameter.
+        beta_per_channel: Whether each channel has a beta of its own, instead of one for the layer.
         threshold: Firing threshold, above 0.
         learn_threshold: Whether each layer's threshold is a parameter.
         encoding: "repeat" (the same input at every step), "rate" or "latency"; see `models.encoding`.
@@ -165,11 +167,13 @@ class SpikingNetwork(Network):
         encoding: str = "repeat",
         reset: str = "subtract",
         surrogate: str = "atan",
+        beta_per_channel: bool = False,
     ) -> None:
         super().__init__(num_classes)
         self.num_steps = check_int("num_steps", num_steps, low=1)
         self.beta = check_number("beta", beta, low=0.0, high=1.0)
         self.learn_beta = check_bool("learn_beta", learn_beta)
+        self.beta_per_channel = check_bool("beta_per_channel", beta_per_channel)
         self.threshold = check_number("threshold", threshold, above=0.0)
         self.learn_threshold = check_bool("learn_threshold", learn_threshold)
         self.encoding = check_choice("encoding", encoding, ENCODINGS)
@@ -184,11 +188,23 @@ class SpikingNetwork(Network):
             )
         self.build()
 
-    def make_lif(self) -> Lif:
-        """A LIF layer with this network's settings."""
+    def make_lif(self, channels: int | None = None) -> Lif:
+        """A LIF layer with this network's settings.
+
+        Args:
+            channels: Of its input; a network that doesn't say can't have a beta for each.
+
+        Raises:
+            ConfigError: A beta for each channel is wanted, and `channels` is not given.
+        """
+        if self.beta_per_channel and channels is None:
+            raise ConfigError(
+                f"{type(self).__name__} can't have a beta for each channel", hint="beta_per_channel=False"
+            )
         return Lif(
             self.beta,
             learn_beta=self.learn_beta,
+            channels=channels if self.beta_per_channel else None,
             threshold=self.threshold,
             learn_threshold=self.learn_threshold,
             reset=self.reset,

@@ -98,7 +98,7 @@ class PiczakSNN(SpikingNetwork):
 
     def build(self) -> None:
         """See `SpikingNetwork.build`."""
-        self.snn = nn.Sequential(*(_SpikingBlock(*shape, self.make_lif()) for shape in _LAYERS))
+        self.snn = nn.Sequential(*(_SpikingBlock(*shape, self.make_lif(_CHANNELS)) for shape in _LAYERS))
         self.fc = _head(self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:

@@ -128,9 +128,9 @@ class ResMelSNN(SpikingNetwork):
         """See `SpikingNetwork.build`."""
         self.stem = _ConvNorm(_BANDS, _STEM, 5, 2)
         self.snn = nn.Sequential(
-            *(_SpikingBlock(*shape, self.make_lif(), self.make_lif()) for shape in _shapes())
+            *(_SpikingBlock(*shape, self.make_lif(shape[0]), self.make_lif(shape[1])) for shape in _shapes())
         )
-        self.lif = self.make_lif()
+        self.lif = self.make_lif(_BLOCKS[-1][0])
         self.fc = nn.Linear(_BLOCKS[-1][0], self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:

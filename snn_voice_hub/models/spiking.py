@@ -50,7 +50,8 @@ def lif_spikes(
     out: Tensor | None = None
     for rows, channels in _parts(x):
         start = None if mem is None else mem[rows, channels]
-        spk = _run_part(x[:, rows, channels], start, decay, threshold, reset)
+        constants = _of_channels(decay, channels), _of_channels(threshold, channels)
+        spk = _run_part(x[:, rows, channels], start, *constants, reset)
         if then is not None:
             pooled = then(spk.flatten(0, 1))
             spk = pooled.view(num_steps, -1, *pooled.shape[1:])
@@ -126,10 +127,11 @@ class _Recomputed(torch.autograd.Function):
         grads += [torch.zeros_like(t) if w else None for t, w in ((beta, wanted[2]), (threshold, wanted[3]))]
         for rows, channels in _parts(x):
             part = (slice(None), rows, channels)
-            leaves = [x[part], None if start is None else start[rows, channels], beta, threshold]
-            leaves = [
+            inputs = [x[part], None if start is None else start[rows, channels]]
+            inputs += [_of_channels(constant, channels) for constant in (beta, threshold)]
+            leaves: list[Any] = [
                 None if t is None else t.detach().requires_grad_(w)
-                for t, w in zip(leaves, wanted, strict=True)
+                for t, w in zip(inputs, wanted, strict=True)
             ]
             with torch.enable_grad():
                 spk, _ = lif_scan(
@@ -149,7 +151,8 @@ class _Recomputed(torch.autograd.Function):
                 if index < 2:
                     total[part if index == 0 else (rows, channels)] = next(found)
                 else:
-                    total += next(found)
+                    of_part = _of_channels(total, channels)
+                    of_part += next(found)
         return (*grads, None, None, None, None)
 
 
@@ -177,6 +180,11 @@ def _parts(x: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(b, b + 1), slice(c, min(c + count, channels))
 
 
+def _of_channels(constant: Tensor, channels: slice) -> Tensor:
+    """The part of a beta or threshold `[C, 1, ...]`; one for the whole layer is the same everywhere."""
+    return constant if constant.numel() == 1 else constant[channels]
+
+
 def _run_part(x: Tensor, start: Tensor | None, decay: Tensor, threshold: Tensor, reset: str) -> Tensor:
     spks = x.new_empty(x.shape)
     # The operations and their order are those of lif_step: another order rounds differently.
@@ -195,11 +203,12 @@ def _run_part(x: Tensor, start: Tensor | None, decay: Tensor, threshold: Tensor,
 
 
 class Lif(nn.Module):
-    """A layer of LIF neurons with one beta and one threshold (snnTorch's names in the state dict).
+    """A layer of LIF neurons (snnTorch's names in the state dict).
 
     Args:
         beta: Membrane decay per step, used clamped to [0, 1].
         learn_beta: Whether beta is a parameter.
+        channels: With a number C, each channel has a beta of its own, `[C]`; by default the layer has one.
         threshold: Firing threshold.
         learn_threshold: Whether the threshold is a parameter.
         reset: One of `RESETS`.
@@ -214,6 +223,7 @@ class Lif(nn.Module):
         beta: float = 0.5,
         *,
         learn_beta: bool = False,
+        channels: int | None = None,
         threshold: float = 1.0,
         learn_threshold: bool = False,
         reset: str = "subtract",
@@ -221,7 +231,8 @@ class Lif(nn.Module):
     ) -> None:
         super().__init__()
         for name, value, learn in (("threshold", threshold, learn_threshold), ("beta", beta, learn_beta)):
-            tensor = torch.tensor(float(value))
+            shape = (channels,) if name == "beta" and channels is not None else ()
+            tensor = torch.full(shape, float(value))
             if learn:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
@@ -233,7 +244,13 @@ class Lif(nn.Module):
         self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Run over all steps for the spikes alone, without gradients; see `lif_spikes`."""
-        return lif_spikes(x, mem, self.beta, self.threshold, num_steps=num_steps, reset=self.reset, then=then)
+        return lif_spikes(
+            x, mem, self._decay(x), self.threshold, num_steps=num_steps, reset=self.reset, then=then
+        )
+
+    def _decay(self, x: Tensor) -> Tensor:
+        """Beta as it is broadcast to `[B, C, ...]`."""
+        return self.beta if self.beta.ndim == 0 else self.beta.view(-1, *[1] * (x.ndim - 3))
 
     def train_spikes(
         self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
@@ -253,7 +270,7 @@ class Lif(nn.Module):
         return lif_train(
             x,
             mem,
-            self.beta,
+            self._decay(x),
             self.threshold,
             num_steps=num_steps,
             reset=self.reset,
@@ -266,7 +283,7 @@ class Lif(nn.Module):
         return lif_scan(
             x,
             mem,
-            self.beta,
+            self._decay(x),
             self.threshold,
             num_steps=num_steps,
             reset=self.reset,
@@ -275,4 +292,5 @@ class Lif(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the neuron's constants in `print(model)`."""
-        return f"beta={float(self.beta):.3g}, threshold={float(self.threshold):.3g}, reset={self.reset!r}"
+        decay = f"{float(self.beta.mean()):.3g}" + (" on average" if self.beta.ndim else "")
+        return f"beta={decay}, threshold={float(self.threshold):.3g}, reset={self.reset!r}"

@@ -57,7 +57,7 @@ class TcySNN(SpikingNetwork):
 
     def build(self) -> None:
         """See `SpikingNetwork.build`."""
-        self.snn = nn.Sequential(self.make_lif())
+        self.snn = nn.Sequential(self.make_lif(1))
         self.pool = nn.AdaptiveAvgPool2d(_GRID)
         self.fc = nn.Linear(_GRID**2, self.num_classes)
 
