@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -22,9 +23,11 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import build_network
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.constants import measure_constants
+from snn_voice_hub.training.conversion import convert
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.evaluate import calibrated
 from snn_voice_hub.training.files import LOG, STATE
@@ -45,6 +48,8 @@ JOB = "job.json"
 # Features that were computed once are kept in memory up to so many bytes.
 _CACHED_BYTES = 3 << 30
 _KEEP_SECONDS = 120.0
+# Clips by which thresholds are set.
+_TO_CONVERT = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +162,7 @@ def fit(
     labels = words + [label for label in recipe.extra_labels if label not in words]
     config = _config(job, dataset, labels, synthetic)
     network = build_network(config)
+    features = Features(config.features)
     if job.start is not None:
         earlier = VoiceConfig.load(job.start / "config.json")
         unused = adopt(network, load_file(job.start / "model.safetensors"), labels, earlier.labels)
@@ -165,7 +171,9 @@ def fit(
         # A run that goes on from one of its own kind is only understood with what came before.
         if earlier.architecture == recipe.architecture:
             config.training["before"] = earlier.training
-    features = Features(config.features)
+        elif recipe.threshold_percentile and isinstance(network, SpikingNetwork):
+            found = convert(network, _some(features, dataset.train), recipe.threshold_percentile)
+            config.training["thresholds"] = {name: float(f"{value:.4g}") for name, value in found.items()}
     spotter = Spotter(
         network,
         features,
@@ -290,6 +298,13 @@ def _config(job: Job, dataset: Dataset, labels: list[str], synthetic: Clips | No
             "synthetic_clips": len(synthetic) if synthetic else 0,
         },
     )
+
+
+@torch.no_grad()
+def _some(features: Features, clips: Clips) -> list[Tensor]:
+    """Features of a few hundred clips from everywhere in the set."""
+    index = np.arange(0, len(clips), max(1, len(clips) // _TO_CONVERT))
+    return [features(clips.batch(index[i : i + 64])) for i in range(0, len(index), 64)]
 
 
 def _long_enough(noises: dict[str, Tensor], clips: Clips) -> list[Tensor]:

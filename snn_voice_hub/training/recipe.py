@@ -65,6 +65,8 @@ class Recipe:
         class_power: A word with n clips is drawn with a chance proportional to n ** class_power. With 1, each
             clip comes once an epoch.
         synthetic: Weight of a synthetic clip against a recorded one, within a word.
+        threshold_percentile: Of a start from the CNN twin: each layer's threshold comes from this percentile
+            of what its ReLU gave; see `training.conversion` (0: thresholds stay as they are).
         distil: Weight of the teachers' answers in the loss, where there are teachers.
         patience: Epochs without a better validation loss after which training ends (0: never).
     """
@@ -90,6 +92,7 @@ class Recipe:
     ema: float = 0.998
     class_power: float = 0.25
     synthetic: float = 0.25
+    threshold_percentile: float = 0.0
     distil: float = 0.0
     patience: int = 0
 
@@ -109,6 +112,7 @@ class Recipe:
             check_number(name, getattr(self, name), above=0.0)
         for name in ("weight_decay", "gradient_clip", "class_power", "synthetic"):
             check_number(name, getattr(self, name), low=0.0)
+        check_number("threshold_percentile", self.threshold_percentile, low=0.0, high=100.0)
         for name in ("silence", "pct_start", "label_smoothing", "ema", "distil"):
             check_number(name, getattr(self, name), low=0.0, high=1.0)
         if self.silence and not 0 < round(self.silence * self.batch_size) < self.batch_size:

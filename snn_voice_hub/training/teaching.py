@@ -105,6 +105,8 @@ def adopt(
             for row, label in enumerate(labels):
                 if label in known:
                     own[key][row] = value[known.index(label)]
+        elif key in own and value.numel() == 1:  # one beta for a layer whose channels have one each
+            own[key].fill_(value.item())
         else:
             unused.append(name)
     if len(unused) == len(weights):
