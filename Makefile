@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test lint format clean help
+# Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
+DATA ?= speech_commands
+
+.PHONY: serve test lint format piczak cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -28,6 +31,17 @@ format: $(VENV)/.dev ## Mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-snn; DATA=corpus; goes on where it stopped
+	$(BIN)/snn-voice train --model piczak-cnn --data $(DATA) --out runs/piczak-cnn --resume
+	$(BIN)/snn-voice train --model piczak-snn --data $(DATA) --out runs/piczak-snn --resume \
+		--from runs/piczak-cnn --teacher runs/piczak-cnn
+	$(BIN)/snn-voice evaluate runs/piczak-snn --data $(DATA) --write
+	$(BIN)/snn-voice card runs/piczak-snn --write
+
+cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints
+	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \
+		$(BIN)/snn-voice card $$name > model_cards/$$name.md || exit 1; done
+
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
@@ -42,7 +56,12 @@ $(VENV)/.serve: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[serve]'
 	@touch $@
 
+$(VENV)/.train: $(VENV)/.created pyproject.toml
+	@echo "Installing (PyTorch is large: a few minutes the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/.serve
+	@touch $@ $(VENV)/.serve $(VENV)/.train

@@ -24,7 +24,8 @@ def card(
 ) -> None:
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
     config = read_config(folder if folder.is_dir() else resolve(str(folder)))
-    fresh = make_card(config, repo_id)
+    # A name, bundled or of the Hub, is what the examples load; a folder may lie anywhere.
+    fresh = make_card(config, repo_id or (None if folder.is_dir() else str(folder)))
     if not write:
         typer.echo(str(fresh), nl=False)
         return

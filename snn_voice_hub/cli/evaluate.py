@@ -119,7 +119,8 @@ def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
         ("calibration_error_before", "calibration error (ECE), temperature 1"),
         ("calibration_error", f"calibration error (ECE), temperature {temperature:g}"),
     ):
-        if figures[key] is not None:
+        # Where all words are other words, their figure is that of all clips.
+        if figures[key] is not None and (key != "thin_top1" or figures["covered_words"]):
             table.add_row(name, _percent(figures[key]))
     table.add_row("clips", f"{figures['clips']:,}")
     if unknown := figures.get("unknown_words"):

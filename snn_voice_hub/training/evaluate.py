@@ -30,6 +30,9 @@ from snn_voice_hub.training.metrics import accuracy, expected_calibration_error,
 from snn_voice_hub.training.robustness import robustness
 from snn_voice_hub.voice import SnnVoice
 
+# What few validation clips say about the scores has little weight against these.
+_PRIOR_CLIPS = 10.0
+
 __all__ = [
     "Evaluation",
     "accuracy",
@@ -67,7 +70,7 @@ def calibrated(model: SnnVoice, clips: Clips) -> VoiceConfig:
     """
     logits = clip_logits(model, clips)
     targets = torch.tensor([model.labels.index(word) for word in clips.labels])
-    temperature = fit_temperature(logits, targets)
+    temperature = fit_temperature(logits, targets, _PRIOR_CLIPS)
     figures = accuracy(logits, clips.labels, model.labels, temperature)
     metrics = {**model.config.metrics, "validation": figures}
     return dataclasses.replace(model.config, temperature=temperature, metrics=metrics)

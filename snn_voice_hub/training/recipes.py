@@ -50,6 +50,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=25,
         lr=2e-3,
         distil=0.5,
+        threshold_percentile=95.0,
     ),
     "m5-cnn": Recipe(
         architecture="M5CNN",
@@ -66,6 +67,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=9,
         lr=1.5e-3,
         distil=0.5,
+        threshold_percentile=98.0,
     ),
     "hjh-cnn": Recipe(
         architecture="HjhCNN",
@@ -117,6 +119,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=2,
         lr=5e-4,
         distil=0.5,
+        threshold_percentile=98.0,
     ),
 }
 

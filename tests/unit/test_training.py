@@ -199,6 +199,9 @@ def test_temperature_undoes_a_scale_and_calibrates() -> None:
     for scale in (0.1, 0.3, 1.0, 4.0):
         assert 0.05 <= fit_temperature(torch.eye(3) * scale, torch.arange(3)) < 1
         assert fit_temperature(torch.eye(3) * scale, torch.tensor([1, 2, 0])) == 20
+    # A dozen that are right say little, thousands say what they said before.
+    assert 0.5 < fit_temperature(torch.eye(12) * 4, torch.arange(12), prior=10.0) < 1
+    assert fit_temperature(logits * 3, targets, prior=10.0) == pytest.approx(3, rel=0.1)
     top, guess = logits.softmax(1).max(1)
     assert expected_calibration_error(top, guess == targets) < 0.03
     sure, _ = (logits * 3).softmax(1).max(1)
