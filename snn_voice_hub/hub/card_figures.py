@@ -93,7 +93,8 @@ def figures(config: VoiceConfig) -> str:
     rows = [
         (title.format_map(_Known(test)), percent(test[key]))
         for key, title in _FIGURES
-        if is_number(test.get(key))
+        # Where all words are thin ones, their figure is that of all clips.
+        if is_number(test.get(key)) and (key != "thin_top1" or test.get("covered_words") != 0)
     ]
     if is_number(error := test.get("calibration_error")):
         rows.append(("calibration error of the scores (ECE, 15 bins)", percent(error)))

@@ -24,8 +24,8 @@ def fit_temperature(logits: Tensor, targets: Tensor, prior: float = 0.0) -> floa
     Args:
         logits: `[n, C]`.
         targets: Class of each clip, `[n]`.
-        prior: How much speaks for a temperature of 1, in clips. A dozen clips that are all right would ask for
-            a temperature of nearly 0, and so for scores of nearly 1 for whatever is heard.
+        prior: How much speaks for a temperature of 1, in clips. A dozen clips that are all right would ask
+            for a temperature of nearly 0, and so for scores of nearly 1 for whatever is heard.
     """
     log_t = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_t], lr=0.1, max_iter=100)

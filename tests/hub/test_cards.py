@@ -147,6 +147,19 @@ def test_every_measured_figure_can_be_read() -> None:
     ]
 
 
+def test_one_figure_does_not_come_twice() -> None:
+    test = bundled("resmel-snn").metrics["test"] | {"covered_words": 0, "covered_mean": None}
+    text = make_card(bundled("resmel-snn", metrics={"test": test})).text
+    assert "thin words" not in text
+    assert "top-1 accuracy, all clips" in text
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_the_cards_in_the_repository_are_those_of_the_bundled_models(name: str) -> None:
+    written = (ROOT / "model_cards" / f"{name}.md").read_text(encoding="utf-8")
+    assert written == str(make_card(bundled(name), name)), "`make cards` writes them anew"
+
+
 def test_the_same_configuration_gives_the_same_card() -> None:
     config = bundled("resmel-snn")
     assert str(make_card(config, "me/x")) == str(make_card(copy.deepcopy(config), "me/x"))
