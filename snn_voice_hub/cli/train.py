@@ -72,7 +72,8 @@ def train(
     """
     from snn_voice_hub.hub.checkpoints import read_config, resolve
     from snn_voice_hub.training.data import load_clips_cached
-    from snn_voice_hub.training.fit import Job, first_process, fit, load_lightning
+    from snn_voice_hub.training.files import first_process
+    from snn_voice_hub.training.fit import Job, fit, load_lightning
     from snn_voice_hub.training.sources import load_dataset
 
     if not model and not start:

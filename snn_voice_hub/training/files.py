@@ -51,6 +51,11 @@ class Item(NamedTuple):
     speaker: str = ""
 
 
+def first_process() -> bool:
+    """Whether this is the process that was started by the user, where Lightning has started more."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
 def source_items(source: Path) -> Iterator[Item]:
     """Every sound file and list of a folder of folders or a tar of one, in one pass.
 

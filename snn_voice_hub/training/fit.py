@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.conversion import convert
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.evaluate import calibrated
-from snn_voice_hub.training.files import LOG, STATE
+from snn_voice_hub.training.files import LOG, STATE, first_process
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
@@ -146,11 +145,12 @@ def fit(
         Where the checkpoint is, and how it went.
 
     Raises:
-        SnnVoiceError: The folder holds another run, the clips do not fit the job, or training diverged.
+        SnnVoiceError: The folder holds another run, another process trains in it, the clips do not fit the
+            job, or training diverged.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is kept.
     """
     lightning = load_lightning()
-    from snn_voice_hub.training.keeping import Interrupted, Keeper
+    from snn_voice_hub.training.keeping import Interrupted, Keeper, alone
     from snn_voice_hub.training.module import Spotter
 
     state = _claim(out, job, dataset, resume)
@@ -206,7 +206,7 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            with keeper.listening():
+            with keeper.listening(), alone(out):
                 trainer.fit(spotter, ckpt_path=state, weights_only=True)
         except Interrupted:
             raise KeyboardInterrupt from None
@@ -217,11 +217,6 @@ def fit(
     if trainer.is_global_zero:
         _finish(out, dataset.val, keeper)
     return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
-
-
-def first_process() -> bool:
-    """Whether this is the process that was started by the user, where Lightning has started more."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def load_lightning() -> Any:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from filelock import FileLock, Timeout
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import write_checkpoint
-from snn_voice_hub.training.files import LOG, STATE, write_text
+from snn_voice_hub.training.files import LOG, STATE, first_process, write_text
 from snn_voice_hub.training.module import Spotter
 
 Row = dict[str, float]
@@ -24,6 +26,34 @@ Row = dict[str, float]
 
 class Interrupted(Exception):  # noqa: N818  (it has happened as was asked)
     """The run was asked to end, and its state is kept."""
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other commands out of a run's folder: two that train in one would mix their states.
+
+    Args:
+        out: The run's folder.
+
+    Raises:
+        SnnVoiceError: Another one trains there.
+    """
+    if not first_process():  # of several that belong together, the first one has seen to it
+        yield
+        return
+    path = (out / STATE).with_name("lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SnnVoiceError(
+            f"another process trains in {out}", hint="wait until it is done, or take another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Keeper(lightning.Callback):

@@ -193,6 +193,19 @@ def test_what_a_folder_holds_is_not_mixed_up(whole: Fitted, tmp_path: Path) -> N
     assert (tmp_path / "letter.txt").read_text() == "dear"
 
 
+def test_two_commands_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    job = Job(name="tones", recipe=recipe(silence=0.2, epochs=2), seed=3)
+    seen: list[float] = []
+
+    def meanwhile(row: dict[str, float]) -> None:
+        with pytest.raises(sv.SnnVoiceError, match="another process trains in"):
+            fit(job, dataset(), tmp_path / "run", resume=True)
+        seen.append(row["epoch"])
+
+    fitted = fit(job, dataset(), tmp_path / "run", on_epoch=meanwhile)
+    assert seen == [1, 2] == [row["epoch"] for row in fitted.history]
+
+
 def test_training_ends_early(tmp_path: Path) -> None:
     # A rate of nearly nothing: no epoch is better than the first by more than chance.
     quick = recipe(epochs=6, lr=1e-12, patience=2, ema=0.0)
