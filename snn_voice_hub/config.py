@@ -74,7 +74,7 @@ def check_number(
     """Return `value` as a float if it is finite, within [low, high] and above `above`."""
     legal = "a finite number"
     if above is not None:
-        legal += f" above {above:g}"
+        legal += f" above {above:g}" + (f", up to {high:g}" if high < math.inf else "")
     elif low > -math.inf:
         legal += f" from {low:g}" + (f" to {high:g}" if high < math.inf else "")
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

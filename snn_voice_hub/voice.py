@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Self, Unpack, overload
 
 import torch
@@ -17,14 +18,26 @@ from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.inference.answers import Prediction, Window
+from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
 from snn_voice_hub.inference.engines.choice import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
-from snn_voice_hub.inference.windows import CUT_SECONDS, fit
+from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.encoding import seeds_of
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.registry import build_network, get_architecture
+from snn_voice_hub.spikes.energy import Energy
+from snn_voice_hub.spikes.energy_measure import Counted, bundled_twin, measure, untrained_twin
+from snn_voice_hub.spikes.record import (
+    MAX_MEGABYTES,
+    Recording,
+    expect_clips,
+    recording,
+    recordings_of,
+    run_recorded,
+)
 
 
 class SnnVoice(nn.Module, HubModel):
@@ -242,22 +255,18 @@ class SnnVoice(nn.Module, HubModel):
         Raises:
             AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
         """
-        c = self.config.features
-        batch = c.normalization == "batch"
-        if not batch and waveforms.ndim == 2 and waveforms.shape[1] != c.num_samples:
-            if waveforms.shape[1] > c.num_samples + round(CUT_SECONDS * c.sample_rate):
-                raise AudioError(
-                    f"waveforms of {waveforms.shape[1]} samples exceed the model's window of {c.num_samples}",
-                    hint="classify() and classify_windows() take clips of any length",
-                    code="too_long",
-                )
-            waveforms = fit(waveforms, c.num_samples)
-        x = self.features(waveforms).to(self.dtype)
-        seeded = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat" and not batch
-        seeds = None
-        if seeded:
-            seeds = [zlib.crc32(wave.numpy().tobytes()) for wave in waveforms.detach().float().cpu()]
+        x, seeds = self._inputs(waveforms)
+        if isinstance(self.network, SpikingNetwork) and (open_here := recordings_of(self.network)):
+            return run_recorded(self.network, x, seeds, open_here).float()
         return self._engine(self.network, x, seeds).float()
+
+    def _inputs(self, waveforms: Tensor) -> tuple[Tensor, list[int] | None]:
+        """What the network takes: features, and a seed a clip where its encoding draws."""
+        c = self.config.features
+        waveforms = fitted(waveforms, c)
+        x = self.features(waveforms).to(self.dtype)
+        draws = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat"
+        return x, seeds_of(waveforms) if draws and c.normalization != "batch" else None
 
     # --- sound in, words out ----------------------------------------------------------------------
 
@@ -281,6 +290,7 @@ class SnnVoice(nn.Module, HubModel):
         max_seconds: float = 600.0,
         on_error: str = "raise",
         progress: bool | None = None,
+        early_exit: float | None = None,
     ) -> Any:
         """The best words of one clip or of many.
 
@@ -303,6 +313,9 @@ class SnnVoice(nn.Module, HubModel):
             on_error: "raise", or "return" to get an `AudioError` at the place of a clip that failed.
             progress: Draw a progress bar on stderr once a second has passed, if that is a terminal: None for
                 lists and tuples, True for any iterable of `classify_each`, False never.
+            early_exit: Add no more time steps to a window once its best score is at least this, above 0 to 1;
+                `Prediction.steps` says how many were run. Steps then run one after the other, whatever the
+                engine. For spiking networks.
 
         Returns:
             A list of `Prediction` for one clip; a list of such lists for many, in their order.
@@ -320,6 +333,7 @@ class SnnVoice(nn.Module, HubModel):
             max_seconds=max_seconds,
             on_error=on_error,
             progress=progress,
+            early_exit=early_exit,
         )
         return list(pipeline.each(clips)) if isinstance(clips, list | tuple) else pipeline.one(clips)
 
@@ -370,9 +384,103 @@ class SnnVoice(nn.Module, HubModel):
         """
         return self._pipeline(**options).windows(clip, hop_seconds)
 
-    def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
-        def run(windows: Tensor) -> Tensor:
-            logits: Tensor = self(self.to_device(windows))
-            return logits
+    # --- what the neurons do ----------------------------------------------------------------------
 
-        return Pipeline(self.config, run, Options(**options))
+    def record_spikes(
+        self, *, mem: bool = False, max_megabytes: float = MAX_MEGABYTES
+    ) -> AbstractContextManager[Recording]:
+        """Record what every neuron does while clips run inside the block, in this thread.
+
+            with model.record_spikes() as rec:
+                model.classify("yes.wav")
+            rec.spk["lif"]  # [T, B, ...]
+
+        Inside the block the network runs as the engine "torch" runs it, in float32 also where the engine's
+        linear layers are bfloat16; outside it nothing changes. Several calls are appended to each other. Of
+        blocks inside each other, each records. A clip that is longer than the model's window has a row for
+        each window; `Recording.clips` says which.
+
+        Args:
+            mem: Whether to keep the membranes too.
+            max_megabytes: What the recording may hold; more is a `ConfigError`, and what was recorded before
+                stays.
+
+        Returns:
+            A context manager that gives the `Recording`.
+
+        Raises:
+            ConfigError: On entering: the network does not spike.
+        """
+        return recording(self.network, mem=mem, max_megabytes=max_megabytes)
+
+    def energy(
+        self,
+        clips: Clip | list[Clip] | tuple[Clip, ...],
+        *,
+        twin: str | SnnVoice | bool = True,
+        sample_rate: int | None = None,
+        batch_size: int = 8,
+        max_seconds: float = 600.0,
+    ) -> Energy:
+        """Estimate what the network's arithmetic costs on clips, beside its twin: operations and microjoules.
+
+        Operations are counted by NeuroBench's definitions, at every time step in full; energy is their number
+        times 4.6 pJ a MAC and 0.9 pJ an AC (Horowitz 2014, 45 nm, float32). It leaves out memory traffic,
+        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy`.
+
+        Args:
+            clips: One clip or a list of clips, as `classify` takes them.
+            twin: What to compare with. True for the bundled model of the same name with -cnn for -snn (or the
+                other way), else, for a spiking network, the CNN of the same shapes, of which only the
+                operations without any skipping are known. Or a model, or a name, folder or Hub id of one.
+                False for none.
+            sample_rate: Rate of arrays in Hz; files carry their own.
+            batch_size: Windows that run together; it changes no figure.
+            max_seconds: Longer clips are an error.
+
+        Returns:
+            Means over the windows; `print` shows tables, `to_dict` is for JSON.
+
+        Raises:
+            AudioError: A clip can't be used; in a list the message names which.
+            CheckpointError: There is no such twin.
+            ConfigError: No clip, a twin with another window, a network in training mode, or one with layers
+                that are not counted.
+        """
+        options = Options(sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
+        pipeline = Pipeline(self.config, self, options)
+        return measure(self._counted(), self._counted_twin(twin), clips, pipeline)
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _counted(self, *, shapes_only: bool = False) -> Counted:
+        def inputs(windows: Tensor) -> tuple[Tensor, list[int] | None]:
+            return self._inputs(self.to_device(windows))
+
+        return Counted(self.network, self.config, inputs, shapes_only)
+
+    def _counted_twin(self, twin: str | SnnVoice | bool) -> Counted | None:
+        found = bundled_twin(self.config) if twin is True else twin
+        if isinstance(found, str):
+            return SnnVoice.from_pretrained(found, engine="torch")._counted()
+        if isinstance(found, SnnVoice):
+            return found._counted()
+        network = untrained_twin(self.config) if twin is True else None
+        if network is None:
+            return None
+        return SnnVoice(network, self.config.features, self.labels).eval()._counted(shapes_only=True)
+
+    def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
+        checked = Options(**options)
+        sure = checked.early_exit
+        stepped = None if sure is None else check_stoppable(self.network, recordings_of(self.network))
+
+        def run(windows: Tensor) -> Tensor | Stopped:
+            windows = self.to_device(windows)
+            if sure is None or stepped is None:
+                logits: Tensor = self(windows)
+                return logits
+            inputs = self._inputs(windows)
+            return run_until_sure(stepped, *inputs, temperature=self.config.temperature, sure=sure)
+
+        return Pipeline(self.config, run, checked, partial(expect_clips, self.network))

@@ -13,11 +13,13 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.cli.card import card
 from snn_voice_hub.cli.classify import classify
 from snn_voice_hub.cli.convert import convert
+from snn_voice_hub.cli.energy import energy
 from snn_voice_hub.cli.evaluate import evaluate
 from snn_voice_hub.cli.models import models
 from snn_voice_hub.cli.pull import pull
 from snn_voice_hub.cli.push import push
 from snn_voice_hub.cli.reproduce import reproduce
+from snn_voice_hub.cli.spikes import spikes
 from snn_voice_hub.cli.train import train
 from snn_voice_hub.errors import SnnVoiceError
 
@@ -45,7 +47,19 @@ def _root(
     """Spoken words by spiking neural networks."""
 
 
-for _command in (classify, models, train, reproduce, evaluate, push, pull, card, convert):
+for _command in (
+    classify,
+    spikes,
+    energy,
+    models,
+    train,
+    reproduce,
+    evaluate,
+    push,
+    pull,
+    card,
+    convert,
+):
     app.command()(_command)
 
 

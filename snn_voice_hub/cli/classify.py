@@ -32,6 +32,12 @@ def classify(
     min_score: Annotated[float | None, typer.Option(help="Only words of at least this score.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
+    early_exit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE", help="Add no more time steps once the best score is at least this: 0.9, say."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ray: Annotated[
         str | None,
@@ -84,6 +90,8 @@ def classify(
     if ray is not None:
         if as_json:
             raise SnnVoiceError("--json and --ray do not go together", hint="the answers are in the dataset")
+        if early_exit is not None:
+            raise SnnVoiceError("--early-exit and --ray do not go together", hint="all steps are run there")
         asked = {"model": model, "top_k": top_k, "min_score": min_score, "device": device, "engine": engine}
         _classify_bulk(clips, ray, asked | given)
         return
@@ -94,7 +102,9 @@ def classify(
     voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
     failed = 0
     sources = [sys.stdin.buffer if path == "-" else path for path in paths]
-    answers = voice.classify_each(sources, top_k=top_k, min_score=min_score, on_error="return")
+    answers = voice.classify_each(
+        sources, top_k=top_k, min_score=min_score, early_exit=early_exit, on_error="return"
+    )
     width = max(map(len, paths))
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, AudioError):
@@ -103,11 +113,14 @@ def classify(
             typer.echo(f"snn-voice: error: {reason if path in reason else f'{path}: {reason}'}", err=True)
         elif as_json:
             found = [{"label": p.label, "score": round(p.score, 6)} for p in answer]
-            typer.echo(json.dumps({"file": path, "predictions": found}, ensure_ascii=False))
+            shown: dict[str, object] = {"file": path, "predictions": found}
+            if early_exit is not None:
+                shown["steps"] = answer[0].steps if answer else None
+            typer.echo(json.dumps(shown, ensure_ascii=False))
         else:
-            typer.echo(
-                f"{path:<{width}}  " + ("  ".join(f"{p.label} {p.score:.2f}" for p in answer) or "(no word)")
-            )
+            words = "  ".join(f"{p.label} {p.score:.2f}" for p in answer) or "(no word)"
+            after = f"  after step {answer[0].steps}" if answer and answer[0].steps else ""
+            typer.echo(f"{path:<{width}}  {words}{after}")
     if failed:
         raise typer.Exit(2)
 

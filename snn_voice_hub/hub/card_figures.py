@@ -16,6 +16,28 @@ _FIGURES = (
     ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
 )
 
+# The same for `snn_voice_hub.spikes.energy`.
+_ENERGY = (
+    ("num_steps", "time steps"),
+    ("dense", "operations, if nothing is skipped"),
+    ("macs", "effective multiply-accumulates (MACs)"),
+    ("acs", "effective accumulates (ACs)"),
+    ("synops", "synaptic operations (SynOps): both"),
+    ("activation_sparsity", "zeros among the activations"),
+    ("neuron_updates", "neuron updates, not in the energy"),
+    ("footprint_bytes", "bytes of parameters and buffers"),
+    ("membrane_bytes", "bytes of membranes"),
+    ("energy_uj", "energy of the effective operations, µJ"),
+    ("energy_once_uj", "the same, if the input layer runs once, µJ"),
+    ("energy_dense_uj", "energy, if nothing is skipped, µJ"),
+)
+_SHARES = (
+    ("effective", "if both skip zeros"),
+    ("effective_once", "if its input layer runs once as well"),
+    ("dense", "if only it skips zeros"),
+    ("dense_once", "if its input layer runs once as well"),
+)
+
 
 # --- Markdown -------------------------------------------------------------------------------------
 
@@ -155,12 +177,41 @@ class _Known(dict[str, Any]):
 
 
 def _energy(energy: Mapping[str, Any]) -> list[str]:
+    twin = as_dict(energy.get("twin"))
+    both = [energy, twin] if twin else [energy]
     rows = [
-        (name, f"{value:,}" if isinstance(value, int) else value)
-        for name, value in flat(energy)
-        if not isinstance(value, bool)
+        (title, *(_energy_figure(key, v) if is_number(v := one.get(key)) else "-" for one in both))
+        for key, title in _ENERGY
+        if any(is_number(one.get(key)) for one in both)
     ]
-    return [table(("energy", ""), rows)] if rows else []
+    if not rows:
+        return []
+    # A twin whose weights are not known was not run: it has no windows.
+    shapes = "" if twin.get("windows") else " (shapes only)"
+    names = [f"`{one.get('model') or 'model'}`" for one in both]
+    head = ("one window of sound", *(name + (shapes if i else "") for i, name in enumerate(names)))
+    shares = as_dict(energy.get("share_of_twin"))
+    said = [f"{v:.2f} times {what}" for key, what in _SHARES if is_number(v := shares.get(key))]
+    against = f"Energy against {names[1]}: {', '.join(said)}." if twin and said else ""
+    return [_energy_note(energy), table(head, rows), against]
+
+
+def _energy_figure(key: str, value: float) -> str:
+    if key == "activation_sparsity":
+        return percent(value)
+    return f"{value:.3g}" if key.endswith("_uj") and value < 100 else f"{value:,.0f}"
+
+
+def _energy_note(energy: Mapping[str, Any]) -> str:
+    """What the estimate is, and is not, as far as the configuration says so."""
+    note = "Energy, an estimate of the arithmetic alone"
+    if is_number(windows := energy.get("windows")):
+        note += f", on average over {windows:,} windows"
+    if is_number(mac := energy.get("pj_a_mac")) and is_number(ac := energy.get("pj_an_ac")):
+        source = energy.get("constants")
+        note += f": {mac} pJ a MAC, {ac} pJ an AC" + (f" ({source})" if isinstance(source, str) else "")
+    left_out = energy.get("left_out")
+    return f"{note}. Left out: {left_out}." if isinstance(left_out, str) else f"{note}."
 
 
 def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,10 +21,12 @@ class Prediction:
     Attributes:
         label: A word, or a class such as `_silence_`.
         score: Probability, 0 to 1 (under `function_to_apply="none"`: a logit).
+        steps: With `early_exit`, how many time steps were run; of a longer clip, in the window with most.
     """
 
     label: str
     score: float
+    steps: int | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,19 @@ def scores(logits: Tensor, temperature: float, function: str) -> Tensor:
     return scaled.sigmoid() if function == "sigmoid" else logits
 
 
+def extrapolated(logits: Tensor, steps: int, num_steps: int) -> Tensor:
+    """The logits of all steps, from those of the first ones: as if each later step added as much.
+
+    The temperature was fitted for the sum over all steps. At this scale it holds for the first few as well.
+
+    Args:
+        logits: Sum over the first steps, of any shape.
+        steps: How many these are.
+        num_steps: How many there are in all, T.
+    """
+    return logits * (num_steps / steps)
+
+
 def combine(windows: Tensor, labels: Sequence[str]) -> Tensor:
     """Scores of a clip from those of its windows.
 
@@ -68,10 +84,23 @@ def combine(windows: Tensor, labels: Sequence[str]) -> Tensor:
     return torch.where(word, windows.amax(0), windows.amin(0))
 
 
-def best(row: Tensor, labels: Sequence[str], top_k: int, min_score: float | None) -> list[Prediction]:
+def clearest(windows: Sequence[Window]) -> int:
+    """Which window holds the word with the best score; the first one where none holds a word.
+
+    Args:
+        windows: At least one, each with its best labels first.
+    """
+    found = [max((p.score for p in w.predictions if is_word(p.label)), default=-math.inf) for w in windows]
+    return found.index(max(found))
+
+
+def best(
+    row: Tensor, labels: Sequence[str], top_k: int, min_score: float | None, steps: int | None = None
+) -> list[Prediction]:
     """The `top_k` best labels of scores `[C]`; with `min_score`, words of at least that score only."""
     values, order = row.sort(descending=True, stable=True)
-    ranked = [Prediction(labels[i], value) for value, i in zip(values.tolist(), order.tolist(), strict=True)]
+    pairs = zip(values.tolist(), order.tolist(), strict=True)
+    ranked = [Prediction(labels[i], value, steps) for value, i in pairs]
     if min_score is not None:
         ranked = [p for p in ranked if p.score >= min_score and is_word(p.label)]
     return ranked[:top_k]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeAlias, TypedDict
 
@@ -15,12 +16,14 @@ from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_in
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
+from snn_voice_hub.inference.early_exit import Stopped
 from snn_voice_hub.inference.progress import with_progress
 from snn_voice_hub.inference.windows import CUT_SECONDS, views
 
 Clip: TypeAlias = audio.AudioSource
 Answer: TypeAlias = list[Prediction]
 Windows: TypeAlias = list[Tensor]
+Steps: TypeAlias = list[int] | None
 
 HOP_SECONDS = 0.5
 
@@ -43,6 +46,7 @@ class ClassifyOptions(TypedDict, total=False):
     max_seconds: float
     on_error: str
     progress: bool | None
+    early_exit: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,7 @@ class Options:
     max_seconds: float = 600.0
     on_error: str = "raise"
     progress: bool | None = None
+    early_exit: float | None = None
 
     def __post_init__(self) -> None:
         """Check what `audio.load` does not check."""
@@ -72,6 +77,8 @@ class Options:
             check_number("min_score", self.min_score)
         if self.progress is not None:
             check_bool("progress", self.progress)
+        if self.early_exit is not None:
+            check_number("early_exit", self.early_exit, above=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,20 @@ class Pipeline:
         config: The model's configuration.
         run: Windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
         options: How to ask.
+        announce: Is told how many windows each of the clips has that run next.
     """
 
-    def __init__(self, config: VoiceConfig, run: Callable[[Tensor], Tensor], options: Options) -> None:
+    def __init__(
+        self,
+        config: VoiceConfig,
+        run: Callable[[Tensor], Tensor | Stopped],
+        options: Options,
+        announce: Callable[[list[int]], None] | None = None,
+    ) -> None:
         self.config = config
         self.options = options
         self._forward = run
+        self._announce = announce
         # Batch statistics would make a clip's answer depend on its batch-mates.
         self._batch_size = 1 if config.features.normalization == "batch" else options.batch_size
 
@@ -114,7 +129,7 @@ class Pipeline:
                 return error
             raise
         windows, _ = self._split(wave)
-        return self._answer(self._scores(windows))
+        return self._answer(*self._scores([windows])[0])
 
     def prepare(self, clip: Clip, hop_seconds: float = HOP_SECONDS) -> Prepared:
         """A clip's windows; needs no network.
@@ -194,13 +209,14 @@ class Pipeline:
     def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
         """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
         prepared = self.prepare(clip, hop_seconds)
-        return self._windows(prepared, self._scores(prepared.windows))
+        return self._windows(prepared, *self._scores([prepared.windows])[0])
 
-    def _windows(self, prepared: Prepared, rows: Tensor) -> list[Window]:
+    def _windows(self, prepared: Prepared, rows: Tensor, steps: Steps = None) -> list[Window]:
         rate = self.config.features.sample_rate
+        taken: Sequence[int | None] = steps or [None] * len(rows)
         return [
-            Window(begin / rate, (begin + prepared.length) / rate, self._best(row))
-            for begin, row in zip(prepared.begins, rows, strict=True)
+            Window(begin / rate, (begin + prepared.length) / rate, self._best(row, count))
+            for begin, row, count in zip(prepared.begins, rows, taken, strict=True)
         ]
 
     def _load(self, clip: Clip) -> Tensor:
@@ -229,32 +245,43 @@ class Pipeline:
         return views(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), cut)
 
     @torch.inference_mode()
-    def _scores(self, windows: Windows) -> Tensor:
-        """Scores `[W, C]` of W windows, run in batches."""
+    def _scores(self, clips: Sequence[Windows]) -> list[tuple[Tensor, Steps]]:
+        """For each clip the scores `[W, C]` of its windows, and the steps they took; they run in batches."""
         size = self._batch_size
-        logits = [
-            self._forward(torch.stack(windows[start : start + size]))
-            for start in range(0, len(windows), size)
-        ]
+        counts = [len(clip) for clip in clips]
+        windows = [window for clip in clips for window in clip]
+        if not windows:
+            return [(torch.empty(0), None) for _ in clips]
+        if self._announce is not None:
+            self._announce(counts)
+        logits: list[Tensor] = []
+        steps: list[int] = []
+        for start in range(0, len(windows), size):
+            ran = self._forward(torch.stack(windows[start : start + size]))
+            if isinstance(ran, Stopped):
+                steps += ran.steps
+                ran = ran.logits
+            logits.append(ran)
         # One wait for the device, after all batches.
-        return self._scored(torch.cat(logits)).cpu()
+        rows = torch.split(self._scored(torch.cat(logits)).cpu(), counts)
+        ends = list(itertools.accumulate(counts))
+        taken = [steps[end - count : end] or None for end, count in zip(ends, counts, strict=True)]
+        return list(zip(rows, taken, strict=True))
 
     def _scored(self, logits: Tensor) -> Tensor:
         return scores(logits, self.config.temperature, self.options.function_to_apply)
 
     def _answers(self, items: list[Windows | AudioError]) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""
-        good = [item for item in items if not isinstance(item, AudioError)]
-        rows = self._scores([window for item in good for window in item]) if good else torch.empty(0)
-        parts = iter(torch.split(rows, [len(item) for item in good]))
-        for item in items:
-            yield item if isinstance(item, AudioError) else self._answer(next(parts))
+        scored = self._scores([[] if isinstance(item, AudioError) else item for item in items])
+        for item, found in zip(items, scored, strict=True):
+            yield item if isinstance(item, AudioError) else self._answer(*found)
 
-    def _answer(self, rows: Tensor) -> Answer:
-        return self._best(combine(rows, self.config.labels))
+    def _answer(self, rows: Tensor, steps: Steps = None) -> Answer:
+        return self._best(combine(rows, self.config.labels), max(steps) if steps else None)
 
-    def _best(self, row: Tensor) -> Answer:
-        return best(row, self.config.labels, self.options.top_k, self.options.min_score)
+    def _best(self, row: Tensor, steps: int | None = None) -> Answer:
+        return best(row, self.config.labels, self.options.top_k, self.options.min_score, steps)
 
 
 def _at(error: AudioError, index: int) -> AudioError:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.errors import AudioError
+
 # A clip at most this much longer than the window is still one window: recorders rarely stop on the sample.
 CUT_SECONDS = 0.25
 
@@ -27,6 +30,27 @@ def fit(waveforms: Tensor, num_samples: int) -> Tensor:
     first = waveforms[..., :surplus].square().sum(-1, keepdim=True)
     last = waveforms[..., -surplus:].square().sum(-1, keepdim=True)
     return torch.where(first < last, waveforms[..., surplus:], waveforms[..., :num_samples])
+
+
+def fitted(waveforms: Tensor, config: FeatureConfig) -> Tensor:
+    """Waveforms as a model's front end takes them: one window long, except under `normalization="batch"`.
+
+    Args:
+        waveforms: `[B, N]`.
+        config: The front end.
+
+    Raises:
+        AudioError: They are longer than one window.
+    """
+    if config.normalization == "batch" or waveforms.ndim != 2 or waveforms.shape[1] == config.num_samples:
+        return waveforms  # of another shape, the front end says what is wrong
+    if waveforms.shape[1] > config.num_samples + round(CUT_SECONDS * config.sample_rate):
+        raise AudioError(
+            f"waveforms of {waveforms.shape[1]} samples exceed the model's window of {config.num_samples}",
+            hint="classify() and classify_windows() take clips of any length",
+            code="too_long",
+        )
+    return fit(waveforms, config.num_samples)
 
 
 def starts(length: int, num_samples: int, hop: int, cut: int) -> list[int]:

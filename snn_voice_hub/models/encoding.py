@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import torch
@@ -47,6 +48,15 @@ def encode(
         uniform = torch.rand(chance.shape, generator=generator).to(chance.device)
         drawn.append((uniform < chance).to(features.dtype))
     return torch.cat(drawn, dim=1)
+
+
+def seeds_of(waveforms: Tensor) -> list[int]:
+    """A seed for each clip that follows from its sound alone.
+
+    Args:
+        waveforms: `[B, N]`.
+    """
+    return [zlib.crc32(wave.numpy().tobytes()) for wave in waveforms.detach().float().cpu()]
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from snn_voice_hub.errors import needs_extra
+from snn_voice_hub.plotting import matplotlib
 
 # With more answers than these, the counts in the cells and then the names could no longer be read.
 _COUNTED = 60
@@ -72,10 +72,7 @@ class Confusion:
         Raises:
             MissingExtraError: Matplotlib is not installed.
         """
-        with needs_extra("drawing figures", "plots", "matplotlib", ("matplotlib",)):
-            import matplotlib as mpl
-            from matplotlib.figure import Figure
-
+        mpl, figure_class = matplotlib("drawing figures")
         totals = self.counts.sum(1)
         shares = self.counts / totals[:, None]
         rows, columns = shares.shape
@@ -85,7 +82,7 @@ class Confusion:
         height = min(_MOST_INCHES, max(3.6, margin + 0.28 * rows))
         # A mathematical "$" in somebody's word would not be drawn as it stands.
         with mpl.rc_context({"text.parse_math": False}):
-            figure = Figure(figsize=(width, height), layout="constrained")
+            figure = figure_class(figsize=(width, height), layout="constrained")
             axis = figure.subplots()
             # The square root: one clip in fifty must be seen beside forty-nine.
             axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -8,31 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from snn_voice_hub.errors import needs_extra
+from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, ORANGE, STYLE, matplotlib
 from snn_voice_hub.training.confusion import Confusion
 from snn_voice_hub.training.findings import Cell, Group, costs, points
 from snn_voice_hub.training.results import RunResult
 
 FIGURES = "figures"
 
-_CNN, _FIXED, _LEARNED = "#222222", "#0072b2", "#d55e00"  # told apart by colour-blind readers too
-_STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.constrained_layout.use": True,
-}
-_DPI = 100
+_CNN, _FIXED, _LEARNED = INK, BLUE, ORANGE
 
 
 def draw(groups: Sequence[Group], out: Path) -> dict[str, Path]:
@@ -48,25 +31,21 @@ def draw(groups: Sequence[Group], out: Path) -> dict[str, Path]:
     Raises:
         MissingExtraError: Matplotlib is not installed.
     """
-    with needs_extra("drawing figures", "plots", "matplotlib", ("matplotlib",)):
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-
+    mpl, figure_class = matplotlib("drawing figures")
     folder = out / FIGURES
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, Path] = {}
 
     def keep(name: str, file: str, figure: Any) -> None:
         made[name] = folder / file
-        figure.savefig(made[name], dpi=_DPI)
+        figure.savefig(made[name], dpi=DPI)
 
-    style: Any = _STYLE
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         if groups:
-            keep("accuracy", "accuracy.png", _accuracy(Figure, groups))
-            keep("curves", "curves.png", _curves(Figure, groups))
+            keep("accuracy", "accuracy.png", _accuracy(figure_class, groups))
+            keep("curves", "curves.png", _curves(figure_class, groups))
         if any(costs(group) for group in groups):
-            keep("cost", "cost.png", _cost(Figure, groups))
+            keep("cost", "cost.png", _cost(figure_class, groups))
     for group in groups:
         for name, cell in confused(group):
             slug = name.lower().translate(str.maketrans(" ", "-", "=,()"))
@@ -189,7 +168,6 @@ def _cost(figure_class: Any, groups: Sequence[Group]) -> Any:
 
     figure = figure_class(figsize=(6.4, 4.2))
     axis = figure.subplots()
-    colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
     steps_seen: set[int] = set()
     highest, lowest = 1.0, 1.0
     for i, group in enumerate(groups):
@@ -201,7 +179,7 @@ def _cost(figure_class: Any, groups: Sequence[Group]) -> Any:
         highest = max(highest, *(found[t].largest for t in steps))
         lowest = min(lowest, *(found[t].least for t in steps))
         means = [found[t].mean for t in steps]
-        colour, marker = colours[i % len(colours)], "osD^vP"[i % 6]
+        colour, marker = COLOURS[i % len(COLOURS)], "osD^vP"[i % 6]
         axis.plot(
             steps, means, color=colour, marker=marker, markersize=6, linewidth=1.8, label=f"{group.label} SNN"
         )

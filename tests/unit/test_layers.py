@@ -11,11 +11,11 @@ import snn_voice_hub as sv
 
 ROOT = Path(sv.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("errors", "config", "_version"), 0),
+    **dict.fromkeys(("errors", "config", "plotting", "_version"), 0),
     **dict.fromkeys(("decoding", "audio", "features", "hub", "native"), 1),
     "models": 2,
     "registry": 3,
-    **dict.fromkeys(("inference", "export"), 4),
+    **dict.fromkeys(("inference", "spikes", "export"), 4),
     "voice": 5,
     **dict.fromkeys(("training", "bulk"), 6),
     "cli": 7,

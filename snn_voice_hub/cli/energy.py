@@ -1,0 +1,125 @@
+"""`snn-voice energy`."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from snn_voice_hub.audio import SUFFIXES
+from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.inference.pipeline import Clip
+from snn_voice_hub.spikes.energy_measure import write_energy
+from snn_voice_hub.spikes.energy_plot import draw_energy
+from snn_voice_hub.voice import SnnVoice
+
+_CLIPS = 200
+
+
+def energy(
+    model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Sound file or folder of them; may be given again. Or labelled clips as `evaluate` takes "
+            "them, of which the test clips count."
+        ),
+    ],
+    twin: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compare with: bundled name, folder or Hub id; none for nothing.",
+            show_default="the bundled model of the same name with -cnn for -snn, else the CNN's shapes",
+        ),
+    ] = None,
+    clips: Annotated[
+        int,
+        typer.Option(help="Of more clips, so many are counted, spread evenly over all; 0 for all.", min=0),
+    ] = _CLIPS,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw bars; needs the extra plots.")
+    ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Put the totals into the checkpoint's config.json, for its card."),
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON object.")] = False,
+) -> None:
+    """Estimate the energy of a network's arithmetic, layer by layer, beside its twin's.
+
+    Operations are counted by NeuroBench's definitions, at 4.6 pJ a multiply-accumulate and 0.9 pJ an
+    accumulate. Memory traffic, which often costs more, is left out.
+    """
+    from snn_voice_hub.training.evaluate import own_folder
+
+    # What can be refused is refused before minutes of work.
+    folder = own_folder(model) if write else None
+    voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
+    other = _twin(twin)
+    sounds, skipped = _sounds(data, clips, voice)
+    with Console(stderr=True).status(f"counting {escape(model)} on {len(sounds):,} clips"):
+        found = voice.energy(sounds, twin=other, sample_rate=voice.sample_rate)
+    if plot is not None:
+        draw_energy(found, plot)
+    if as_json:
+        about = {"data": [str(path) for path in data]}
+        typer.echo(json.dumps(about | found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        Console().print(found)
+    if folder is not None:
+        write_energy(folder, found)
+    tell_skipped(skipped)
+
+
+def _twin(name: str | None) -> SnnVoice | bool:
+    if name is None or name == "none":
+        return name is None
+    return SnnVoice.from_pretrained(name, engine="torch")
+
+
+def _sounds(data: Sequence[Path], most: int, voice: SnnVoice) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """At most so many clips, and what could not be read."""
+    if len(data) == 1 and _is_corpus(data[0]):
+        from snn_voice_hub.training.held_out import load_test
+
+        c = voice.config.features
+        clips, _ = load_test(data[0], None, sample_rate=c.sample_rate, num_samples=c.num_samples)
+        rows: list[Clip] = [clips.waveforms[i] for i in _spread(len(clips), most)]
+        return rows, clips.skipped
+    paths = [path for given in data for path in _files(given)]
+    return [paths[i] for i in _spread(len(paths), most)], []
+
+
+def _is_corpus(path: Path) -> bool:
+    """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
+    if path.is_dir():
+        return not any(inside.suffix.lower() in SUFFIXES for inside in path.iterdir() if inside.is_file())
+    if path.is_file():
+        return path.suffix.lower() == ".csv" or (
+            path.suffix.lower() not in SUFFIXES and tarfile.is_tarfile(path)
+        )
+    return path.suffix.lower() not in SUFFIXES
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not inside:
+        raise SnnVoiceError(f"{path} holds no sound files", hint=f"files ending in {', '.join(SUFFIXES)}")
+    return inside
+
+
+def _spread(count: int, most: int) -> list[int]:
+    if not most or count <= most:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, most).round()]

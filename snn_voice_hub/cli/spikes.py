@@ -1,0 +1,146 @@
+"""`snn-voice spikes`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from snn_voice_hub import audio
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.inference.answers import clearest
+from snn_voice_hub.inference.windows import fitted
+from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.spikes.clip_energy import clip_energy
+from snn_voice_hub.spikes.decision import decide
+from snn_voice_hub.spikes.plots import View, animate, draw
+from snn_voice_hub.spikes.raster import clip_raster
+from snn_voice_hub.spikes.record import Recording, check_spiking
+from snn_voice_hub.voice import SnnVoice
+
+
+def spikes(
+    clip: Annotated[str, typer.Argument(help="Sound file, or - for stdin.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw a picture; needs the extra plots.")
+    ] = None,
+    gif: Annotated[
+        bool, typer.Option("--gif", help="With --out: also draw the steps one after the other, as a .gif.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
+    ] = None,
+    neuron: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER:NUMBER",
+            help="With --out: draw this neuron's membrane; may be given again.",
+            show_default="some of three layers",
+        ),
+    ] = None,
+    as_json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write what happened as JSON; - for stdout."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+) -> None:
+    """Show what the neurons do with a sound: which fire, when, and how the answer comes about.
+
+    Of a sound that is longer than the model's window, the window with the clearest word is shown.
+    """
+    if out is None and (gif or neuron):
+        raise SnnVoiceError(f"--{'gif' if gif else 'neuron'} goes with --out", hint="--out yes.png")
+    if out is not None and out.suffix.lower() in ("", ".gif"):
+        # Without an ending matplotlib adds one, and the file has another name than was asked for.
+        raise SnnVoiceError(f"--out {out} is no picture's name", hint="--out yes.png; --gif adds yes.gif")
+    traced = _neurons(neuron) if neuron else None
+    voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
+    network = check_spiking(voice.network)
+    rate, labels, temperature = voice.sample_rate, voice.labels, voice.config.temperature
+    wave = audio.load(sys.stdin.buffer if clip == "-" else clip, target_rate=rate)
+    windows = voice.classify_windows(wave, sample_rate=rate)
+    window = windows[clearest(windows)]
+    wave = wave[round(window.start * rate) : round(window.end * rate)]
+    with voice.record_spikes(mem=out is not None) as rec:
+        voice.classify(wave, sample_rate=rate)
+    row, name = rec.row(0), voice.config.name or str(model)
+    decision = decide(row.logits, labels, temperature)
+    if out is not None:
+        view = View(
+            row,
+            fitted(wave.unsqueeze(0), voice.config.features)[0],
+            rate,
+            labels,
+            temperature,
+            {layer: float(cast(Lif, voice.network.get_submodule(layer)).threshold) for layer in row.spk},
+            f"{'stdin' if clip == '-' else Path(clip).name}: {decision} by {name}",
+            window.start,
+        )
+        draw(view, out, traced)
+        if gif:
+            animate(view, out.with_suffix(".gif"))
+    energy = clip_energy(network, row, voice.config.metrics)
+    if as_json is not None:
+        where = {"file": clip, "model": name, "start": window.start, "end": window.end}
+        told = where | clip_raster(row, labels, temperature) | ({"energy": energy} if energy else {})
+        _write(as_json, json.dumps(told, ensure_ascii=False))
+    if as_json != Path("-"):
+        Console().print(_table(rec))
+        typer.echo(f"{clip}: {decision}, from step {decision.since} of {decision.steps} on")
+        if energy:
+            typer.echo(_energy(energy))
+
+
+def _neurons(given: Sequence[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for text in given:
+        layer, _, number = text.rpartition(":")
+        if not layer or not number.isdecimal() or not number.isascii():
+            raise SnnVoiceError(f"--neuron {text!r} is not legal", hint="LAYER:NUMBER, such as lif:12")
+        found.setdefault(layer, []).append(int(number[:12]))
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    if path == Path("-"):
+        typer.echo(text)
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SnnVoiceError(f"--json {path} can't be written: {error.strerror}") from error
+
+
+def _energy(found: Mapping[str, Any]) -> str:
+    cnn, unit = found["cnn"], "\N{MICRO SIGN}J"
+    told = f"arithmetic, estimated: {found['energy_uj']:g} {unit}"
+    if found["energy_once_uj"] < found["energy_uj"]:
+        told += f", {found['energy_once_uj']:g} {unit} if the input layer runs once"
+    told += f"; a CNN of the same layers {cnn['energy_dense_uj']:g} {unit}"
+    if "model" in cnn:
+        told += f", {cnn['model']} {cnn['energy_uj']:g} {unit} where it skips zeros (mean of test clips)"
+    return told
+
+
+def _table(rec: Recording) -> Table:
+    table = Table()
+    table.add_column("layer")
+    for title in ("neurons", "fire in a step", "never", "always", "first spike"):
+        table.add_column(title, justify="right")
+    for name, found in rec.figures().items():
+        table.add_row(
+            escape(name),
+            f"{found.neurons:,}",
+            f"{100 * found.rate:.1f} %",
+            f"{found.dead:,}",
+            f"{found.saturated:,}",
+            "-" if found.first_spike is None else f"step {found.first_spike:.1f}",
+        )
+    return table

@@ -1,0 +1,48 @@
+"""How the package's pictures look, whatever they show; matplotlib itself is imported where one is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snn_voice_hub.errors import needs_extra
+
+# Okabe and Ito's colours: told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+INK, SOFT, LINE = "#222222", "#666666", "#dddddd"
+
+DPI = 100
+
+STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.constrained_layout.use": True,
+    # A "$" in somebody's word would not be drawn as it stands.
+    "text.parse_math": False,
+}
+
+
+def matplotlib(what: str) -> tuple[Any, Any]:
+    """The package matplotlib, and its class `Figure`: drawing on one needs no window and no global state.
+
+    Args:
+        what: What needs it, for the error.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    with needs_extra(what, "plots", "matplotlib", ("matplotlib",)):
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    return mpl, Figure

@@ -1,0 +1,73 @@
+"""How the answer comes about: the scores after each time step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub.inference.answers import extrapolated, scores
+
+
+def running_scores(logits: Tensor, temperature: float) -> Tensor:
+    """The answer after each step, from the steps so far; see `answers.extrapolated`.
+
+    Args:
+        logits: What each step adds, `[T, ..., C]`.
+        temperature: The model's.
+
+    Returns:
+        Probabilities `[T, ..., C]`; the last ones are those of `classify`.
+    """
+    sums = logits.cumsum(0)
+    return torch.stack(
+        [
+            scores(extrapolated(so_far, t, len(sums)), temperature, "softmax")
+            for t, so_far in enumerate(sums, 1)
+        ]
+    )
+
+
+def settled(scores: Tensor) -> int:
+    """The first step, from 1 to T, from which on the best word is the final one.
+
+    Args:
+        scores: Of one clip, `[T, C]`.
+    """
+    best = scores.argmax(-1)
+    wrong = (best != best[-1]).nonzero()
+    return int(wrong[-1]) + 2 if len(wrong) else 1
+
+
+class Decision(NamedTuple):
+    """The answer to one clip.
+
+    Attributes:
+        label: The best word.
+        score: Its probability after the last step.
+        since: The first step, from 1, from which on it is the best.
+        steps: Number of steps T.
+    """
+
+    label: str
+    score: float
+    since: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"“{self.label}” {100 * self.score:.1f} %"
+
+
+def decide(logits: Tensor, labels: Sequence[str], temperature: float) -> Decision:
+    """The answer to one clip, and when it was there.
+
+    Args:
+        logits: What each step adds, `[T, C]`.
+        labels: C labels.
+        temperature: The model's.
+    """
+    running = running_scores(logits, temperature)
+    best = int(running[-1].argmax())
+    return Decision(labels[best], float(running[-1, best]), settled(running), len(running))

@@ -1,0 +1,197 @@
+"""Runs clips through a network and its twin, and counts both; which network is whose twin."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import AudioError, ConfigError, SnnVoiceError
+from snn_voice_hub.hub.checkpoints import bundled_names, read_config, resolve, write_config
+from snn_voice_hub.inference.pipeline import Clip, Pipeline
+from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.registry import get_architecture, list_architectures
+from snn_voice_hub.spikes.energy import Energy
+from snn_voice_hub.spikes.energy_count import Counter
+
+_SPIKING, _PLAIN = "-snn", "-cnn"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A network that is to be counted.
+
+    Attributes:
+        network: The network, in evaluation mode.
+        config: Of its model.
+        inputs: Windows `[W, N]` on the CPU -> what the network takes, and a seed a window or None.
+        shapes_only: Whether its weights mean nothing.
+    """
+
+    network: nn.Module
+    config: VoiceConfig
+    inputs: Callable[[Tensor], tuple[Tensor, list[int] | None]]
+    shapes_only: bool = False
+
+
+# --- twins --------------------------------------------------------------------------------------------
+
+
+def twin_architecture(name: str) -> str | None:
+    """The architecture of the same shapes without spikes, or with them: ResMelSNN <-> ResMelCNN.
+
+    Args:
+        name: A registered architecture. The hybrid HjhSCNN has HjhCNN as its twin.
+
+    Returns:
+        A registered name, or None where there is no such architecture.
+    """
+    known = list_architectures()
+    if name not in known:
+        return None
+    stem = name.removesuffix("SCNN").removesuffix("SNN").removesuffix("CNN")
+    spiking = issubclass(get_architecture(name), SpikingNetwork)
+    wanted = f"{stem}{'CNN' if spiking else 'SNN'}"
+    if stem == name or wanted not in known:
+        return None
+    return wanted if issubclass(get_architecture(wanted), SpikingNetwork) is not spiking else None
+
+
+def bundled_twin(config: VoiceConfig) -> str | None:
+    """The bundled checkpoint that is a model's twin: of the same name with -cnn for -snn, or -snn for -cnn.
+
+    Args:
+        config: Of the model.
+
+    Returns:
+        The name, or None where none is bundled, or one of another architecture or window.
+    """
+    for ending, other in ((_SPIKING, _PLAIN), (_PLAIN, _SPIKING)):
+        if not config.name.endswith(ending):
+            continue
+        name = config.name.removesuffix(ending) + other
+        if name in bundled_names():
+            found = read_config(resolve(name))
+            if found.architecture == twin_architecture(config.architecture) and _window(found) == _window(
+                config
+            ):
+                return name
+    return None
+
+
+def untrained_twin(config: VoiceConfig) -> Network | None:
+    """The CNN twin of a spiking network with fresh weights, for its shapes.
+
+    A CNN gets none: what a spiking network costs depends on its spikes.
+
+    Args:
+        config: Of the spiking model.
+    """
+    name = twin_architecture(config.architecture)
+    if name is None or issubclass(get_architecture(name), SpikingNetwork):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        return get_architecture(name)(num_classes=len(config.labels)).eval()
+
+
+def _window(config: VoiceConfig) -> tuple[int, int]:
+    return config.features.sample_rate, config.features.num_samples
+
+
+# --- counting -----------------------------------------------------------------------------------------
+
+
+def measure(
+    counted: Counted,
+    twin: Counted | None,
+    clips: Clip | list[Clip] | tuple[Clip, ...],
+    pipeline: Pipeline,
+) -> Energy:
+    """Count what clips cost a network and its twin; see `SnnVoice.energy`.
+
+    Args:
+        counted: The network.
+        twin: What it is compared with; it gets the same windows.
+        clips: One clip, or a list or tuple of clips.
+        pipeline: Makes windows of them.
+
+    Raises:
+        AudioError: A clip can't be used; in a list the message names which.
+        ConfigError: There is no clip, the twin hears windows of another length, or a network has layers that
+            are not counted.
+    """
+    if twin is not None and _window(twin.config) != _window(counted.config):
+        ours, theirs = ("{1:,} samples at {0:,} Hz".format(*_window(c.config)) for c in (counted, twin))
+        what = f"the twin {twin.config.name or twin.config.architecture} hears windows of {theirs}"
+        raise ConfigError(f"{what}, not of {ours}", hint="a twin with the same window, or none")
+    counter = Counter(counted.network)
+    other = None if twin is None else Counter(twin.network)
+    number = 0
+    batch: list[Tensor] = []
+
+    def run() -> None:
+        windows = torch.stack(batch)
+        counter.count(*counted.inputs(windows))
+        if twin is not None and other is not None:
+            # Shapes are the same in all windows.
+            rows = windows[:1] if twin.shapes_only else windows
+            if not (twin.shapes_only and other.windows):
+                other.count(*twin.inputs(rows))
+        batch.clear()
+
+    # Under "batch" the windows of a batch would change each other's features, and may differ in length.
+    size = 1 if counted.config.features.normalization == "batch" else pipeline.options.batch_size
+    for windows in _windows(clips, pipeline):
+        number += 1
+        for window in windows:
+            batch.append(window)
+            if len(batch) == size:
+                run()
+    if batch:
+        run()
+    if not number:
+        raise ConfigError("there is no clip to count operations with", hint="one clip at least")
+    found = counter.energy(counted.config.name, clips=number)
+    if twin is None or other is None:
+        return found
+    beside = other.energy(twin.config.name, clips=number, shapes_only=twin.shapes_only)
+    return dataclasses.replace(found, twin=beside)
+
+
+def _windows(clips: Clip | list[Clip] | tuple[Clip, ...], pipeline: Pipeline) -> Iterator[list[Tensor]]:
+    if not isinstance(clips, list | tuple):
+        yield pipeline.prepare(clips).windows
+        return
+    for index, clip in enumerate(clips):
+        try:
+            yield pipeline.prepare(clip).windows
+        except AudioError as error:
+            if isinstance(clip, str | os.PathLike):
+                raise  # its message names the file
+            raise AudioError(f"clip {index}: {error.message}", hint=error.hint, code=error.code) from error
+
+
+def write_energy(folder: Path, energy: Energy) -> None:
+    """Put totals into a checkpoint's configuration, from which its card is made; other metrics stay.
+
+    Args:
+        folder: Checkpoint folder.
+        energy: What was counted with it.
+
+    Raises:
+        CheckpointError: It is no checkpoint folder.
+        SnnVoiceError: It can't be written.
+    """
+    config = read_config(folder)
+    config = dataclasses.replace(config, metrics={**config.metrics, "energy": energy.summary()})
+    try:
+        write_config(folder, config)
+    except OSError as error:
+        raise SnnVoiceError(f"{folder} can't be written: {error.strerror}") from error

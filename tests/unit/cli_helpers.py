@@ -1,0 +1,27 @@
+"""`snn-voice` within this process: another one takes seconds to begin."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner, Result
+
+from snn_voice_hub.cli import app
+from snn_voice_hub.errors import SnnVoiceError
+
+
+def invoke(*arguments: str, stdin: bytes = b"") -> Result:
+    """A command that succeeds."""
+    done = _invoke(*arguments, stdin=stdin)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done
+
+
+def refused(*arguments: str) -> str:
+    """The error of a command; `main` prints it as one line, and exits with 2."""
+    done = _invoke(*arguments)
+    assert isinstance(done.exception, SnnVoiceError), (done.output, done.exception)
+    assert done.stdout == ""
+    return str(done.exception)
+
+
+def _invoke(*arguments: str, stdin: bytes = b"") -> Result:
+    return CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1"}).invoke(app, list(arguments), input=stdin)
