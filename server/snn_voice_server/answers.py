@@ -15,12 +15,12 @@ from snn_voice_server.schemas import ErrorBody
 from snn_voice_server.service import Answer
 
 # Made once, as `json.dumps` would for each answer.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def json_response(content: object) -> Response:
     """An answer; what it says was checked when it was made, so nothing checks it again."""
-    return Response(_encode(content).encode(), media_type="application/json")
+    return Response(encode(content).encode(), media_type="application/json")
 
 
 def plain(answer: Answer) -> list[dict[str, Any]]:

@@ -11,12 +11,13 @@ from starlette.middleware.cors import CORSMiddleware
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_server import errors, operations, pages, routes
 from snn_voice_server.compute import Device, resolve_devices
+from snn_voice_server.interfaces import Models
 from snn_voice_server.keys import ApiKeys, read_keys
 from snn_voice_server.library import Library
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.middleware import Seen
 from snn_voice_server.naming import source_of, sources_of
-from snn_voice_server.service import Models, Service
+from snn_voice_server.service import Service
 from snn_voice_server.settings import Settings
 from snn_voice_server.tracing import tracer_from_environment
 

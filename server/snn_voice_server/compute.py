@@ -8,6 +8,7 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,8 @@ from snn_voice_hub import ConfigError, SnnVoice
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.models.pretrained import pick_device
+from snn_voice_hub.spikes.clip_energy import clip_energy
+from snn_voice_hub.spikes.record import Row, check_spiking
 from snn_voice_server.batching import Limits
 from snn_voice_server.failures import OutOfMemory
 
@@ -71,6 +74,36 @@ def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
         traceback.clear_frames(error.__traceback__)
         torch.cuda.empty_cache()
         raise OutOfMemory("the device has no memory for this now", hint="send it again later") from error
+
+
+# Recordings of one model that wait: each takes as long as several windows in a batch.
+RECORDINGS = 16
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a network did with one window.
+
+    Attributes:
+        row: Its spikes and logits.
+        energy: An estimate of its arithmetic, see `clip_energy`; None where there is none.
+    """
+
+    row: Row
+    energy: dict[str, Any] | None = None
+
+
+def spikes_of(model: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
+    """What the network does with each of W windows `[N]`.
+
+    Raises:
+        OutOfMemory: The device has no memory for so many.
+    """
+    with model.record_spikes() as rec:
+        logits_of(model, windows)
+    network = check_spiking(model.network)
+    rows = [rec.row(index) for index in range(len(rec))]
+    return [Recorded(row, clip_energy(network, row, model.config.metrics)) for row in rows]
 
 
 def runs_alone(features: FeatureConfig) -> bool:

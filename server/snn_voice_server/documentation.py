@@ -28,56 +28,69 @@ _WINDOWS = {
 }
 _MODEL = {"type": "string", "default": "", "description": "One of GET /models; by default the first of them."}
 _SETTINGS = {"top_k": _TOP_K, "function_to_apply": _FUNCTION, "windows": _WINDOWS, "model": _MODEL}
-_QUERY = [
-    {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in _SETTINGS.items()
-]
 
-# The routes that classify read their request by themselves, so nothing of it stands in a signature.
-CLASSIFY: dict[str, Any] = {
-    "parameters": _QUERY,
-    "requestBody": {
-        "required": True,
-        "description": (
-            "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF): raw, in a form, or as base64 in the "
-            "JSON of the Hugging Face Hub. The bytes decide what it is, a wrong Content-Type does no harm. "
-            "Settings in the body win over the query."
-        ),
-        "content": {
-            "audio/*": _BINARY,
-            "application/octet-stream": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": False,
-                    "properties": {"file": {"type": "string", "format": "binary"}, **_SETTINGS},
-                }
-            },
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["inputs"],
-                    "properties": {
-                        "inputs": {
-                            "type": "string",
-                            "format": "byte",
-                            "description": "Base64 of a sound file; a data: URL is taken too.",
-                        },
-                        "parameters": {
-                            "type": "object",
-                            "additionalProperties": False,
-                            "properties": _SETTINGS,
+_ABOUT_SOUND = (
+    "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF): raw, in a form, or as base64 in the "
+    "JSON of the Hugging Face Hub. The bytes decide what it is, a wrong Content-Type does no harm. "
+    "Settings in the body win over the query."
+)
+
+
+def _query(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in settings.items()
+    ]
+
+
+def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
+    """A request of one sound and some settings."""
+    return {
+        "parameters": _query(settings),
+        "requestBody": {
+            "required": True,
+            "description": _ABOUT_SOUND,
+            "content": {
+                "audio/*": _BINARY,
+                "application/octet-stream": _BINARY,
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "additionalProperties": False,
+                        "properties": {"file": {"type": "string", "format": "binary"}, **settings},
+                    }
+                },
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["inputs"],
+                        "properties": {
+                            "inputs": {
+                                "type": "string",
+                                "format": "byte",
+                                "description": "Base64 of a sound file; a data: URL is taken too.",
+                            },
+                            "parameters": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "properties": settings,
+                            },
                         },
                     },
+                    "example": {"inputs": "UklGRiQAAABXQVZFZm10IBAAAAABAAEA...", "parameters": {"top_k": 3}},
                 },
-                "example": {"inputs": "UklGRiQAAABXQVZFZm10IBAAAAABAAEA...", "parameters": {"top_k": 3}},
             },
         },
-    },
-}
+    }
+
+
+# The routes that take sound read their request by themselves, so nothing of it stands in a signature.
+CLASSIFY = _one_sound(_SETTINGS)
+SPIKES = _one_sound({"top_k": _TOP_K, "model": _MODEL})
 
 CLASSIFY_BATCH: dict[str, Any] = {
-    "parameters": _QUERY,
+    "parameters": _query(_SETTINGS),
     "requestBody": {
         "required": True,
         "description": "A form with a part `file` for each sound file. Settings in it win over the query.",
@@ -98,6 +111,45 @@ CLASSIFY_BATCH: dict[str, Any] = {
 }
 
 WORDS = [{"label": "yes", "score": 0.97}, {"label": "left", "score": 0.01}]
+SPIKES_ANSWER = {
+    "model": "resmel-snn",
+    "start": 0.0,
+    "end": 0.75,
+    "windows": 1,
+    "num_steps": 2,
+    "predictions": WORDS,
+    "decision": {
+        "labels": ["yes", "left"],
+        "scores": [[0.91, 0.03], [0.97, 0.01]],
+        "logits": [[1.25, 0.16], [1.38, -0.02]],
+        "settled": 1,
+    },
+    "layers": [
+        {
+            "name": "lif",
+            "shape": [192, 13],
+            "neurons": 2496,
+            "rate": 0.07,
+            "dead": 2186,
+            "saturated": 80,
+            "first_spike": 1.7,
+            "rows": [0, 96],
+            "columns": [0, 6],
+            "spikes": [[3], [0, 3]],
+        }
+    ],
+    "energy": {
+        "synops": 11114808,
+        "macs": 3867384,
+        "acs": 7247424,
+        "energy_uj": 24.31,
+        "energy_once_uj": 11.01,
+        "cnn": {"energy_dense_uj": 64.81},
+        "pj_a_mac": 4.6,
+        "pj_an_ac": 0.9,
+        "constants": "Horowitz 2014, 45 nm, 32-bit floating point",
+    },
+}
 BATCH = {
     "results": [
         {"file": "yes.wav", "predictions": WORDS},

@@ -14,9 +14,19 @@ from torch import Tensor
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_server.batching import Batcher, Limits, Observer, Ticket
-from snn_voice_server.compute import Device, facts_of, largest_batch, logits_of, runs_alone
-from snn_voice_server.failures import NotReady, UnknownModel
+from snn_voice_server.compute import (
+    RECORDINGS,
+    Device,
+    Recorded,
+    facts_of,
+    largest_batch,
+    logits_of,
+    runs_alone,
+    spikes_of,
+)
+from snn_voice_server.failures import NoSpikes, NotReady, UnknownModel
 from snn_voice_server.naming import Source
 
 logger = logging.getLogger(__name__)
@@ -32,12 +42,14 @@ class Entry:
         name: As requests name it.
         voices: A copy for each device.
         batcher: Its queue.
+        recorder: The queue of the windows whose spikes are recorded; None where there are no spikes.
         used: When it was asked for last.
     """
 
     name: str
     voices: Sequence[SnnVoice]
     batcher: Batcher[Tensor, Tensor]
+    recorder: Batcher[Tensor, Recorded] | None = None
     used: float = field(default_factory=time.monotonic)
 
     @property
@@ -55,6 +67,22 @@ class Entry:
         """Take a place in its queue; see `Batcher.admit`."""
         self.used = time.monotonic()
         return self.batcher.admit(key, seconds=seconds)
+
+    def admit_recording(self, key: str, *, seconds: float) -> Ticket[Tensor, Recorded]:
+        """Take a place in the queue of recordings; see `Batcher.admit`.
+
+        Raises:
+            NoSpikes: The model does not spike.
+        """
+        if self.recorder is None:
+            raise NoSpikes.of(self.name)
+        self.used = time.monotonic()
+        return self.recorder.admit(key, seconds=seconds)
+
+    @property
+    def queues(self) -> list[Batcher[Tensor, Any]]:
+        """Both."""
+        return [self.batcher, *filter(None, [self.recorder])]
 
     def facts(self) -> dict[str, Any]:
         """What only the loaded model knows."""
@@ -107,7 +135,7 @@ class Library:
         self._entries: dict[str, Entry] = {}
         # One at a time: two models that load together would both find room.
         self._loading = asyncio.Lock()
-        self._closing: dict[asyncio.Task[None], Batcher[Tensor, Tensor]] = {}
+        self._closing: dict[asyncio.Task[None], Batcher[Tensor, Any]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -174,14 +202,14 @@ class Library:
 
     async def close(self) -> None:
         """Answer what has been admitted, then stop."""
-        await asyncio.gather(*(entry.batcher.close() for entry in self._entries.values()))
+        await asyncio.gather(*(queue.close() for e in self._entries.values() for queue in e.queues))
         if self._closing:
             await asyncio.wait(self._closing)
 
     async def abort(self) -> None:
         """Stop now."""
-        batchers = [*(entry.batcher for entry in self._entries.values()), *self._closing.values()]
-        await asyncio.gather(*(batcher.abort() for batcher in batchers))
+        queues = [queue for entry in self._entries.values() for queue in entry.queues]
+        await asyncio.gather(*(queue.abort() for queue in (*queues, *self._closing.values())))
 
     # --- loading ----------------------------------------------------------------------------------
 
@@ -201,7 +229,19 @@ class Library:
             sizes = _sizes(largest, every=voice.engine == "compile" or voice.device.type != "cpu")
             await device.do(lambda voice=voice, sizes=sizes: voice.warm_up(*sizes))  # type: ignore[misc]
             runs.append(_run(device, voice))
-        return Entry(name, voices, Batcher(runs, limits, self._watcher.observer(name)))
+        batcher = Batcher(runs, limits, self._watcher.observer(name))
+        return Entry(name, voices, batcher, self._recorder(name, voices, limits))
+
+    def _recorder(
+        self, name: str, voices: Sequence[SnnVoice], limits: Limits
+    ) -> Batcher[Tensor, Recorded] | None:
+        """A queue of its own, short, whose windows run one by one between the batches."""
+        if not isinstance(voices[0].network, SpikingNetwork):
+            return None
+        short = min(RECORDINGS, limits.queue_windows)
+        limits = replace(limits, batch_windows=1, queue_windows=short)
+        runs = [_record(device, voice) for voice, device in zip(voices, self._devices, strict=True)]
+        return Batcher(runs, limits, self._watcher.observer(name))
 
     def _make_room(self, entry: Entry) -> None:
         others = sorted(self._entries.values(), key=lambda e: -e.used)
@@ -219,15 +259,17 @@ class Library:
             logger.info("the model %s makes room for %s", oldest.name, entry.name)
 
     def _enter(self, entry: Entry) -> None:
-        entry.batcher.start()
+        for queue in entry.queues:
+            queue.start()
         self._entries[entry.name] = entry
         self._watcher.loaded(entry.name, entry.batcher)
 
     def _retire(self, entry: Entry) -> None:
         """Let what was admitted end, and the model go."""
-        task = asyncio.create_task(entry.batcher.close())
-        self._closing[task] = entry.batcher
-        task.add_done_callback(self._closing.pop)
+        for queue in entry.queues:
+            task = asyncio.create_task(queue.close())
+            self._closing[task] = queue
+            task.add_done_callback(self._closing.pop)
 
 
 def _run(device: Device, voice: SnnVoice) -> Callable[[list[Tensor]], Awaitable[Sequence[Tensor]]]:
@@ -235,6 +277,13 @@ def _run(device: Device, voice: SnnVoice) -> Callable[[list[Tensor]], Awaitable[
         return list((await device.do(lambda: logits_of(voice, windows))).unbind(0))
 
     return run
+
+
+def _record(device: Device, voice: SnnVoice) -> Callable[[list[Tensor]], Awaitable[Sequence[Recorded]]]:
+    async def record(windows: list[Tensor]) -> Sequence[Recorded]:
+        return await device.do(lambda: spikes_of(voice, windows))
+
+    return record
 
 
 def _sizes(largest: int, *, every: bool) -> list[int]:

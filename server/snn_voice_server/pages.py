@@ -36,6 +36,7 @@ _HEADERS = {
 _ROUTES = """\
 POST /classify        sound in, words out; ?top_k=5&function_to_apply=softmax&windows=true&model=NAME
 POST /classify/batch  many files in one form
+POST /spikes          which neurons fire for a sound, step by step; ?top_k=5&model=NAME
 GET  /models          the models, and which of them are loaded
 GET  /models/NAME     labels, configuration, licence, measurements
 GET  /model           the same of the default model, or of ?model=NAME

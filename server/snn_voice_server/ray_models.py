@@ -7,8 +7,8 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from ray.exceptions import (
@@ -24,11 +24,12 @@ from torch import Tensor
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_server.batching import Limits, Outcome
-from snn_voice_server.compute import largest_batch
+from snn_voice_server.compute import RECORDINGS, Recorded, largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
     ModelFailure,
+    NoSpikes,
     NotReady,
     OutOfMemory,
     OverShare,
@@ -38,9 +39,11 @@ from snn_voice_server.failures import (
 from snn_voice_server.health import Health
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.naming import Source
-from snn_voice_server.ray_replica import Failed, Ran
+from snn_voice_server.ray_replica import Failed, Ran, Seen
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 # A replica that ends takes its calls with it, through no fault of theirs. Calls that may be what ended it
 # are not to end every other replica as well.
@@ -163,6 +166,7 @@ class RayEntry:
         self.health = Health()
         self.held = 0
         self._decoding = 0
+        self._recordings = 0
         self._held_by: Counter[str] = Counter()
         self._handle = handle
         self._queue = limits.queue_windows
@@ -203,7 +207,7 @@ class RayEntry:
 
     # --- places -----------------------------------------------------------------------------------
 
-    def admit(self, key: str, *, seconds: float) -> RayPlace:
+    def admit(self, key: str, *, seconds: float) -> RayPlace[Tensor]:
         """Take a place for one request.
 
         Raises:
@@ -213,7 +217,20 @@ class RayEntry:
         if self._decoding >= self._queue:
             raise Busy.full(self._queue, self.retry_after())
         self.check_share(key, 1, own=0)
-        return RayPlace(self, key, time.monotonic(), seconds)
+        return RayPlace(self, self._run, key, time.monotonic(), seconds)
+
+    def admit_recording(self, key: str, *, seconds: float) -> RayPlace[Recorded]:
+        """Take a place for one recording.
+
+        Raises:
+            Busy: As many recordings as may be under way are.
+            OverShare: The caller's requests hold its share.
+        """
+        most = min(RECORDINGS, self._queue)
+        if self._recordings >= most:
+            raise Busy.full(most, self.retry_after())
+        self.check_share(key, 1, own=0)
+        return RayPlace(self, self._record, key, time.monotonic(), seconds)
 
     def check_share(self, key: str, count: int, *, own: int) -> None:
         """Refuse a caller more windows than its share, unless it has no others here."""
@@ -235,7 +252,19 @@ class RayEntry:
 
     # --- calls ------------------------------------------------------------------------------------
 
-    async def run(self, windows: Sequence[Tensor]) -> Outcome[Tensor]:
+    async def _record(self, windows: Sequence[Tensor]) -> Outcome[Recorded]:
+        """Send windows whose spikes are recorded."""
+        begun = time.monotonic()
+        self._recordings += 1
+        try:
+            answer: Seen = await self._call("record", windows, refusable=True)
+        finally:
+            self._recordings -= 1
+        waited = max(0.0, time.monotonic() - begun - answer.compute_seconds)
+        self._observer.waited(waited)
+        return Outcome(answer.recorded, waited, answer.compute_seconds, answer.batch_windows)
+
+    async def _run(self, windows: Sequence[Tensor]) -> Outcome[Tensor]:
         """Send windows to replicas, a long sound in pieces."""
         begun = time.monotonic()
         pieces = [windows[at : at + self._piece] for at in range(0, len(windows), self._piece)]
@@ -244,7 +273,8 @@ class RayEntry:
 
         async def send(index: int) -> Ran:
             async with lanes:
-                return await self._call(pieces[index], refusable=index == 0)
+                ran: Ran = await self._call("run", pieces[index], refusable=index == 0)
+                return ran
 
         answers = await _all([send(index) for index in range(len(pieces))])
         seconds = time.monotonic() - begun
@@ -256,13 +286,13 @@ class RayEntry:
         rows = [row for answer in answers for row in torch.from_numpy(answer.logits.copy()).unbind(0)]
         return Outcome(rows, waited, compute, max(answer.batch_windows for answer in answers))
 
-    async def _call(self, windows: Sequence[Tensor], *, refusable: bool) -> Ran:
+    async def _call(self, method: str, windows: Sequence[Tensor], *, refusable: bool) -> Any:
         array = torch.stack(list(windows)).numpy()
         attempt = 1
         while attempt <= _ATTEMPTS:
-            response = self._handle.run.remote(array)
+            response = getattr(self._handle, method).remote(array)
             try:
-                answer: Ran | Failed = await response
+                answer: Ran | Seen | Failed = await response
             except asyncio.CancelledError:
                 response.cancel()  # the client hung up, or the time is over
                 raise
@@ -286,8 +316,10 @@ class RayEntry:
         self._failed("error")
         raise NotReady.because(f"{_ATTEMPTS} replicas of the model ended while they had this request", 5)
 
-    def _checked(self, answer: Ran | Failed) -> Ran:
+    def _checked(self, answer: Ran | Seen | Failed) -> Ran | Seen:
         if isinstance(answer, Failed):
+            if answer.kind == "no_spikes":
+                raise NoSpikes.of(self.name)
             self._failed(answer.kind)
             if answer.kind == "out_of_memory":
                 raise OutOfMemory("the device has no memory for this now", hint="send it again later")
@@ -302,11 +334,19 @@ class RayEntry:
         self._observer.failed(kind)
 
 
-class RayPlace:
+class RayPlace(Generic[R]):
     """A place that one request holds until it is answered; a context manager."""
 
-    def __init__(self, entry: RayEntry, key: str, admitted: float, seconds: float) -> None:
+    def __init__(
+        self,
+        entry: RayEntry,
+        ask: Callable[[Sequence[Tensor]], Awaitable[Outcome[R]]],
+        key: str,
+        admitted: float,
+        seconds: float,
+    ) -> None:
         self._entry = entry
+        self._ask = ask
         self._key = key
         self._admitted = admitted
         self._end = admitted + seconds
@@ -319,8 +359,8 @@ class RayPlace:
     def __exit__(self, *_: object) -> None:
         self._entry.hold(self._key, -self._held, -self._decoding)
 
-    async def run(self, windows: Sequence[Tensor], seconds: float = 0.0) -> Outcome[Tensor]:
-        """The logits of windows; call it once.
+    async def run(self, windows: Sequence[Tensor], seconds: float = 0.0) -> Outcome[R]:
+        """The logits of windows, or what was recorded of them; call it once.
 
         Args:
             windows: At least one.
@@ -333,13 +373,14 @@ class RayPlace:
             NotReady: No replica could answer.
             ModelFailure: The model failed on these very windows.
             OutOfMemory: A single window is too much for the device.
+            NoSpikes: Spikes were asked for, and the model has none.
         """
         self._entry.check_share(self._key, len(windows), own=self._held)
         self._entry.hold(self._key, len(windows) - self._held, -self._decoding)
         self._held, self._decoding = len(windows), 0
         try:
             async with asyncio.timeout(self._end - time.monotonic()):
-                return await self._entry.run(windows)
+                return await self._ask(windows)
         except TimeoutError:
             raise DeadlineExceeded.after(time.monotonic() - self._admitted) from None
 

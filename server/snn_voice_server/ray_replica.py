@@ -19,7 +19,16 @@ from ray import serve
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice
-from snn_voice_server.compute import Device, facts_of, largest_batch, logits_of, set_threads
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_server.compute import (
+    Device,
+    Recorded,
+    facts_of,
+    largest_batch,
+    logits_of,
+    set_threads,
+    spikes_of,
+)
 from snn_voice_server.failures import OutOfMemory
 from snn_voice_server.health import Health
 from snn_voice_server.settings import Settings
@@ -47,11 +56,28 @@ class Ran:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The answer to a call for spikes.
+
+    Attributes:
+        recorded: What the network did with each window.
+        compute_seconds: How long that took.
+        batch_windows: How many they were.
+        counts: As that of `Ran`: always.
+    """
+
+    recorded: list[Recorded]
+    compute_seconds: float
+    batch_windows: int
+    counts: bool = True
+
+
+@dataclass(frozen=True)
 class Failed:
     """The model failed on these very windows.
 
     Attributes:
-        kind: "error" or "out_of_memory".
+        kind: "error", "out_of_memory" or "no_spikes".
     """
 
     kind: str
@@ -59,6 +85,10 @@ class Failed:
 
 def _windows_of(calls: Sequence[Floats]) -> int:
     return sum(len(call) for call in calls)
+
+
+def _kind(error: Exception) -> str:
+    return "out_of_memory" if isinstance(error, OutOfMemory) else "error"
 
 
 class Replica:
@@ -119,6 +149,21 @@ class Replica:
         await self._idle.wait()
         return cast(Ran | Failed, await self._together(windows))
 
+    async def record(self, windows: Floats) -> Seen | Failed:
+        """What the neurons do with windows `[W, N]`; between the batches, which it does not wait for."""
+        voice = self._voice
+        if not isinstance(voice.network, SpikingNetwork):
+            return Failed("no_spikes")
+        begun = time.monotonic()
+        parts = torch.from_numpy(windows.copy()).unbind(0)  # what Ray hands over can't be written to
+        try:
+            with self._health.busy(begun):
+                recorded = await self._device.do(lambda: spikes_of(voice, parts))
+        except Exception as error:
+            return self._failed(error)
+        self._health.succeeded()
+        return Seen(recorded, time.monotonic() - begun, len(windows))
+
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0.0, batch_size_fn=_windows_of)  # type: ignore[untyped-decorator]
     async def _together(self, calls: list[Floats]) -> list[Ran | Failed]:
         self._idle.clear()
@@ -136,16 +181,19 @@ class Replica:
             with self._health.busy(begun):
                 logits = await self._device.do(lambda: self._logits(voice, windows))
         except Exception as error:
-            kind = "out_of_memory" if isinstance(error, OutOfMemory) else "error"
-            self._health.failed(kind, time.monotonic())
             if len(calls) == 1:
-                logger.error("the model failed on a sound", exc_info=error)
-                return [Failed(kind)]
+                return [self._failed(error)]
+            self._health.failed(_kind(error), time.monotonic())
             return [answer for call in calls for answer in await self._answers([call])]
         self._health.succeeded()
         seconds = time.monotonic() - begun
         rows = np.split(logits.numpy(), np.cumsum([len(call) for call in calls])[:-1])
         return [Ran(row, seconds, len(windows), index == 0) for index, row in enumerate(rows)]
+
+    def _failed(self, error: Exception) -> Failed:
+        self._health.failed(_kind(error), time.monotonic())
+        logger.error("the model failed on a sound", exc_info=error)
+        return Failed(_kind(error))
 
     def _logits(self, voice: SnnVoice, windows: Tensor) -> Tensor:
         """Logits of windows; in parts from when they were too many for the device's memory."""

@@ -17,9 +17,11 @@ from snn_voice_server.schemas import (
     ModelEntry,
     ModelFacts,
     ModelList,
+    SpikesAnswer,
     WindowScores,
 )
 from snn_voice_server.service import Service
+from snn_voice_server.spikes import record
 
 T = TypeVar("T")
 
@@ -105,6 +107,27 @@ async def classify_batch(request: Request) -> Response:
     service: Service = request.app.state.service
     results = await _asked(request, service, service.classify_batch)
     return answers.json_response(answers.batch(results))
+
+
+@router.post(
+    "/spikes",
+    summary="Which neurons fire for a sound file",
+    response_model=SpikesAnswer,
+    response_model_exclude_none=True,
+    responses={200: doc.answer(doc.SPIKES_ANSWER), **doc.REFUSALS},
+    openapi_extra=doc.SPIKES,
+)
+async def spikes(request: Request) -> Response:
+    """Send a sound as to `/classify`; the answer is what the network's neurons do with it, step by step.
+
+    Of a sound that is longer than the model's window, the window with the clearest word is shown. Of a large
+    layer some neurons are shown, evenly spread; the figures are those of all.
+
+        curl --data-binary @yes.wav http://127.0.0.1:8000/spikes
+    """
+    service: Service = request.app.state.service
+    ask = partial(record, service, timings=request.state.timings)
+    return Response(await _asked(request, service, ask), media_type="application/json")
 
 
 @router.get(

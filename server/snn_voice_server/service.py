@@ -6,11 +6,10 @@ import asyncio
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
 from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
-from snn_voice_server.batching import Outcome
 from snn_voice_server.bodies import BodyRoom
 from snn_voice_server.failures import (
     Busy,
@@ -32,9 +30,10 @@ from snn_voice_server.failures import (
     RequestError,
     UnknownModel,
 )
+from snn_voice_server.interfaces import Models, Servable
 from snn_voice_server.keys import ApiKeys
 from snn_voice_server.metrics import Metrics
-from snn_voice_server.parsing import Question, is_sound, parse, parse_batch
+from snn_voice_server.parsing import ClassifyRequest, Question, is_sound, parse, parse_batch
 from snn_voice_server.schemas import ModelFacts
 from snn_voice_server.settings import Settings
 
@@ -46,57 +45,6 @@ _MAX_DECODE_THREADS = 4
 _SMALL_BODY = 1 << 16
 # A batch's next file asks again for room after so long.
 _AGAIN_SECONDS = 0.02
-
-
-class Place(Protocol):
-    """A place in a queue; see `batching.Ticket`."""
-
-    async def run(self, windows: Sequence[Tensor], seconds: float = 0.0) -> Outcome[Tensor]:
-        """The rows of logits of windows."""
-
-
-class Servable(Protocol):
-    """A model that is served; see `library.Entry`."""
-
-    name: str
-
-    @property
-    def config(self) -> VoiceConfig:
-        """Its configuration."""
-
-    def admit(self, key: str, *, seconds: float) -> AbstractContextManager[Place]:
-        """Take a place in its queue."""
-
-    def facts(self) -> dict[str, Any]:
-        """Number of parameters, device and engine."""
-
-
-class Models(Protocol):
-    """The models that are served; see `library.Library`."""
-
-    default: str
-
-    @property
-    def names(self) -> list[str]:
-        """Their names, the default first."""
-
-    def loaded(self, name: str = "") -> Servable | None:
-        """The model of that name, if it is loaded."""
-
-    async def get(self, name: str = "") -> Servable:
-        """The model of that name."""
-
-    async def reload(self) -> list[str]:
-        """Load them again from their sources."""
-
-    def trouble(self) -> str:
-        """Why requests should not be sent here now."""
-
-    async def close(self) -> None:
-        """Answer what has been admitted, then stop."""
-
-    async def abort(self) -> None:
-        """Stop now."""
 
 
 @dataclass
@@ -214,11 +162,19 @@ class Service:
             DeadlineExceeded: It took too long.
         """
         end = time.monotonic() + self.settings.deadline
+        request = await self.unpack(body, content_type, query)
+        return await self._answer(request.audio, request.question, key, end, timings)
+
+    async def unpack(self, body: bytes, content_type: str, query: list[tuple[str, str]]) -> ClassifyRequest:
+        """The sound of a request, and what is asked about it.
+
+        Raises:
+            RequestError: The request is not legal.
+        """
         unpack = functools.partial(parse, body, content_type, query)
         # base64 and JSON of many megabytes would hold up every other client.
         quick = len(body) <= _SMALL_BODY or is_sound(body)
-        request = unpack() if quick else await self._in_thread(unpack)
-        return await self._answer(request.audio, request.question, key, end, timings)
+        return unpack() if quick else await self.in_thread(unpack)
 
     async def classify_batch(
         self, body: bytes, content_type: str, query: list[tuple[str, str]], key: str
@@ -231,11 +187,11 @@ class Service:
         """
         end = time.monotonic() + self.settings.deadline
         most = self.settings.max_files
-        request = await self._in_thread(
+        request = await self.in_thread(
             functools.partial(parse_batch, body, content_type, query, max_files=most)
         )
         question = request.question
-        entry = await self._entry(question)  # an unknown model is an error of the request
+        entry = await self.entry(question)  # an unknown model is an error of the request
         self.check_room(key, entry.name)
         # So many at once fill a batch, and leave the queue to others.
         together = asyncio.Semaphore(self.settings.max_batch_size)
@@ -266,16 +222,16 @@ class Service:
             raise AudioError("the file is empty", code="empty")
         prepared: Prepared | None = None
         while True:
-            entry = await self._entry(question)
+            entry = await self.entry(question)
             timings.model = entry.name
-            pipeline = self._pipeline(entry.config, question)
+            pipeline = self.pipeline(entry.config, question)
             left = end - time.monotonic()
             if left <= 0:
                 raise DeadlineExceeded.after(self.settings.deadline - left)
             try:
                 with entry.admit(key, seconds=left) as place:
                     if prepared is None:
-                        prepared = await self._decode(pipeline, audio, timings, left)
+                        prepared = await self.decode(pipeline, audio, timings, left)
                     queued = time.monotonic()
                     outcome = await place.run(prepared.windows, entry.config.features.seconds)
                 break
@@ -288,7 +244,13 @@ class Service:
         timings.windows, timings.batch = len(prepared.windows), outcome.batch_windows
         return _checked(pipeline, prepared, outcome.rows, question)
 
-    async def _entry(self, question: Question) -> Servable:
+    async def entry(self, question: Question) -> Servable:
+        """The model that is asked.
+
+        Raises:
+            UnknownModel: It is not served.
+            NotReady: It can't be had now.
+        """
         if (loaded := self.models.loaded(question.model)) is not None:
             return loaded
         loading = asyncio.ensure_future(self.models.get(question.model))
@@ -302,7 +264,20 @@ class Service:
         except SnnVoiceError as error:  # its words are for the log of the start
             raise NotReady.because("the model can't be loaded now", 30) from error
 
-    async def _decode(self, pipeline: Pipeline, audio: bytes, timings: Timings, left: float) -> Prepared:
+    async def decode(self, pipeline: Pipeline, audio: bytes, timings: Timings, left: float) -> Prepared:
+        """The windows of a sound.
+
+        Args:
+            pipeline: Of the model.
+            audio: A sound file.
+            timings: Is filled in.
+            left: Seconds that it may take.
+
+        Raises:
+            AudioError: It can't be used.
+            DeadlineExceeded: It took too long.
+        """
+
         def decode() -> tuple[Prepared, float, float]:
             begun = time.monotonic()
             prepared = pipeline.prepare(audio)
@@ -314,7 +289,7 @@ class Service:
                 prepared, begun, seconds = decode()
             else:
                 async with asyncio.timeout(left):
-                    prepared, begun, seconds = await self._in_thread(decode)
+                    prepared, begun, seconds = await self.in_thread(decode)
         except TimeoutError:
             raise DeadlineExceeded.after(self.settings.deadline) from None
         except AudioError as error:
@@ -326,7 +301,8 @@ class Service:
         self.metrics.decode.labels(timings.model).observe(seconds)
         return prepared
 
-    def _pipeline(self, config: VoiceConfig, question: Question) -> Pipeline:
+    def pipeline(self, config: VoiceConfig, question: Question) -> Pipeline:
+        """What is before and after a network, for a question."""
         options = Options(
             top_k=question.top_k,
             function_to_apply=question.function_to_apply,
@@ -334,7 +310,8 @@ class Service:
         )
         return Pipeline(config, _no_network, options)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run something in one of the threads that decode."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
 
     # --- what is served ---------------------------------------------------------------------------

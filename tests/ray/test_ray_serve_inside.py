@@ -157,6 +157,14 @@ def test_windows_and_files(client: httpx.Client, plain: TestClient) -> None:
     assert all(len(result["predictions"]) == 5 for result in results)
 
 
+def test_spikes_are_those_of_the_plain_service(client: httpx.Client, plain: TestClient) -> None:
+    sound = (ROOT / "examples" / "yes.wav").read_bytes()
+    answer, expected = (one.post("/spikes?top_k=2", content=sound).json() for one in (client, plain))
+    alike(answer["predictions"], expected["predictions"])
+    assert answer["layers"] == expected["layers"]
+    assert answer["energy"] == expected["energy"]
+
+
 def test_errors_have_the_one_form(client: httpx.Client) -> None:
     error(client.post("/classify", content=b"text"), 415, "not_audio")
     error(client.post("/classify?model=x", content=wav(1)), 404, "unknown_model")

@@ -20,6 +20,7 @@ RIGHT = {"Authorization": f"Bearer {KEY}"}
 GUARDED = (
     ("POST", "/classify"),
     ("POST", "/classify/batch"),
+    ("POST", "/spikes"),
     ("GET", "/model"),
     ("GET", "/models"),
     ("GET", "/models/TcySNN"),

@@ -40,6 +40,7 @@ def test_openapi(client: httpx.Client) -> None:
     assert set(document["paths"]) == {
         "/classify",
         "/classify/batch",
+        "/spikes",
         "/model",
         "/models",
         "/models/{name}",
@@ -74,6 +75,7 @@ def test_openapi(client: httpx.Client) -> None:
         "models",
         "ready",
         "reload",
+        "spikes",
     ]
     post = document["paths"]["/classify"]["post"]
     content = post["requestBody"]["content"]
@@ -89,7 +91,9 @@ def test_openapi(client: httpx.Client) -> None:
     assert kinds == {"LabelScore", "WindowScores"}
     batch = document["paths"]["/classify/batch"]["post"]
     assert set(batch["requestBody"]["content"]) == {"multipart/form-data"}
-    for operation in (post, batch):
+    spikes = document["paths"]["/spikes"]["post"]
+    assert {p["name"] for p in spikes["parameters"]} == {"top_k", "model"}
+    for operation in (post, batch, spikes):
         for status in ("400", "401", "404", "408", "413", "415", "429", "503", "504"):
             refusal = operation["responses"][status]["content"]["application/json"]
             assert refusal["schema"]["$ref"] == "#/components/schemas/ErrorAnswer"

@@ -28,6 +28,47 @@ const PATIENCE_MS = 90_000;
  */
 
 /**
+ * @typedef {object} LayerSpikes
+ * @property {string} name
+ * @property {number} neurons How many it has; some of them are shown.
+ * @property {number} rate Spikes a neuron and step.
+ * @property {number} dead Neurons that never fire.
+ * @property {number | null} first_spike Mean step of the first spike.
+ * @property {number[]} rows Which channels are shown.
+ * @property {number[]} columns Which positions along the sound.
+ * @property {number[][]} spikes For each step the shown neurons that fire.
+ */
+
+/**
+ * @typedef {object} Energy An estimate, in microjoules.
+ * @property {number} synops Operations that are not skipped.
+ * @property {number} energy_uj
+ * @property {number} energy_once_uj If a layer with the same input at each step runs once.
+ * @property {{energy_dense_uj: number, energy_uj?: number, model?: string}} cnn Of the CNN twin.
+ * @property {number} pj_a_mac
+ * @property {number} pj_an_ac
+ */
+
+/**
+ * @typedef {object} Spikes
+ * @property {string} model
+ * @property {number} start Of the window that is shown, in seconds.
+ * @property {number} end
+ * @property {number} windows How many the sound has.
+ * @property {number} num_steps
+ * @property {{labels: string[], scores: number[][], settled: number}} decision The answer after each step.
+ * @property {LayerSpikes[]} layers From the sound to the answer.
+ * @property {Energy} [energy] Where the service can count it.
+ */
+
+/**
+ * @typedef {object} Asking
+ * @property {string} model Which one; "" for the default.
+ * @property {AbortSignal} signal What ends it early.
+ * @property {(seconds: number) => void} onWait Is told each second of a wait.
+ */
+
+/**
  * @typedef {object} ModelEntry
  * @property {string} name
  * @property {boolean} loaded
@@ -91,18 +132,48 @@ export class Api {
   }
 
   /**
-   * The best words of a sound. A busy service is asked a second time, after the time that it names.
+   * The best words of a sound.
    *
    * @param {Blob} sound A sound file.
-   * @param {{model: string, signal: AbortSignal, onWait: (seconds: number) => void}} options Which model
-   *   ("" for the default); what ends it early; what is told each second of a wait.
+   * @param {Asking} asking
    * @returns {Promise<Answer>}
    * @throws {Refusal} It was refused, or nobody answers.
    */
-  async classify(sound, { model, signal, onWait }) {
-    const path = `classify?top_k=5${model ? `&model=${encodeURIComponent(model)}` : ""}`;
+  async classify(sound, asking) {
+    const { answer, roundTrip, headers } = await this.#ask("classify", sound, asking);
+    if (!Array.isArray(answer)) {
+      throw unreadable();
+    }
+    return { predictions: answer, timing: { roundTrip, server: readServerTiming(headers) } };
+  }
+
+  /**
+   * What the network's neurons do with a sound.
+   *
+   * @param {Blob} sound A sound file.
+   * @param {Asking} asking
+   * @returns {Promise<Spikes>}
+   * @throws {Refusal} It was refused, or nobody answers.
+   */
+  async spikes(sound, asking) {
+    const { answer } = await this.#ask("spikes", sound, asking);
+    if (!Array.isArray(answer?.layers) || !Array.isArray(answer.decision?.scores) || !(answer.num_steps > 0)) {
+      throw unreadable();
+    }
+    return answer;
+  }
+
+  /**
+   * Send a sound. A busy service is asked a second time, after the time that it names.
+   *
+   * @param {string} route
+   * @param {Blob} sound
+   * @param {Asking} asking
+   */
+  async #ask(route, sound, { model, signal, onWait }) {
+    const path = `${route}?top_k=5${model ? `&model=${encodeURIComponent(model)}` : ""}`;
     try {
-      return await this.#classifyOnce(path, sound, signal);
+      return await this.#askOnce(path, sound, signal);
     } catch (error) {
       const wait = error instanceof Refusal ? error.retryAfter : undefined;
       if (wait === undefined || wait > LONGEST_WAIT_S) {
@@ -112,7 +183,7 @@ export class Api {
         onWait(left);
         await pause(1000, signal);
       }
-      return this.#classifyOnce(path, sound, signal);
+      return this.#askOnce(path, sound, signal);
     }
   }
 
@@ -120,19 +191,15 @@ export class Api {
    * @param {string} path
    * @param {Blob} sound
    * @param {AbortSignal} signal
-   * @returns {Promise<Answer>}
+   * @returns {Promise<{answer: any, roundTrip: number, headers: Headers}>} The JSON, and how long it took.
    */
-  async #classifyOnce(path, sound, signal) {
+  async #askOnce(path, sound, signal) {
     const start = performance.now();
     // Always the same type: the bytes say what they are, and what a browser guesses from a name may mislead.
     const headers = { "Content-Type": "application/octet-stream" };
     const response = await this.#send(path, { method: "POST", body: sound, headers, signal });
-    const predictions = await parsed(response);
-    const roundTrip = performance.now() - start;
-    if (!Array.isArray(predictions)) {
-      throw new Refusal("The service gave an answer that this page can't read.");
-    }
-    return { predictions, timing: { roundTrip, server: readServerTiming(response.headers) } };
+    const answer = await parsed(response);
+    return { answer, roundTrip: performance.now() - start, headers: response.headers };
   }
 
   /**
@@ -205,8 +272,13 @@ async function parsed(response) {
   try {
     return await response.json();
   } catch {
-    throw new Refusal("The service gave an answer that this page can't read.");
+    throw unreadable();
   }
+}
+
+/** @returns {Refusal} */
+function unreadable() {
+  return new Refusal("The service gave an answer that this page can't read.");
 }
 
 /**

@@ -10,6 +10,7 @@ import { Player } from "./player.js";
 import { record } from "./recorder.js";
 import { Refusal } from "./refusal.js";
 import { Results } from "./results.js";
+import { SpikePanel } from "./spikes.js";
 import { decode, Waveform } from "./waveform.js";
 import { encodeWav } from "./wav.js";
 
@@ -68,6 +69,27 @@ const models = new Models(
     words: byId("vocabulary-words"),
   },
   { onChange: classifyAgain, onKeyWanted: askForKey },
+);
+
+const spikes = new SpikePanel(
+  {
+    panel: byId("spikes"),
+    note: byId("spikes-note"),
+    show: byId("spikes-show", HTMLButtonElement),
+    body: byId("spikes-body"),
+    canvas: byId("raster", HTMLCanvasElement),
+    bars: byId("running-bars"),
+    remark: byId("running-note"),
+    play: byId("steps-play", HTMLButtonElement),
+    playText: byId("steps-play-text"),
+    step: byId("step", HTMLInputElement),
+    stepLabel: byId("step-label"),
+    figures: byId("layer-figures"),
+    energy: byId("energy"),
+    energyFigures: byId("energy-figures"),
+    energyNote: byId("energy-note"),
+  },
+  { onShow: () => void showSpikes() },
 );
 
 /** @type {Clip | null} */
@@ -157,6 +179,7 @@ function showClip(clip, picture, otherwise) {
  */
 async function classify(clip, signal) {
   results.clear();
+  spikes.clear();
   notice.tell("");
   document.body.classList.add("busy");
   status.textContent = "Listening to the clip";
@@ -171,6 +194,7 @@ async function classify(clip, signal) {
     notice.tell("");
     keyField.show(false);
     status.textContent = results.show(answer);
+    spikes.offer();
     bringIntoView(byId("answer"));
   } catch (error) {
     if (!signal.aborted) {
@@ -183,6 +207,31 @@ async function classify(clip, signal) {
   } finally {
     if (current.signal === signal) {
       document.body.classList.remove("busy");
+    }
+  }
+}
+
+async function showSpikes() {
+  const clip = lastClip;
+  const { signal } = current; // a new clip takes this one's spikes with it
+  if (!clip) {
+    return;
+  }
+  status.textContent = spikes.wait();
+  try {
+    const found = await api.spikes(clip.sound, {
+      model: models.chosen,
+      signal,
+      onWait: (seconds) => void spikes.wait(`The service is busy; trying again in ${seconds} s.`),
+    });
+    signal.throwIfAborted();
+    status.textContent = spikes.showAll(found);
+  } catch (error) {
+    if (!signal.aborted) {
+      status.textContent = spikes.refuse(error);
+      if (!(error instanceof Refusal) || error.status === 401) {
+        tellProblem(error);
+      }
     }
   }
 }
@@ -218,6 +267,7 @@ async function startRecording() {
   document.body.classList.remove("busy");
   notice.tell("");
   results.clear();
+  spikes.clear();
   player.load(null);
   showStage("Your recording", "");
   showRecordButton("Waiting for the microphone", "opening");

@@ -86,16 +86,26 @@ function serverRows(server) {
  * @param {import("./api.js").Prediction} prediction
  * @returns {HTMLElement}
  */
-function bar({ label, score }) {
+export function bar({ label, score }) {
   const row = document.createElement("li");
   const track = element("span", "track");
-  const fill = element("span", "fill");
-  fill.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
   track.setAttribute("aria-hidden", "true");
-  track.append(fill);
+  track.append(element("span", "fill"));
   const name = element("span", isClass(label) ? "label class" : "label", shownLabel(label));
-  row.append(name, track, element("span", "score", percent(score)));
+  row.append(name, track, element("span", "score"));
+  setScore(row, score);
   return row;
+}
+
+/**
+ * @param {HTMLElement} row Made by `bar`.
+ * @param {number} score
+ */
+export function setScore(row, score) {
+  const fill = /** @type {HTMLElement} */ (row.querySelector(".fill"));
+  const text = /** @type {HTMLElement} */ (row.querySelector(".score"));
+  fill.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
+  text.textContent = percent(score);
 }
 
 /**
@@ -117,7 +127,7 @@ function time(name, milliseconds) {
  * @param {string} [text]
  * @returns {HTMLElement}
  */
-function element(tag, className, text = "") {
+export function element(tag, className, text = "") {
   const made = document.createElement(tag);
   made.className = className;
   made.textContent = text;
