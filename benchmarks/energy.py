@@ -1,0 +1,200 @@
+"""What does the arithmetic of each network cost, beside its CNN twin's? Operations and microjoules.
+
+All models hear the same clips. The figures are counts times constants: they depend on no clock, and on the
+machine only in how a sum is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.common import Report, Table, begin, load_clips, make_parser
+from benchmarks.subjects import Subject, add_options, load_subject, steps
+from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root
+from snn_voice_hub.spikes.energy import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, Energy
+from snn_voice_hub.spikes.energy_measure import write_energy
+from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.metrics import right_answers
+from snn_voice_hub.voice import SnnVoice
+
+CLIPS = 400
+_BATCH = 32
+
+
+@dataclass
+class Measured:
+    """A spiking network with its CNN twin, and what both cost."""
+
+    subject: Subject
+    energy: Energy
+
+    @property
+    def twin(self) -> Energy:
+        """The twin's."""
+        assert self.energy.twin is not None
+        return self.energy.twin
+
+
+def measure(subject: Subject, clips: Clips) -> Measured:
+    """What clips cost a network and its twin."""
+    rate = subject.voice.sample_rate
+    return Measured(subject, subject.voice.energy(list(clips.waveforms), twin=subject.twin, sample_rate=rate))
+
+
+@torch.inference_mode()
+def right(voice: SnnVoice, clips: Clips) -> str:
+    """Share of the clips whose best word is right."""
+    parts = [voice(clips.batch(slice(at, at + _BATCH))) for at in range(0, len(clips), _BATCH)]
+    return percent(float(right_answers(torch.cat(parts), clips.labels, voice.labels).float().mean()))
+
+
+def percent(share: float | None) -> str:
+    """A share as it stands in a table."""
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def totals(found: Sequence[Measured], clips: Clips) -> Table:
+    """Energy of spiking networks and of their twins."""
+    table = Table(
+        *("model", "T", "right", "µJ", "input layer once, µJ"),
+        *("CNN, right", "CNN, zeros skipped, µJ", "CNN, µJ"),
+    )
+    for one in found:
+        table.add(
+            one.energy.model,
+            one.energy.num_steps,
+            right(one.subject.voice, clips),
+            one.energy.energy_uj,
+            one.energy.energy_once_uj,
+            right(one.subject.twin, clips),
+            one.twin.energy_uj,
+            one.twin.dense_uj,
+        )
+    return table
+
+
+def shares(found: Sequence[Measured]) -> Table:
+    """Energy of spiking networks as a share of their twins'."""
+    table = Table(
+        *("model", "both skip zeros", "and the input layer runs once"),
+        *("only the SNN skips zeros", "and its input layer runs once", "neither skips zeros"),
+    )
+    for one in found:
+        share = one.energy.against()
+        keys = ("effective", "effective_once", "dense", "dense_once")
+        neither = one.energy.dense_uj / one.twin.dense_uj
+        table.add(one.energy.model, *(f"{share[key] or 0:.2f}" for key in keys), f"{neither:.2f}")
+    return table
+
+
+def operations(found: Sequence[Measured]) -> Table:
+    """Operations, neurons and memory of both."""
+    table = Table(
+        *("model", "operations", "effective MACs", "ACs", "SynOps", "activation sparsity"),
+        *("neuron updates", "parameters and buffers, bytes", "membranes, bytes"),
+    )
+    for one in found:
+        for e in (one.energy, one.twin):
+            table.add(
+                e.model,
+                *(f"{value or 0:,.0f}" for value in (e.dense, e.macs, e.acs, e.synops)),
+                percent(e.activation_sparsity),
+                *(f"{value:,}" for value in (e.neuron_updates, e.footprint, e.state)),
+            )
+    return table
+
+
+def layers(one: Measured) -> Table:
+    """Where a network's energy arises, beside the same layers of its twin."""
+    table = Table("layer", "input", "operations", "effective", "µJ", "CNN, zeros skipped, µJ", "CNN, µJ")
+    for ours, theirs in zip(one.energy.layers, one.twin.layers, strict=True):
+        kind = "binary" if ours.binary else "float"
+        table.add(
+            f"`{ours.name}`",
+            f"{kind}, the same at each step" if ours.constant else kind,
+            f"{ours.dense:,.0f}",
+            f"{ours.synops or 0:,.0f}",
+            ours.energy_uj,
+            theirs.energy_uj,
+            theirs.dense_uj,
+        )
+    return table
+
+
+def over_steps(subject: Subject, counts: Sequence[int], clips: Clips) -> Table:
+    """Energy and answers of a network with other numbers of steps than it was trained with."""
+    table = Table(
+        *("T", "right", "activation sparsity", "µJ", "input layer once, µJ"),
+        *("of the CNN, both skip zeros", "and the input layer runs once"),
+    )
+    for count in counts:
+        with steps(subject.network, count):
+            one, answers = measure(subject, clips), right(subject.voice, clips)
+        share = one.energy.against()
+        table.add(
+            count,
+            answers,
+            percent(one.energy.activation_sparsity),
+            one.energy.energy_uj,
+            one.energy.energy_once_uj,
+            *(f"{share[key] or 0:.2f}" for key in ("effective", "effective_once")),
+        )
+    return table
+
+
+def main() -> None:
+    """Command line."""
+    parser = make_parser(__doc__, clips=CLIPS)
+    add_options(parser, models=("resmel", "m5", "hjh", "tcy"))
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 15])
+    parser.add_argument(
+        "--write", action="store_true", help="put the totals into the bundled checkpoints' config.json"
+    )
+    given = begin(parser)
+    clips = load_clips(given.data, given.clips, given.cache)
+    found = [measure(load_subject(name, given), clips) for name in given.models]
+    report = Report("energy", "Energy of the arithmetic", given.out)
+    report.add(
+        f"{len(clips):,} test clips, the same for all models; means over one window of sound each. {MAC_PJ} "
+        f"pJ a MAC, {AC_PJ} pJ an AC ({CONSTANTS}). Left out: {LEFT_OUT}. See docs/energy.md."
+    )
+    report.add("## Spiking networks and their CNN twins")
+    report.add(
+        '"µJ" of a spiking network counts every step in full, and only inputs that are not zero. "Input '
+        'layer once": a layer whose input is the same at each step runs once, and its result is kept. "CNN, '
+        'zeros skipped" is the twin on hardware that skips what a ReLU made zero, "CNN" on one that '
+        'multiplies by zeros. "Right" is the share of these clips whose best word is right.'
+    )
+    report.add(totals(found, clips))
+    report.add("Energy of the spiking network as a share of the twin's; above 1 it costs more:")
+    report.add(shares(found))
+    report.add("## Operations and memory")
+    report.add(operations(found))
+    for one in found:
+        report.add(f"## Layers of {one.energy.model}")
+        report.add(layers(one))
+    first = found[0]
+    report.add(f"## {first.energy.model} with other numbers of steps")
+    report.add(f"The same weights, trained with T = {first.energy.num_steps}.")
+    report.add(over_steps(first.subject, given.steps, clips))
+    if given.write:
+        for one in found:
+            put(one, clips)
+
+
+def put(one: Measured, clips: Clips) -> None:
+    """Write totals into the bundled checkpoints of a network and its twin."""
+    back = one.subject.twin.energy(
+        list(clips.waveforms), twin=one.subject.voice, sample_rate=one.subject.voice.sample_rate
+    )
+    for energy in (one.energy, back):
+        if energy.model in bundled_names():
+            write_energy(bundled_root() / energy.model, energy)
+            print(f"written: {energy.model}")
+
+
+if __name__ == "__main__":
+    main()
