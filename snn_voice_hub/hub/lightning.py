@@ -88,7 +88,7 @@ def read_lightning(
     if layout.lifs:
         steps = _num_steps(path, layout, hyper, origin, num_steps)
         network |= {"num_steps": steps, **_neuron(path, layout, hyper, weights, list(entries))}
-        network |= {"encoding": _encoding(path, hyper, origin), **paper.NEURON}
+        network |= {"encoding": _encoding(path, hyper, origin), "beta_per_channel": False, **paper.NEURON}
     elif num_steps is not None:
         raise ConfigError(
             f"{path} is a {layout.architecture} without time steps", hint="leave out num_steps="
