@@ -247,7 +247,7 @@ class Leaking(Lif):
 
 
 class OtherNeurons(sv.TcySNN):
-    def make_lif(self) -> Lif:
+    def make_lif(self, channels: int | None = None) -> Lif:
         return Leaking(self.beta)
 
 
