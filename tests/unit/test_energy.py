@@ -244,11 +244,12 @@ def test_counting_changes_no_answer_of_this_or_another_thread(default_model: sv.
 def test_every_architecture_has_its_twin() -> None:
     pairs = {name: twin_architecture(name) for name in list_architectures()}
     assert pairs.pop("HjhSCNN") == "HjhCNN"  # the hybrid spikes on its input only
-    assert pairs == {
+    expected = {
         f"{stem}{kind}": f"{stem}{other}"
         for stem in ("Hjh", "M5", "Piczak", "ResMel", "Tcy")
         for kind, other in (("SNN", "CNN"), ("CNN", "SNN"))
     }
+    assert expected.items() <= pairs.items()  # other tests register architectures of their own
     assert twin_architecture("Unheard") is None
 
 
