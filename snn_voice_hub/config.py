@@ -19,6 +19,8 @@ from snn_voice_hub.errors import ConfigError
 
 FORMAT_VERSION = 1
 LIBRARY_NAME = "snn-voice-hub"
+# What weights are kept in on the disk.
+WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
 
 KINDS = ("waveform", "logmel")
 NORMALIZATIONS = ("fixed", "clip", "batch")
@@ -190,6 +192,8 @@ class VoiceConfig:
         name: The checkpoint's name.
         description: One line for tables and cards.
         license: SPDX-like name of the weights' licence.
+        dtype: What the file of weights holds, one of `WEIGHT_DTYPES`; networks are loaded in float32 unless
+            another dtype is asked for.
         data: Where the training sound came from, with licence and attribution.
         training: The recipe that made the weights.
         metrics: Figures that `snn-voice evaluate` measured.
@@ -205,6 +209,7 @@ class VoiceConfig:
     name: str = ""
     description: str = ""
     license: str = ""
+    dtype: str = "float32"
     data: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -218,6 +223,7 @@ class VoiceConfig:
             ConfigError: A value is out of range; the message names it.
         """
         check_number("temperature", self.temperature, above=0.0)
+        check_choice("dtype", self.dtype, WEIGHT_DTYPES)
         if not self.labels:
             raise ConfigError("labels is empty", hint="one label a class, in index order")
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})

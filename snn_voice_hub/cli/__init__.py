@@ -15,6 +15,7 @@ from snn_voice_hub.cli.classify import classify
 from snn_voice_hub.cli.convert import convert
 from snn_voice_hub.cli.energy import energy
 from snn_voice_hub.cli.evaluate import evaluate
+from snn_voice_hub.cli.export import export
 from snn_voice_hub.cli.models import models
 from snn_voice_hub.cli.pull import pull
 from snn_voice_hub.cli.push import push
@@ -59,6 +60,7 @@ for _command in (
     pull,
     card,
     convert,
+    export,
 ):
     app.command()(_command)
 

@@ -76,25 +76,52 @@ def export_network(
         import onnxscript  # noqa: F401  # the exporter would raise an error of its own
 
     shape = default_clip_shape(network) if clip_shape is None else tuple(clip_shape)
-    network = _plain_copy(network)
+    network = plain_copy(network)
+    network.check_features(torch.empty(2, 1, *shape))
+    model, largest = graph_of(
+        AllSteps(network),
+        torch.zeros(_input_steps(network), 2, 1, *shape),
+        batch_axis=1,
+        names=("input", "logits"),
+        title=type(network).__name__,
+    )
+    describe(model, {"architecture": type(network).__name__, _LARGEST: str(largest)} | neuron_facts(network))
+    if path is not None:
+        onnx.save(model, os.fspath(path))
+    return model
+
+
+def graph_of(
+    module: nn.Module, example: Tensor, *, batch_axis: int, names: Sequence[str], title: str
+) -> tuple[onnx.ModelProto, int]:
+    """A module as a graph, with its neurons unrolled.
+
+    Args:
+        module: A module of one input, on the CPU, whose networks are run by `AllSteps`.
+        example: An input of two clips.
+        batch_axis: Its axis that stays free.
+        names: Of the input, then of the outputs.
+        title: What it is, for messages.
+
+    Returns:
+        The graph, and the values in its largest tensor between two layers for one clip.
+
+    Raises:
+        SnnVoiceError: The exporter can't translate it.
+    """
     # Inference mode may be on around us; the exporter can't trace in it.
     with TRACING, torch.inference_mode(False), torch.no_grad():
-        network.check_features(torch.empty(2, 1, *shape))
-        steps = _input_steps(network)
         try:
-            model = _trace(network, torch.zeros(steps, 2, 1, *shape))
+            model = _trace(module, example, batch_axis, names)
             largest = _largest_tensor(model)
             expand_neurons(model)
             widen_convolutions(model)
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise SnnVoiceError(
-                f"{type(network).__name__} can't be exported to ONNX: {reason}", code="not_exportable"
+                f"{title} can't be exported to ONNX: {reason}", code="not_exportable"
             ) from error
-    _describe(model, network, largest)
-    if path is not None:
-        onnx.save(model, os.fspath(path))
-    return model
+    return model, largest
 
 
 def default_clip_shape(network: Network) -> tuple[int, ...]:
@@ -125,7 +152,7 @@ def _input_steps(network: Network) -> int:
     return network.num_steps
 
 
-def _plain_copy(network: Network) -> Network:
+def plain_copy(network: Network) -> Network:
     """The network itself where it is ready for the exporter, else a copy that is."""
     tensors = [*network.parameters(), *network.buffers()]
     ready = not network.training and all(
@@ -190,8 +217,8 @@ def _max_pool(layer: OverBatch | None, dims: int) -> tuple[list[int], list[int]]
     return (kernel, stride) if len(kernel) == len(stride) == dims else None
 
 
-class _AllSteps(nn.Module):
-    """The forward pass that is traced."""
+class AllSteps(nn.Module):
+    """The forward pass of a network that is traced: encoded input in, summed logits out."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -199,12 +226,13 @@ class _AllSteps(nn.Module):
         # Read before tracing, where a tensor has no value; by id, since the tracer prints what a module has.
         # Neurons of another kind are traced step by step.
         self.neurons = {
-            id(lif): (float(lif.beta.clamp(0, 1)), float(lif.threshold))
+            id(lif): (float(lif.beta.detach().clamp(0, 1)), float(lif.threshold.detach()))
             for lif in network.modules()
             if type(lif) is Lif and lif.beta.numel() == lif.threshold.numel() == 1
         }
 
     def forward(self, x: Tensor) -> Tensor:
+        """See `Network.forward_encoded`."""
         network = self.network
         if (
             isinstance(network, SpikingNetwork)
@@ -228,10 +256,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _trace(network: Network, example: Tensor) -> onnx.ModelProto:
+def _trace(module: nn.Module, example: Tensor, batch_axis: int, names: Sequence[str]) -> onnx.ModelProto:
     with _quiet():
         program = torch.export.export(
-            _AllSteps(network), (example,), dynamic_shapes=({1: torch.export.Dim("batch")},), strict=False
+            module,
+            (example,),
+            dynamic_shapes=({batch_axis: torch.export.Dim("batch")},),
+            strict=False,
         )
         exported = torch.onnx.export(
             program,
@@ -241,8 +272,8 @@ def _trace(network: Network, example: Tensor) -> onnx.ModelProto:
             optimize=True,
             opset_version=OPSET,
             custom_translation_table={torch.ops.aten._adaptive_avg_pool2d.default: _adaptive_average},
-            input_names=["input"],
-            output_names=["logits"],
+            input_names=list(names[:1]),
+            output_names=list(names[1:]),
         )
     assert exported is not None
     model: onnx.ModelProto = exported.model_proto
@@ -253,12 +284,12 @@ def _adaptive_average(x: Any, size: Sequence[int]) -> Any:
     """Adaptive average pooling as two products with matrices; the exporter makes a gather of each corner."""
     from onnxscript import opset18
 
-    rows, columns = (_averages(int(n), m) for n, m in zip(x.shape[-2:], size, strict=True))
+    rows, columns = (averages(int(n), m) for n, m in zip(x.shape[-2:], size, strict=True))
     right = opset18.Constant(value=_tensor(columns.T))
     return opset18.MatMul(opset18.Constant(value=_tensor(rows)), opset18.MatMul(x, right))
 
 
-def _averages(size: int, out: int) -> Tensor:
+def averages(size: int, out: int) -> Tensor:
     """The matrix `[out, size]` that averages as `nn.AdaptiveAvgPool1d` does."""
     matrix = torch.zeros(out, size)
     for i in range(out):
@@ -273,17 +304,21 @@ def _tensor(matrix: Tensor) -> onnx.TensorProto:
     return numpy_helper.from_array(matrix.contiguous().numpy())
 
 
-def _describe(model: onnx.ModelProto, network: Network, largest: int) -> None:
+def neuron_facts(network: Network) -> dict[str, str]:
+    """What a graph's metadata say of a spiking network; nothing of a CNN."""
+    if not isinstance(network, SpikingNetwork):
+        return {}
+    return {"num_steps": str(network.num_steps), "encoding": network.encoding, "reset": network.reset}
+
+
+def describe(model: onnx.ModelProto, facts: dict[str, str]) -> None:
+    """Write who made a graph, its metadata, and the name of its free axis; nothing of this machine stays."""
     from onnx import helper
 
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")  # stack traces, with the paths of this machine
+
     model.producer_name, model.producer_version = "snn-voice-hub", __version__
-    facts = {"architecture": type(network).__name__, _LARGEST: str(largest)}
-    if isinstance(network, SpikingNetwork):
-        facts |= {
-            "num_steps": str(network.num_steps),
-            "encoding": network.encoding,
-            "reset": network.reset,
-        }
     helper.set_model_props(model, facts)
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim:

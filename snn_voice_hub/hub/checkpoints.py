@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import errno
 import hashlib
@@ -22,6 +23,7 @@ from safetensors.torch import save
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE, WEIGHTS_SUFFIX, choose
+from snn_voice_hub.hub.dtypes import name_of
 from snn_voice_hub.hub.remote import RepoRequest, fetch
 
 DEFAULT_MODEL = "resmel-snn"
@@ -294,7 +296,7 @@ def write_checkpoint(folder: Path, config: VoiceConfig, weights: Mapping[str, to
 
     Args:
         folder: Made if missing.
-        config: The configuration.
+        config: The configuration; what it says of the weights' dtype is made true.
         weights: The bare network's state dict.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -303,7 +305,7 @@ def write_checkpoint(folder: Path, config: VoiceConfig, weights: Mapping[str, to
     # Not save_file(): it makes files that only their owner can read.
     part.write_bytes(save(tensors, metadata={"format": "pt"}))
     part.replace(folder / WEIGHTS_FILE)
-    write_config(folder, config)
+    write_config(folder, dataclasses.replace(config, dtype=name_of(tensors)))
 
 
 def write_config(folder: Path, config: VoiceConfig) -> None:

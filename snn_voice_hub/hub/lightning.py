@@ -27,6 +27,7 @@ from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub import paper
 from snn_voice_hub.hub.archives import TorchFile, read_torch_file
 from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE
+from snn_voice_hub.hub.dtypes import DTYPES, cast_weight, name_of
 from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.pickles import shown
 from snn_voice_hub.hub.stand_ins import Name, TensorRef, unwrap
@@ -35,15 +36,12 @@ __all__ = ["DTYPES", "LIGHTNING_SUFFIX", "convert_lightning", "read_lightning"]
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
 # What snnTorch keeps beside beta and threshold, with the only value that the paper's neuron has: reset by
 # subtraction, spikes of 1. Versions before 0.6 lack the second; some keep the membrane too.
 _NEURON_BUFFERS = {"reset_mechanism_val": 0.0, "graded_spikes_factor": 1.0, "mem": None}
 _NEURON_BUFFER = re.compile(rf"snn\.\d+(\.lif)?\.({'|'.join(_NEURON_BUFFERS)})")
 _REPLICA = re.compile(rf"snn_voice\.utils\.time_step_replica\.({'|'.join(paper.ENCODINGS)})_replica")
 _MAX_STEPS = 10_000
-_MAX_FLOAT16 = torch.finfo(torch.float16).max
 # The card of `Eve-ning/snn_voice` gives these steps for its one checkpoint.
 _CARD_STEPS = {"PiczakSNN": 15}
 # A folder of an unfinished conversion that is older than this was left by one that was killed.
@@ -88,7 +86,7 @@ def read_lightning(
     if layout.lifs:
         steps = _num_steps(path, layout, hyper, origin, num_steps)
         network |= {"num_steps": steps, **_neuron(path, layout, hyper, weights, list(entries))}
-        network |= {"encoding": _encoding(path, hyper, origin), "beta_per_channel": False, **paper.NEURON}
+        network |= {"encoding": _encoding(path, hyper, origin), **paper.NEURON, "beta_per_channel": False}
     elif num_steps is not None:
         raise ConfigError(
             f"{path} is a {layout.architecture} without time steps", hint="leave out num_steps="
@@ -152,7 +150,8 @@ def convert_lightning(
     config, weights = read_lightning(path, origin=origin, num_steps=num_steps)
     if name:
         config = dataclasses.replace(config, name=name)
-    weights = {key: _cast(path, key, tensor, target) for key, tensor in weights.items()}
+    weights = {key: cast_weight(str(path), key, tensor, target) for key, tensor in weights.items()}
+    config = dataclasses.replace(config, dtype=name_of(weights))
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder)
     part = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:12]}.part"
@@ -369,15 +368,6 @@ def _is_plain(value: object) -> bool:
 
 def _is_complete(folder: Path) -> bool:
     return (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
-
-
-def _cast(path: Path, key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    if not tensor.is_floating_point() or dtype == tensor.dtype:
-        return tensor
-    # isfinite() would need another copy of the largest tensor.
-    if dtype == torch.float16 and max(abs(float(end)) for end in tensor.aminmax()) > _MAX_FLOAT16:
-        raise CheckpointError(f"{path}: {key} has values past the range of float16", hint="dtype bfloat16")
-    return tensor.to(dtype)
 
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -15,6 +15,7 @@ from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
+from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder
 
 
@@ -104,6 +105,45 @@ class HubModel(
         model.to(where).eval()
         return model
 
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        dtype: str | torch.dtype | None = None,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **pushing: Any,
+    ) -> str | None:
+        """Write the model as a checkpoint folder: configuration, weights, and a card where there is none.
+
+        Args:
+            save_directory: The folder; made where it does not exist.
+            dtype: "float32", "float16" or "bfloat16" for the weights on the disk, which takes half the
+                space for the last two. Networks are loaded in float32 all the same, unless `from_pretrained`
+                is asked for another dtype. By default the model's own.
+            push_to_hub: Publish it as well.
+            repo_id: Where; by default under the folder's name.
+            **pushing: More arguments of `push_to_hub`.
+
+        Returns:
+            What `push_to_hub` gives, or None.
+
+        Raises:
+            CheckpointError: A weight has values past the range of float16.
+            ConfigError: The model can't be saved, or `dtype` is not legal.
+        """
+        target = None if dtype is None else pick_dtype(dtype)
+        config, weights = self._to_checkpoint()
+        if target is not None:
+            where = config.name or config.architecture
+            weights = {key: cast_weight(where, key, tensor, target) for key, tensor in weights.items()}
+        folder = Path(save_directory)
+        write_checkpoint(folder, config, weights)
+        card = folder / "README.md"
+        if not card.exists():
+            self.generate_model_card(repo_id=repo_id).save(card)
+        return self.push_to_hub(repo_id or folder.name, dtype=dtype, **pushing) if push_to_hub else None
+
     def push_to_hub(  # type: ignore[override]
         self,
         repo_id: str,
@@ -114,6 +154,7 @@ class HubModel(
         create_pr: bool = False,
         replace_card: bool = False,
         endpoint_handler: bool = False,
+        dtype: str | torch.dtype | None = None,
         token: str | bool | None = None,
         quiet: bool = False,
     ) -> str:
@@ -130,6 +171,7 @@ class HubModel(
             replace_card: Write a fresh card even where the one on the Hub holds other words.
             endpoint_handler: Push the `handler.py` and `requirements.txt` that Hugging Face Inference
                 Endpoints need as well. A `handler.py` there that somebody wrote is never replaced.
+            dtype: Of the weights; see `save_pretrained`.
             token: Hub token; by default the one of `hf auth login`.
             quiet: No progress bars.
 
@@ -141,7 +183,7 @@ class HubModel(
             ConfigError: The model can't be saved.
         """
         with TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
+            self.save_pretrained(folder, dtype=dtype)
             return push_folder(
                 folder,
                 repo_id,
@@ -200,9 +242,6 @@ def pick_device(device: str | torch.device) -> torch.device:
     return found
 
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
 def pick_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     """The torch dtype of that name; float32 for None.
 
@@ -211,7 +250,7 @@ def pick_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     """
     if dtype is None:
         return torch.float32
-    for name, found in _DTYPES.items():
+    for name, found in DTYPES.items():
         if dtype in (name, found):
             return found
-    raise ConfigError(f"dtype={dtype!r} is not legal", hint=f"one of {', '.join(map(repr, _DTYPES))}")
+    raise ConfigError(f"dtype={dtype!r} is not legal", hint=f"one of {', '.join(map(repr, DTYPES))}")

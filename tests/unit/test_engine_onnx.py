@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from export_helpers import lively, spike_rates
 from torch import Tensor, nn
 
 import snn_voice_hub as sv
@@ -41,28 +42,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
 
 def spiking(name: str, **arguments: Any) -> SpikingNetwork:
     """A network in which every layer of neurons fires, at some places and not at others."""
-    cls = getattr(sv, "HjhSCNN" if name == "HjhS" else f"{name}SNN")
-    network: SpikingNetwork = cls(num_classes=7, **arguments).eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.constant_(module.weight, 4.0)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-            assert module.running_mean is not None
-            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    network = lively("HjhSCNN" if name == "HjhS" else f"{name}SNN", **arguments)
     if name == "Piczak":
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.data.mul_(3)
     return network
-
-
-def spike_rates(network: SpikingNetwork, features: Tensor) -> dict[str, float]:
-    rates: dict[str, float] = {}
-    network.forward_steps(
-        features,
-        tap=lambda name, t: rates.update({name: float(t.detach().mean())} if "mem" not in name else {}),
-    )
-    return rates
 
 
 def same_logits(logits: Tensor, expected: Tensor) -> bool:

@@ -1,0 +1,84 @@
+"""`snn-voice export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snn_voice_hub.config import check_choice
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.export.nir import export_nir
+from snn_voice_hub.export.nir_graph import FORMS
+from snn_voice_hub.export.whole import export_onnx, export_torch
+from snn_voice_hub.models.base import Network
+from snn_voice_hub.voice import SnnVoice
+
+_SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2"}
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="onnx: waveforms in, scores out. torch: the same, for torch.export.load. nir: features in, "
+            "spikes and logits out, for neuromorphic tools.",
+        ),
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file.", show_default="such as resmel-snn.onnx")
+    ] = None,
+    features_outside: Annotated[
+        bool, typer.Option("--features-outside", help="onnx: features in, instead of waveforms.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="onnx: weights in a quarter of the space, nearly the same answers.")
+    ] = False,
+    neurons: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="nir: lif (one node a layer, reset rule in its metadata) or parts (leaky integrator, "
+            "threshold, and an edge back that resets).",
+            show_default="lif",
+        ),
+    ] = None,
+) -> None:
+    """Write a model as a file for other programs, and check its answers against PyTorch's.
+
+    Needs the extra export, but for --to torch.
+    """
+    check_choice("--to", to, tuple(_SUFFIXES))
+    given = {"--features-outside": features_outside, "--int8": int8, "--neurons": neurons is not None}
+    for option, wanted in given.items():
+        place = "nir" if option == "--neurons" else "onnx"
+        if wanted and to != place:
+            raise ConfigError(f"{option} does not go with --to {to}", hint=f"it is for --to {place}")
+    if neurons is not None:
+        check_choice("--neurons", neurons, FORMS)
+    voice = SnnVoice.from_pretrained(model, engine="torch")
+    network, config = voice.network, voice.config
+    assert isinstance(network, Network)
+    target = out or Path((config.name or config.architecture).replace("/", "-") + _SUFFIXES[to])
+    if to == "nir":
+        graph = export_nir(network, config, target, neurons=neurons or "lif")
+        typer.echo(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")
+        typer.echo(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
+        return
+    if to == "onnx":
+        written = export_onnx(network, config, target, features_outside=features_outside, int8=int8)
+    else:
+        written = export_torch(network, config, target)
+    given_in = "features" if features_outside else f"waveforms [batch, {config.features.num_samples}]"
+    result = f"scores and logits [batch, {len(config.labels)}]"
+    typer.echo(f"{target}: {written.size / 1e6:.2f} MB, {given_in} in, {result} out")
+    found = written.agreement
+    if int8:
+        same = f"{found.clips - found.other_best} of {found.clips} signals with the same best label"
+        found_text = f"{same}; logits differ by up to {found.largest:.2g} of the largest"
+    else:
+        found_text = str(found)
+    typer.echo(f"compared with PyTorch: {found_text}")

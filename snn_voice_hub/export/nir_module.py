@@ -1,0 +1,254 @@
+"""A NIR graph of this library as a module that runs: step by step, with the reset rule of its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snn_voice_hub.config import FeatureConfig, check_choice, check_int, read_dataclass
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.models.base import Tap
+from snn_voice_hub.models.encoding import ENCODINGS, encode
+from snn_voice_hub.models.spiking import RESETS
+
+if TYPE_CHECKING:
+    import nir
+
+# The neuron's rule -> membrane from (membrane before, spike before, decay, current, threshold).
+_RULES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "subtract": lambda mem, spk, decay, x, threshold: decay * mem + x - spk * threshold,
+    "subtract-before-decay": lambda mem, spk, decay, x, threshold: decay * (mem - spk * threshold) + x,
+    "zero": lambda mem, spk, decay, x, threshold: decay * (mem * (1 - spk)) + x,
+}
+
+
+class NirNetwork(nn.Module):
+    """A graph that `export.nir.load` has read.
+
+    Attributes:
+        architecture: The network class that it was made from.
+        num_steps: T.
+        encoding: How features become the steps' input; see `models.encoding`.
+        labels: One label a class.
+        num_classes: Their number C.
+        temperature: Logits are divided by it before the softmax.
+        features: The front end; `SnnVoice(network, network.features, network.labels)` classifies sound.
+    """
+
+    def __init__(self, graph: nir.NIRGraph, *, reset: str | None = None) -> None:
+        super().__init__()
+        facts = graph.metadata
+        try:
+            self.architecture = str(facts["architecture"])
+            self.num_steps = check_int("num_steps", int(facts["num_steps"]), low=1)
+            self.encoding = check_choice("encoding", facts["encoding"], ENCODINGS)
+            self.labels: list[str] = json.loads(facts["labels"])
+            self.temperature = float(facts["temperature"])
+            self.features = read_dataclass(FeatureConfig, json.loads(facts["features"]), "features.")
+            dt = float(facts["dt"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SnnVoiceError(f"the graph's metadata are damaged: {error}") from error
+        self.num_classes = len(self.labels)
+        self._order = _order(graph)
+        self._sources = {name: [a for a, b in graph.edges if b == name] for name in self._order}
+        self._shape = tuple(int(n) for n in graph.nodes["input"].output_type["output"])
+        self._spiking = {
+            name: str(node.metadata["layer"]) for name, node in graph.nodes.items() if _is_layer(node)
+        }
+        for name in self._order:
+            self.add_module(f"node_{name}", _module(name, graph.nodes[name], dt, reset))
+
+    def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Logits `[B, C]` of features `[B, 1, ...]`: the sum of all steps' outputs."""
+        return self.forward_steps(features, clip_seeds=clip_seeds).sum(0)
+
+    def forward_steps(
+        self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
+    ) -> Tensor:
+        """Output of every time step; see `SpikingNetwork.forward_steps`.
+
+        Args:
+            features: Model input `[B, 1, ...]`.
+            tap: Called with `(layer name, spikes [T, B, ...])`.
+            clip_seeds: One seed a clip, for encodings that draw.
+
+        Returns:
+            Logits of each step, `[T, B, C]`.
+
+        Raises:
+            ConfigError: Features of another shape than the graph's input.
+        """
+        if features.ndim < 2 or features[0].numel() != int(np.prod(self._shape)):
+            raise ConfigError(
+                f"the graph got features of shape {list(features.shape)}",
+                hint=f"[B, {', '.join(map(str, (1, *self._shape[-self._dims() :])))}]",
+            )
+        x = encode(features, self.encoding, self.num_steps, clip_seeds)
+        x = x.reshape(len(x), len(features), *self._shape)
+        # What the nodes gave in the step before, for edges that run back; what neurons keep.
+        before: dict[str, Tensor] = {}
+        state: dict[str, Tensor] = {}
+        kept: dict[str, list[Tensor]] = {name: [] for name in self._spiking}
+        outputs = []
+        for t in range(self.num_steps):
+            now = {"input": x[min(t, len(x) - 1)]}
+            for name in self._order:
+                given = [now.get(source, before.get(source)) for source in self._sources[name]]
+                total = sum((tensor for tensor in given if tensor is not None), torch.zeros(()))
+                node = self.get_submodule(f"node_{name}")
+                if isinstance(node, _Neuron):
+                    now[name], state[name] = node(total, state.get(name))
+                else:
+                    now[name] = node(total)
+                if name in kept and tap is not None:
+                    kept[name].append(now[name])
+            outputs.append(now["output"].flatten(1))
+            before = now
+        if tap is not None:
+            for name, spikes in kept.items():
+                tap(self._spiking[name], torch.stack(spikes))
+        return torch.stack(outputs)
+
+    def _dims(self) -> int:
+        return 1 if self.features.kind == "waveform" else 2
+
+
+class _Neuron(nn.Module):
+    """An integrator; with a threshold, a neuron."""
+
+    def __init__(self, decay: Any, gain: Any, threshold: Any = None, rule: str = "zero") -> None:
+        super().__init__()
+        self.rule = _RULES[rule]
+        self.fires = threshold is not None
+        self.register_buffer("decay", _tensor(decay))
+        self.register_buffer("gain", _tensor(gain))
+        self.register_buffer("threshold", _tensor(0.0 if threshold is None else threshold))
+
+    def forward(self, x: Tensor, mem: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Output and membrane of this step."""
+        decay, gain, threshold = (cast(Tensor, getattr(self, n)) for n in ("decay", "gain", "threshold"))
+        mem = torch.zeros_like(x) if mem is None else mem
+        if not self.fires:
+            mem = decay * mem + x * gain
+            return mem, mem
+        mem = self.rule(mem, (mem > threshold).to(x.dtype), decay, x * gain, threshold)
+        return (mem > threshold).to(x.dtype), mem
+
+
+class _Node(nn.Module):
+    """A node without memory: a function of its input and its own constants."""
+
+    def __init__(self, call: Callable[..., Tensor], *constants: Any, **options: Any) -> None:
+        super().__init__()
+        self.call, self.options = call, options
+        for i, constant in enumerate(constants):
+            self.register_buffer(f"constant{i}", _tensor(constant))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The node's output of this step."""
+        return self.call(x, *self._buffers.values(), **self.options)
+
+
+def _is_layer(node: nir.NIRNode) -> bool:
+    """Whether it stands for a layer of the network's neurons."""
+    return node.metadata.get("reset") in RESETS
+
+
+def _module(name: str, node: nir.NIRNode, dt: float, reset: str | None) -> nn.Module:
+    """What runs one node."""
+    import nir
+
+    if isinstance(node, nir.LIF | nir.LI | nir.IF | nir.I):
+        return _neuron(name, node, dt, reset)
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        call = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
+        options = {key: _plain(getattr(node, key)) for key in ("stride", "padding", "dilation", "groups")}
+        return _Node(call, node.weight, node.bias, **options)
+    if isinstance(node, nir.Affine):
+        return _Node(functional.linear, node.weight, node.bias)
+    if isinstance(node, nir.Linear):
+        return _Node(functional.linear, node.weight)
+    if isinstance(node, nir.Scale):
+        return _Node(torch.mul, node.scale)
+    if isinstance(node, nir.Threshold):
+        return _Node(lambda x, threshold: (x > threshold).to(x.dtype), node.threshold)
+    if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
+        sizes = {key: _plain(getattr(node, key)) for key in ("kernel_size", "stride", "padding")}
+        divisor = 1 if isinstance(node, nir.SumPool2d) else None
+        return _Node(functional.avg_pool2d, **sizes, divisor_override=divisor)
+    if isinstance(node, nir.Flatten):
+        first, last = (int(n) + 1 if n >= 0 else int(n) for n in (node.start_dim, node.end_dim))
+        return _Node(lambda x: x.flatten(first, last))
+    if isinstance(node, nir.Output):
+        return nn.Identity()
+    raise SnnVoiceError(
+        f"node {name!r} is a {type(node).__name__}, which is not known here",
+        hint="known are Affine, AvgPool2d, Conv1d, Conv2d, Flatten, I, IF, LI, LIF, Linear, Scale, "
+        "SumPool2d and Threshold",
+    )
+
+
+def _neuron(name: str, node: nir.LIF | nir.LI | nir.IF | nir.I, dt: float, reset: str | None) -> _Neuron:
+    """A step of Euler's method."""
+    import nir
+
+    leaks = isinstance(node, nir.LIF | nir.LI)
+    if leaks and np.any(node.v_leak != 0):
+        raise SnnVoiceError(f"node {name!r} leaks to another value than 0, which is not known here")
+    decay = 1 - dt / node.tau if leaks else np.ones_like(node.r)
+    gain = node.r * dt / node.tau if leaks else node.r * dt
+    if isinstance(node, nir.LI | nir.I):
+        return _Neuron(decay, gain)
+    if np.any(node.v_reset != 0):
+        raise SnnVoiceError(f"node {name!r} is reset to another value than 0, which is not known here")
+    rule = node.metadata.get("reset")
+    if rule not in _RULES:
+        raise SnnVoiceError(f"node {name!r} has no reset rule that is known here: {rule!r}")
+    return _Neuron(decay, gain, node.v_threshold, reset or str(rule))
+
+
+def _order(graph: nir.NIRGraph) -> list[str]:
+    """The nodes but the input, each after those whose output it takes in the same step.
+
+    An edge that closes a circle carries what came out one step before.
+    """
+    import nir
+
+    inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
+    outputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
+    if inputs != ["input"] or outputs != ["output"]:
+        raise SnnVoiceError("the graph does not have one input and one output")
+    followers: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for source, target in graph.edges:
+        followers[source].append(target)
+    done: list[str] = []
+    seen = {"input"}
+    path = [("input", iter(followers["input"]))]
+    while path:
+        name, rest = path[-1]
+        following = next(rest, None)
+        if following is None:
+            done.append(name)
+            path.pop()
+        elif following not in seen:
+            seen.add(following)
+            path.append((following, iter(followers[following])))
+    return done[-2::-1]
+
+
+def _plain(value: Any) -> Any:
+    """A number or tuple of numbers as PyTorch takes it."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    return int(array) if array.ndim == 0 else tuple(int(n) for n in array)
+
+
+def _tensor(value: Any) -> Tensor:
+    return torch.as_tensor(np.asarray(value)).to(torch.float32)
