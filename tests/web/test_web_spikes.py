@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,7 +60,7 @@ def test_the_spikes_of_a_clip(opened: Any, service: Service) -> None:
         assert page.is_hidden("#spikes")
         page.set_input_files("#file", YES)
         words(page)
-        assert page.inner_text("#spikes-note") == "Which neurons fired for this sound?"
+        shows(page, "#spikes-note", "Which neurons fired for this sound?")
         assert page.is_hidden("#spikes-body")
         page.click("#spikes-show")
         shows(page, "#spikes-note", "11 layers, 37,984 neurons, 4 steps.")
@@ -211,3 +212,16 @@ def test_it_fits(opened: Any, width: int) -> None:
         assert not sideways(page)
         box = page.locator("#raster").bounding_box()
         assert box["width"] > 250
+
+
+def test_a_network_without_neurons_offers_no_spikes(opened: Any, tmp_path: Path) -> None:
+    running = Service.start(tmp_path / "log", "--engine", "torch", "--model", "resmel-cnn")
+    try:
+        with opened(url=running.url) as page:
+            page.set_input_files("#file", YES)
+            assert words(page)[0][0] == "yes"
+            page.wait_for_selector("text=The 35 words it knows")
+            page.wait_for_timeout(200)
+            assert page.is_hidden("#spikes")
+    finally:
+        running.stop()

@@ -79,6 +79,7 @@ const PATIENCE_MS = 90_000;
  * @typedef {object} ModelFacts
  * @property {string} name
  * @property {string[]} labels
+ * @property {boolean} spikes False where it is known that it has no spiking neurons.
  * @property {number} maxSeconds Infinity where the service does not say.
  * @property {number} maxBodyBytes Infinity where the service does not say.
  */
@@ -126,6 +127,7 @@ export class Api {
     return {
       name: typeof answer.name === "string" ? answer.name : model,
       labels: labels.filter((label) => typeof label === "string"),
+      spikes: answer.config?.network?.num_steps !== undefined || !answer.config?.network,
       maxSeconds: answer.max_seconds > 0 ? answer.max_seconds : Infinity,
       maxBodyBytes: answer.max_body_bytes > 0 ? answer.max_body_bytes : Infinity,
     };

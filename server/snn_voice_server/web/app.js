@@ -194,8 +194,12 @@ async function classify(clip, signal) {
     notice.tell("");
     keyField.show(false);
     status.textContent = results.show(answer);
-    spikes.offer();
     bringIntoView(byId("answer"));
+    void models.learning.then(() => {
+      if (!signal.aborted && models.facts?.spikes !== false) {
+        spikes.offer();
+      }
+    });
   } catch (error) {
     if (!signal.aborted) {
       status.textContent = "";

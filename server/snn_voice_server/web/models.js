@@ -34,12 +34,14 @@ export class Models {
     this.facts = null;
     /** What to ask for; "" is the service's default. */
     this.chosen = "";
+    /** Is over when `facts` are those of the chosen model. */
+    this.learning = Promise.resolve();
     this.pause = FIRST_PAUSE_MS;
     this.timer = 0;
     elements.select.addEventListener("change", () => {
       this.chosen = elements.select.value;
+      this.learning = this.#learn();
       events.onChange();
-      void this.#learn();
     });
   }
 
@@ -67,7 +69,8 @@ export class Models {
       this.pause = Math.min(2 * this.pause, LONGEST_PAUSE_MS);
       return;
     }
-    await Promise.all([this.#list(), this.#learn()]);
+    this.learning = this.#learn();
+    await Promise.all([this.#list(), this.learning]);
   }
 
   /** In place of the choice, which is of no use as long as nobody answers. */

@@ -1,6 +1,8 @@
 // @ts-check
 /** Draws the spikes of all layers below each other: rows are channels, columns go along the sound. */
 
+import { Drawing } from "./drawing.js";
+
 const LABEL_WIDTH = 84;
 const GAP = 7;
 const LOWEST = 22;
@@ -21,9 +23,7 @@ export class Raster {
     /** @type {Strip[]} */
     this.strips = [];
     this.step = 0;
-    this.waiting = false;
-    new ResizeObserver(() => this.#redraw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+    this.drawing = new Drawing(canvas, (context, width, _, style) => this.#draw(context, width, style));
   }
 
   /**
@@ -34,13 +34,13 @@ export class Raster {
     this.strips = layers.map((layer) => strip(layer, steps));
     const height = this.strips.reduce((sum, { rows }) => sum + heightOf(rows) + GAP, -GAP);
     this.canvas.style.height = `${Math.max(0, height)}px`;
-    this.#redraw();
+    this.drawing.redraw();
   }
 
   /** @param {number} step From 1. */
   show(step) {
     this.step = step - 1;
-    this.#redraw();
+    this.drawing.redraw();
   }
 
   /** @returns {number} Share of the neurons that are drawn which fire in this step. */
@@ -55,28 +55,13 @@ export class Raster {
     return all ? fires / all : 0;
   }
 
-  #redraw() {
-    if (!this.waiting) {
-      this.waiting = true;
-      requestAnimationFrame(() => {
-        this.waiting = false;
-        this.#draw();
-      });
-    }
-  }
-
-  #draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    const context = this.canvas.getContext("2d");
-    if (!context || !width || !height || !this.strips.length) {
-      return;
-    }
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    context.scale(ratio, ratio);
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} width
+   * @param {CSSStyleDeclaration} style
+   */
+  #draw(context, width, style) {
     context.imageSmoothingEnabled = false;
-    const style = getComputedStyle(this.canvas);
     const colours = ["--spike-none", "--spike-before", "--spike-now"].map((name) => rgb(style.getPropertyValue(name)));
     context.font = `12px ${style.getPropertyValue("--mono")}`;
     context.textBaseline = "middle";

@@ -1,6 +1,8 @@
 // @ts-check
 /** Draws a clip as a row of bars: what was played in the accent colour, what is still to come pale. */
 
+import { Drawing } from "./drawing.js";
+
 const BAR = 2;
 const GAP = 2;
 
@@ -10,16 +12,13 @@ const QUIETEST_PEAK = 0.04;
 export class Waveform {
   /** @param {HTMLCanvasElement} canvas Its size comes from the style sheet. */
   constructor(canvas) {
-    this.canvas = canvas;
     /** @type {Float32Array | null} */
     this.samples = null;
     this.filled = 0;
     this.played = 0;
     /** @type {{columns: number, filled: number, heights: Float32Array} | null} */
     this.cache = null;
-    this.waiting = false;
-    new ResizeObserver(() => this.#redraw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+    this.drawing = new Drawing(canvas, (context, width, height, style) => this.#draw(context, width, height, style));
   }
 
   /**
@@ -31,36 +30,22 @@ export class Waveform {
     this.filled = filled;
     this.played = 0;
     this.cache = null;
-    this.#redraw();
+    this.drawing.redraw();
   }
 
   /** @param {number} share How much was played, 0 to 1. */
   progress(share) {
     this.played = share;
-    this.#redraw();
+    this.drawing.redraw();
   }
 
-  #redraw() {
-    if (!this.waiting) {
-      this.waiting = true;
-      requestAnimationFrame(() => {
-        this.waiting = false;
-        this.#draw();
-      });
-    }
-  }
-
-  #draw() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    const context = this.canvas.getContext("2d");
-    if (!context || !width || !height) {
-      return;
-    }
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    context.scale(ratio, ratio);
-    const style = getComputedStyle(this.canvas);
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} width
+   * @param {number} height
+   * @param {CSSStyleDeclaration} style
+   */
+  #draw(context, width, height, style) {
     const strong = style.getPropertyValue("--wave-strong");
     const pale = style.getPropertyValue("--wave-pale");
     const idle = style.getPropertyValue("--wave-idle");
