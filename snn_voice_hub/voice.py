@@ -426,7 +426,7 @@ class SnnVoice(nn.Module, HubModel):
 
         Operations are counted by NeuroBench's definitions, at every time step in full; energy is their number
         times 4.6 pJ a MAC and 0.9 pJ an AC (Horowitz 2014, 45 nm, float32). It leaves out memory traffic,
-        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy`.
+        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy_layers`.
 
         Args:
             clips: One clip or a list of clips, as `classify` takes them.

@@ -1,103 +1,20 @@
-"""What a network's arithmetic would cost: operations by NeuroBench's definitions, energy by two constants.
-
-Counted are the synaptic operations of convolutions and linear layers: a weight that is not zero meets an
-input that is not zero. Where all inputs of a layer are 0, 1 or -1 an operation is an accumulate (AC), else a
-multiply-accumulate (MAC). Each time step counts in full, as on a chip that keeps nothing from one step to
-the next. (J. Yik et al., "The NeuroBench framework for benchmarking neuromorphic computing algorithms and
-systems", Nature Communications 16, 2025; compared with the package neurobench 2.3.0.)
-
-Energy is the number of operations times what M. Horowitz, "Computing's energy problem (and what we can do
-about it)", ISSCC 2014, gives for 32-bit floating point at 45 nm and 0.9 V. It is an estimate of arithmetic
-alone. Left out are: memory traffic, which often costs more than arithmetic (the same source: 10 pJ to read
-64 bits from a cache of 8 KB, 1,300 to 2,600 pJ from DRAM); the neurons' own updates; biases, batch norm (it
-can be folded into the weights before it), pooling, means, ReLU and the sums of residual connections; the
-front end that makes features of sound; addressing, control, and leakage.
-"""
+"""What one window of sound costs a network, beside its twin: totals, JSON, and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
+from snn_voice_hub.spikes.energy_words import microjoules, percent, times, whole
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Group
+    from rich.table import Table
 
-# Picojoules, 32-bit floating point, 45 nm, 0.9 V: 3.7 for the product and 0.9 for the sum.
-MAC_PJ = 4.6
-AC_PJ = 0.9
-CONSTANTS = "Horowitz 2014, 45 nm, 32-bit floating point"
-LEFT_OUT = (
-    "memory traffic (often more than the arithmetic), neuron updates, biases, batch norm, pooling, means, "
-    "ReLU, residual sums, the front end that makes features of sound, addressing, control, leakage"
-)
-
-
-@dataclass(frozen=True)
-class LayerEnergy:
-    """Operations of one convolution or linear layer for one window of sound, over all steps.
-
-    Attributes:
-        name: The layer's name in the state dict.
-        dense: Operations if nothing is skipped; the zeros of padding do not count.
-        effective: Operations whose input and weight are not zero, on average over the windows; None where
-            only the shapes are known.
-        binary: Whether all inputs were 0, 1 or -1, so that its operations are ACs.
-        constant: Whether its input is the same at each of several steps: that of the first layer under the
-            encoding "repeat".
-    """
-
-    name: str
-    dense: float
-    effective: float | None
-    binary: bool = False
-    constant: bool = False
-
-    @property
-    def macs(self) -> float | None:
-        """Effective MACs: those of a layer whose inputs are not binary."""
-        return 0.0 if self.binary else self.effective
-
-    @property
-    def acs(self) -> float | None:
-        """Effective ACs: those of a layer whose inputs are binary."""
-        return self.effective if self.binary else 0.0
-
-    @property
-    def synops(self) -> float | None:
-        """Synaptic operations: `effective` by NeuroBench's name."""
-        return self.effective
-
-    @property
-    def energy_uj(self) -> float | None:
-        """Microjoules of the effective operations; None where only the shapes are known."""
-        return None if self.effective is None else self.effective * self._pj * 1e-6
-
-    @property
-    def dense_uj(self) -> float:
-        """Microjoules if nothing is skipped."""
-        return self.dense * self._pj * 1e-6
-
-    @property
-    def _pj(self) -> float:
-        return AC_PJ if self.binary else MAC_PJ
-
-
-@dataclass(frozen=True)
-class LayerActivity:
-    """What one layer of neurons, or one ReLU, gave out.
-
-    Attributes:
-        name: A spiking layer's name, or "relu.0", "relu.1" and so on in the order in which they run.
-        neurons: Its outputs at one step.
-        sparsity: Share of zeros in them, over all windows and steps.
-        spiking: Whether it spikes.
-    """
-
-    name: str
-    neurons: int
-    sparsity: float
-    spiking: bool
+_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -275,14 +192,10 @@ class Energy:
             ],
         }
 
-    def __rich__(self) -> RenderableType:
-        from snn_voice_hub.spikes.energy_table import as_tables
-
+    def __rich__(self) -> Group:
         return as_tables(self)
 
     def __str__(self) -> str:
-        from snn_voice_hub.spikes.energy_table import as_text
-
         return as_text(self)
 
 
@@ -298,3 +211,109 @@ def _rounded(value: float | None) -> float | int | None:
         return None
     whole = round(value)
     return whole if value == whole or value >= 1000 else float(f"{value:.6g}")
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+# What a row is called, and how it is read and written.
+_ROWS: tuple[tuple[str, Callable[[Energy], str]], ...] = (
+    ("time steps", lambda e: str(e.num_steps)),
+    ("operations, nothing skipped", lambda e: whole(e.dense)),
+    ("effective MACs (float input)", lambda e: whole(e.macs)),
+    ("ACs (binary input)", lambda e: whole(e.acs)),
+    ("SynOps: both", lambda e: whole(e.synops)),
+    ("activation sparsity", lambda e: percent(e.activation_sparsity)),
+    ("neuron updates", lambda e: whole(e.neuron_updates) if e.windows else "-"),
+    ("parameters and buffers, bytes", lambda e: whole(e.footprint)),
+    ("membranes, bytes", lambda e: whole(e.state)),
+    ("energy, zeros skipped, µJ", lambda e: microjoules(e.energy_uj)),
+    ("the same, input layer once, µJ", lambda e: microjoules(e.energy_once_uj)),
+    ("energy, nothing skipped, µJ", lambda e: microjoules(e.dense_uj)),
+)
+
+
+def named(energy: Energy) -> str:
+    """The model's name, and whether only its shapes are known."""
+    return energy.model if energy.windows else f"{energy.model} (shapes only)"
+
+
+def as_tables(energy: Energy) -> Group:
+    """Totals beside the twin's, the network's layers, and what the estimate leaves out."""
+    from rich.console import Group
+    from rich.markup import escape
+
+    both = [energy] if energy.twin is None else [energy, energy.twin]
+    windows = f"{energy.windows:,} window{'s' if energy.windows != 1 else ''}"
+    clips = f"{energy.clips:,} clip{'s' if energy.clips != 1 else ''}"
+    totals = _table(
+        f"One window of sound: the mean over {windows} of {clips}", "", *(escape(named(e)) for e in both)
+    )
+    for name, show in _ROWS:
+        totals.add_row(name, *map(show, both))
+    return Group(totals, _layers(energy), *map(escape, shares(energy)), explanation())
+
+
+def as_text(energy: Energy) -> str:
+    """`as_tables` as plain text."""
+    from rich.console import Console
+
+    file = io.StringIO()
+    Console(file=file, width=_WIDTH, color_system=None, legacy_windows=False).print(as_tables(energy))
+    return file.getvalue().rstrip("\n")
+
+
+def explanation() -> str:
+    """What the figures of energy are, and are not."""
+    return (
+        f"An estimate of arithmetic alone: {MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC ({CONSTANTS}). "
+        f"Left out: {LEFT_OUT}."
+    )
+
+
+def shares(energy: Energy) -> list[str]:
+    """The energy as a share of the twin's, in sentences; none without a twin."""
+    if energy.twin is None:
+        return []
+    found = energy.against()
+    name = energy.twin.model
+    lines = []
+    for key, what in (("effective", "if both skip zeros"), ("dense", "if only this one skips zeros")):
+        share, once = found[key], found[f"{key}_once"]
+        if share is None:
+            continue
+        line = f"{times(share)} the energy of {name}, {what}"
+        if once is not None and once != share:
+            line += f"; {times(once)} if the input layer runs once as well"
+        lines.append(line)
+    return lines
+
+
+def _layers(energy: Energy) -> Table:
+    from rich.markup import escape
+
+    title = f"Layers of {escape(energy.model)}"
+    table = _table(title, "layer", "input", "operations", "effective", "µJ", "unskipped")
+    for layer in energy.layers:
+        kind = "binary" if layer.binary else "float"
+        table.add_row(
+            escape(layer.name),
+            f"{kind} *" if layer.constant else kind,
+            whole(layer.dense),
+            whole(layer.synops),
+            microjoules(layer.energy_uj),
+            microjoules(layer.dense_uj),
+        )
+    if any(layer.constant for layer in energy.layers):
+        table.caption = "* the same input at each step"
+        table.caption_justify = "left"
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", overflow="fold")
+    return table

@@ -7,8 +7,9 @@ from typing import Any
 
 from snn_voice_hub.errors import ConfigError, needs_extra
 from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE
-from snn_voice_hub.spikes.energy import AC_PJ, CONSTANTS, MAC_PJ, Energy, LayerEnergy
-from snn_voice_hub.spikes.energy_table import microjoules, named
+from snn_voice_hub.spikes.energy import Energy, named
+from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
+from snn_voice_hub.spikes.energy_words import microjoules
 
 _WIDTH = 11.0  # inches
 

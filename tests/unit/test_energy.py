@@ -20,8 +20,9 @@ from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import ConvNetwork
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.registry import list_architectures
-from snn_voice_hub.spikes.energy import AC_PJ, LEFT_OUT, MAC_PJ, Energy
+from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_count import Counter
+from snn_voice_hub.spikes.energy_layers import AC_PJ, LEFT_OUT, MAC_PJ
 from snn_voice_hub.spikes.energy_measure import bundled_twin, twin_architecture, untrained_twin, write_energy
 from snn_voice_hub.spikes.energy_plot import draw_energy
 from tests.conftest import EXAMPLES
