@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snn_voice_hub.config import check_int, check_number
+
 # Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
 HELD_OUT_NOISE = ("exercise_bike", "running_tap")
 
@@ -23,6 +25,7 @@ class Augmentation:
         snr_db: Lowest and highest signal-to-noise ratio of those, in dB.
         bands: Widest block of mel bands to blank (0: none), as in SpecAugment.
         frames: Longest block of frames to blank (0: none).
+        mixup: Share of the clips that are mixed with another one; both words count, by their loudness.
     """
 
     shift: float = 0.1
@@ -32,6 +35,18 @@ class Augmentation:
     snr_db: tuple[float, float] = (5.0, 30.0)
     bands: int = 0
     frames: int = 0
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: A value is out of range; the message names it.
+        """
+        for name in ("shift", "speed", "noise", "mixup"):
+            check_number(f"augmentation.{name}", getattr(self, name), low=0.0, high=1.0)
+        for name in ("bands", "frames"):
+            check_int(f"augmentation.{name}", getattr(self, name), low=0)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -80,6 +95,27 @@ class Augmenter:
             noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5) * level
             x = x + noise * (torch.rand(count, 1, generator=g) < s.noise)
         return x.clamp(-1, 1)
+
+    def mixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mix some of the clips `[B, N]` with others of the batch.
+
+        A clip's part lies between a half and all, and is one of sound pressure, not of samples: a quiet clip
+        is brought up first (Y. Tokozume et al., "Learning from between-class examples for deep sound
+        recognition", ICLR 2018).
+
+        Returns:
+            The clips; which other one each was mixed with, `[B]`; the part of its own word, `[B]`, 1 where it
+            was left alone.
+        """
+        g = self.generator
+        count = len(x)
+        other = torch.randperm(count, generator=g)
+        part = 0.5 + 0.5 * torch.rand(count, generator=g)
+        alone = (torch.rand(count, generator=g) >= self.settings.mixup) | (other == torch.arange(count))
+        level = x.square().mean(1).sqrt().clamp(min=1e-5)
+        gain = (1 - part) / part * level / level[other]
+        mixed = (x + gain.unsqueeze(1) * x[other]) / (1 + ((1 - part) / part).square().unsqueeze(1)).sqrt()
+        return torch.where(alone.unsqueeze(1), x, mixed.clamp(-1, 1)), other, torch.where(alone, 1.0, part)
 
     def noise(self, length: int) -> Tensor:
         """A piece of a background recording, or made noise of a random colour, `[N]`."""

@@ -171,7 +171,9 @@ class Spotter(lightning.LightningModule):
                 if self._teachers:
                     wanted = torch.stack([teacher(waves) for teacher in self._teachers]).mean(0)
         logits = self.network(x)
-        loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+        loss = functional.cross_entropy(
+            logits, both(batch, logits.shape[1]), label_smoothing=self.recipe.label_smoothing
+        )
         if wanted is not None:
             # Cross-entropy with the teacher's answers differs from their KL divergence by a constant.
             distil = self.recipe.distil
@@ -243,3 +245,13 @@ class Spotter(lightning.LightningModule):
             final_div_factor=r.final_div_factor,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def both(batch: dict[str, Any], classes: int) -> Tensor:
+    """Class indices `[B]`, or where clips are mixed the share of each class, `[B, C]`."""
+    targets: Tensor = batch["targets"]
+    if "others" not in batch:
+        return targets
+    first, second = (functional.one_hot(batch[name], classes).float() for name in ("targets", "others"))
+    part: Tensor = batch["part"].unsqueeze(1)
+    return part * first + (1 - part) * second

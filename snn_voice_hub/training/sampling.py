@@ -126,7 +126,10 @@ class Steps(Dataset[dict[str, Any]]):
         self.features = features
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Sound `[B, N]` (or features), class indices `[B]`, and the seed of what else is drawn."""
+        """Sound `[B, N]` (or features), class indices `[B]`, and the seed of what else is drawn.
+
+        Where clips are mixed, `others` are the second class indices, and `part` is that of the first.
+        """
         epoch, step = key
         rank, world = self.share.rank, self.share.world
         seed = seed_of(self.draw.seed, epoch, step, rank)
@@ -135,13 +138,21 @@ class Steps(Dataset[dict[str, Any]]):
             targets = torch.from_numpy(self.draw.targets[picks])
             return {"features": self.features[picks], "targets": targets, "seed": seed}
         waves, targets = self.draw.clips(picks)
+        mixed: dict[str, Tensor] = {}
         if self.augmenter is not None:
             self.augmenter.reseed(seed)
             waves = self.augmenter.waveforms(waves)
+            if self.augmenter.settings.mixup:
+                waves, other, part = self.augmenter.mixed(waves)
+                mixed = {"others": targets[other], "part": part}
             if quiet := len(range(rank, self.quiet, world)):
                 waves = torch.cat([waves, self.augmenter.silence(quiet, waves.shape[1])])
-                targets = torch.cat([targets, torch.full((quiet,), self.silence)])
-        return {"waves": waves, "targets": targets, "seed": seed}
+                silence = torch.full((quiet,), self.silence)
+                targets = torch.cat([targets, silence])
+                if mixed:
+                    mixed["others"] = torch.cat([mixed["others"], silence])
+                    mixed["part"] = torch.cat([mixed["part"], torch.ones(quiet)])
+        return {"waves": waves, "targets": targets, "seed": seed, **mixed}
 
 
 class Order(Sampler[tuple[int, int]]):

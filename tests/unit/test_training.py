@@ -11,11 +11,13 @@ import soundfile as sf
 import torch
 
 import snn_voice_hub as sv
+from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.training.augment import Augmentation, Augmenter
 from snn_voice_hub.training.average import Average
 from snn_voice_hub.training.data import load_clips, load_clips_cached, speaker
 from snn_voice_hub.training.evaluate import accuracy, expected_calibration_error, fit_temperature
 from snn_voice_hub.training.fit import Job, fit
+from snn_voice_hub.training.module import both
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.recipes import RECIPES
 from snn_voice_hub.training.release import release
@@ -176,6 +178,64 @@ def test_augmentation_changes_what_it_says() -> None:
     blanked = [row for clip in masked for row in clip[0] if (row == row[0]).all()]
     assert 1 <= len(blanked) <= 32
     assert (masked != spectrograms).sum() == 101 * len(blanked)
+
+
+def test_mixed_clips_hold_both_words_in_their_parts() -> None:
+    # Tones of whole periods, one on each frequency, so that the amplitude of each can be read off.
+    time = torch.arange(16_000) / 16_000
+    tones = torch.stack([0.02 * 2**i * torch.sin(2 * torch.pi * 100 * (i + 1) * time) for i in range(5)])
+    augmenter = Augmenter(Augmentation(mixup=0.7), [], 16_000, 3)
+    seen = 0
+    for seed in range(20):
+        augmenter.reseed(seed)
+        waves, other, part = augmenter.mixed(tones)
+        heard = 2 * torch.fft.rfft(waves).abs() / 16_000
+        for i in range(5):
+            if part[i] == 1:
+                assert torch.equal(waves[i], tones[i])
+                continue
+            seen += 1
+            assert 0.5 <= part[i] < 1
+            assert other[i] != i
+            own, theirs = (float(heard[i, 100 * (int(n) + 1)]) for n in (i, other[i]))
+            assert theirs / (own + theirs) == pytest.approx(1 - float(part[i]), abs=1e-4)
+            assert waves[i].square().mean().sqrt() == pytest.approx(
+                float(tones[i].square().mean().sqrt()), rel=1e-3
+            )
+    assert 0.3 < seen / 100 < 0.8
+
+
+def test_a_mixed_batch_is_learned_by_both_its_words(data: Path) -> None:
+    import dataclasses
+
+    clips = load_clips(data / "train.tar")
+    labels = [*sorted(WORDS), "_silence_"]
+    mixing = dataclasses.replace(
+        RECIPES["tcy-snn"], batch_size=20, silence=0.2, augmentation=Augmentation(mixup=1.0)
+    )
+    draw = Draw(clips, None, labels, mixing, seed=0)
+    assert mixing.augmentation is not None
+    steps = Steps(draw, Augmenter(mixing.augmentation, [], 16_000, 0), mixing, labels, Share())
+    batch = steps[(0, 0)]
+    assert torch.equal(batch["waves"], steps[(0, 0)]["waves"])
+    assert batch["part"][16:].tolist() == [1.0] * 4
+    shares = both(batch, len(labels))
+    assert shares.shape == (20, len(labels))
+    assert torch.allclose(shares.sum(1), torch.ones(20))
+    for row, target, second, part in zip(
+        shares, batch["targets"], batch["others"], batch["part"], strict=True
+    ):
+        assert float(row[target]) == pytest.approx(1.0 if target == second else float(part))
+    plain = {"targets": batch["targets"]}
+    assert both(plain, len(labels)) is batch["targets"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mixup", 1.5), ("noise", -0.1), ("bands", -1), ("shift", "far")]
+)
+def test_an_augmentation_that_makes_no_sense(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"augmentation\.{name}="):
+        Augmentation(**{name: value})  # type: ignore[arg-type]
 
 
 def test_figures() -> None:
