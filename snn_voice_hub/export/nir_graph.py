@@ -25,9 +25,9 @@ from torch.fx.node import Node
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export import nir_nodes as made
 from snn_voice_hub.export.onnx import averages
-from snn_voice_hub.inference.engines.events.trace import trace
 from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
 from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.models.trace import trace
 
 if TYPE_CHECKING:
     import nir

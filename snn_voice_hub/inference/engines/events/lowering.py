@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.fx.node import Node
 
 from snn_voice_hub.inference.engines.base import Unsupported
-from snn_voice_hub.inference.engines.events.trace import trace
+from snn_voice_hub.inference.engines.packed import PackedLinear
 from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
 from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.models.trace import trace
 
 _CONVS = (nn.Conv1d, nn.Conv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -127,7 +128,7 @@ def lower(network: SpikingNetwork) -> Program:
             to gain.
     """
     try:
-        root, nodes = trace(network)
+        root, nodes = trace(network, (PackedLinear,))
     except Exception as error:
         raise Unsupported(
             f"{type(network).__name__}.layers can't be traced: {error}".splitlines()[0]

@@ -7,17 +7,18 @@ from typing import Any, cast
 from torch import fx, nn
 from torch.fx.node import Node
 
-from snn_voice_hub.inference.engines.packed import PackedLinear
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork
 from snn_voice_hub.models.spiking import Lif
 
 
 class _Tracer(fx.Tracer):
+    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._leaves = (Lif, Conv1d, BatchNorm1d, *leaves)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Lif | PackedLinear | Conv1d | BatchNorm1d) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        return isinstance(m, self._leaves) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _TracingPass(Pass):
@@ -46,11 +47,12 @@ class _Layers(nn.Module):
         return self.network.layers(x, self._run)
 
 
-def trace(network: SpikingNetwork) -> tuple[nn.Module, list[Node]]:
+def trace(network: SpikingNetwork, leaves: tuple[type[nn.Module], ...] = ()) -> tuple[nn.Module, list[Node]]:
     """The operations of a network in their order, from input to output.
 
     Args:
         network: The network.
+        leaves: Modules that are one operation, besides PyTorch's own and those of this package.
 
     Returns:
         The module that the names of the operations' modules refer to, and the operations. Firing is a call of
@@ -59,6 +61,6 @@ def trace(network: SpikingNetwork) -> tuple[nn.Module, list[Node]]:
     Raises:
         Exception: `layers` does what can't be followed, for example a branch that depends on values.
     """
-    tracer = _Tracer()
+    tracer = _Tracer(leaves)
     root = _Layers(network, tracer)
     return root, list(cast(Any, tracer.trace(root)).nodes)
