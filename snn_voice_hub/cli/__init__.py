@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NoReturn
 
 import typer
 
@@ -23,6 +24,9 @@ from snn_voice_hub.cli.reproduce import reproduce
 from snn_voice_hub.cli.spikes import spikes
 from snn_voice_hub.cli.train import train
 from snn_voice_hub.errors import SnnVoiceError
+
+# Typer brings a copy of click, so its exceptions are not those of the package click.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="snn-voice",
@@ -85,14 +89,21 @@ for _entry in sorted(entry_points(group="snn_voice_hub.commands"), key=lambda en
     app.command(_entry.name, context_settings=getattr(_command, "context_settings", None))(_command)
 
 
+def _tell(problem: str) -> NoReturn:
+    print(f"snn-voice: error: {' '.join(problem.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main() -> None:
     """Entry point of the `snn-voice` program."""
     try:
-        app()
+        # Alone, Typer would tell what is wrong with the arguments in a box of several lines.
+        sys.exit(app(standalone_mode=len(sys.argv) < 2))
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "snn-voice"
+        _tell(f"{error.format_message().rstrip('.')} (see `{command} --help`)")
     except SnnVoiceError as error:
-        line = " ".join(str(error).split())
-        print(f"snn-voice: error: {line}", file=sys.stderr)
-        sys.exit(2)
+        _tell(str(error))
     except BrokenPipeError:
         # `snn-voice ... | head`: the reader has what it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
