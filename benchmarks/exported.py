@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Report, Table, begin, load_clips, make_parser
-from benchmarks.subjects import SUBJECTS, load_subject
+from benchmarks.subjects import load_subject
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export import nir
 from snn_voice_hub.export.agreement import Agreement, agreement
@@ -173,7 +173,6 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=bundled_names())
     parser.add_argument("--piczak-clips", type=int, default=100, help="it is large, slow and untrained")
     given = begin(parser)
-    assert "piczak" in SUBJECTS
     tables = {
         "files": Table(
             "model", "file", "MB", "clips", "logits equal to 1e-4", "largest difference", "same best word"
