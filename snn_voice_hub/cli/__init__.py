@@ -108,5 +108,9 @@ def main() -> None:
         # `snn-voice ... | head`: the reader has what it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # What no command expects of its files: a disk that is full, a folder that may not be read.
+        name = f"{error.filename}: " if error.filename else ""
+        _tell(f"{name}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)

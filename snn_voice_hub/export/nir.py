@@ -20,7 +20,6 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.agreement import Agreement, agreement
-from snn_voice_hub.export.files import check_target, write_whole
 from snn_voice_hub.export.nir_graph import FORMS, Lowering
 from snn_voice_hub.export.nir_module import NirNetwork
 from snn_voice_hub.export.nir_nodes import DT
@@ -28,6 +27,7 @@ from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.export.whole import graph_inputs
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.writing import check_target, write_whole
 
 # Of the spikes on the built-in signals, so many are the network's own, or the file is not written.
 LEAST_EQUAL = 0.999

@@ -20,7 +20,6 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.agreement import Agreement, agreement, signals
-from snn_voice_hub.export.files import check_target, write_whole
 from snn_voice_hub.export.front_end import FrontEnd, encode_each
 from snn_voice_hub.export.onnx import (
     TRACING,
@@ -34,6 +33,7 @@ from snn_voice_hub.export.onnx import (
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.writing import check_target, write_whole
 
 # What is run: a batch of the graph's input -> logits.
 Runner = Callable[[Tensor], Tensor]

@@ -1,7 +1,4 @@
-"""Sound files of a folder or a tar, one after the other, each with the word that its folder is named by.
-
-And the other way: a file that is written whole or not at all.
-"""
+"""Sound files of a folder or a tar, one after the other, each with the word that its folder is named by."""
 
 from __future__ import annotations
 
@@ -96,14 +93,6 @@ def file_content(path: Path) -> bytes | str:
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError)
         return "does not exist" if dangling else f"can't be read: {error.strerror}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole, into a folder that is made if missing; at no time is there a half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _decodable(name: str) -> bool:

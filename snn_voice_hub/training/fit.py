@@ -35,6 +35,7 @@ from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
 from snn_voice_hub.training.teaching import Teacher, adopt
 from snn_voice_hub.voice import SnnVoice
+from snn_voice_hub.writing import write_whole, writing_into
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.keeping import Keeper
@@ -47,6 +48,7 @@ JOB = "job.json"
 # Features that were computed once are kept in memory up to so many bytes.
 _CACHED_BYTES = 3 << 30
 _KEEP_SECONDS = 120.0
+_GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 # Clips by which thresholds are set.
 _TO_CONVERT = 512
 
@@ -145,15 +147,16 @@ def fit(
         Where the checkpoint is, and how it went.
 
     Raises:
-        SnnVoiceError: The folder holds another run, another process trains in it, the clips do not fit the
-            job, or training diverged.
+        SnnVoiceError: The folder holds another run, another process trains in it, it can't be written (a full
+            disk: the state that was kept last stays), the clips do not fit the job, or training diverged.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is kept.
     """
     lightning = load_lightning()
     from snn_voice_hub.training.keeping import Interrupted, Keeper, alone
     from snn_voice_hub.training.module import Spotter
 
-    state = _claim(out, job, dataset, resume)
+    with writing_into(out, "another folder, or the right to write there"):
+        state = _claim(out, job, dataset, resume)
     if (made := _over(out)) is not None:
         return made
     torch.manual_seed(job.seed)
@@ -206,7 +209,7 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            with keeper.listening(), alone(out):
+            with writing_into(out, _GO_ON), keeper.listening(), alone(out):
                 trainer.fit(spotter, ckpt_path=state, weights_only=True)
         except Interrupted:
             raise KeyboardInterrupt from None
@@ -215,7 +218,8 @@ def fit(
             "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
         )
     if trainer.is_global_zero:
-        _finish(out, dataset.val, keeper)
+        with writing_into(out, _GO_ON):
+            _finish(out, dataset.val, keeper)
     return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
 
 
@@ -262,7 +266,7 @@ def _claim(out: Path, job: Job, dataset: Dataset, resume: bool) -> Path | None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return None
 
 

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import write_checkpoint
-from snn_voice_hub.training.files import LOG, STATE, first_process, write_text
+from snn_voice_hub.training.files import LOG, STATE, first_process
 from snn_voice_hub.training.module import Spotter
+from snn_voice_hub.writing import write_whole
 
 Row = dict[str, float]
 
@@ -103,7 +104,8 @@ class Keeper(lightning.Callback):
         if trainer.is_global_zero:
             if better:
                 write_checkpoint(self.out, self._config, pl_module.average.network.state_dict())
-            write_text(self.out / LOG, "".join(f"{json.dumps(line)}\n" for line in pl_module.history))
+            curve = "".join(f"{json.dumps(line)}\n" for line in pl_module.history)
+            write_whole(self.out / LOG, curve)
             if self._on_epoch is not None:
                 self._on_epoch(row)
         patience = pl_module.recipe.patience
@@ -134,9 +136,13 @@ class Keeper(lightning.Callback):
         path = self.out / STATE
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        trainer.save_checkpoint(part)  # every process takes part in it
-        if trainer.is_global_zero:
-            part.replace(path)
+        try:
+            trainer.save_checkpoint(part)  # every process takes part in it
+            if trainer.is_global_zero:
+                part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)  # the state before it stays
+            raise
         self._kept = time.monotonic()
 
     @contextmanager

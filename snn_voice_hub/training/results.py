@@ -17,14 +17,16 @@ from torch import Tensor
 
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training.files import write_text
 from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.training.paper_recipes import paper_recipe
+from snn_voice_hub.writing import write_whole, writing_into
 
 T = TypeVar("T")
 
 RESULT_FILE = "result.json"
 RUNS = "runs"
+
+_MAKE_ROOM = "make room or choose another --out; the same command goes on where it stopped"
 
 # Names on the command line -> prefix of the classes.
 MODELS = {"m5": "M5", "piczak": "Piczak", "hjh": "Hjh", "tcy": "Tcy"}
@@ -228,8 +230,14 @@ class RunResult:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON beside its place first, then put it there."""
-    write_text(path, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON as a whole, into a folder that is made if missing.
+
+    Raises:
+        SnnVoiceError: It can't be written.
+    """
+    with writing_into(path.parent, _MAKE_ROOM):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n", hint=_MAKE_ROOM)
 
 
 def read_json(cls: type[T], path: Path) -> T:

@@ -76,16 +76,15 @@ def by_speaker(
 
 
 def _first_few(sizes: Counter[str], place: Mapping[str, tuple[float, str]], wanted: float) -> set[str]:
-    """The first units, as many as come nearest to a number of clips; never none."""
+    """The first units that bring a number of clips nearer; the smallest one where none does."""
     order = sorted(sizes, key=place.__getitem__)
-    kept = {order[0]}
-    got = sizes[order[0]]
-    for unit in order[1:]:
-        if abs(got + sizes[unit] - wanted) >= abs(got - wanted):
-            break
-        kept.add(unit)
-        got += sizes[unit]
-    return kept
+    kept: set[str] = set()
+    got = 0
+    for unit in order:
+        if abs(got + sizes[unit] - wanted) < abs(got - wanted):
+            kept.add(unit)
+            got += sizes[unit]
+    return kept or {min(order, key=lambda unit: (sizes[unit], place[unit]))}
 
 
 def by_word(names: Sequence[str], labels: Sequence[str], share: float, seed: int = 0) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -138,3 +139,14 @@ def test_a_missing_extra_is_named(
     assert run(monkeypatch, "train", *given) == 2
     assert "snn-voice-hub[train]" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_files_that_nobody_expected_to_fail_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(sys.modules["snn_voice_hub.cli.train"], "use_threads", full)
+    assert run(monkeypatch, "train", "--model", "tcy-snn", "--data", "x", "--out", "y") == 2
+    assert capsys.readouterr().err == "snn-voice: error: /somewhere: No space left on device\n"

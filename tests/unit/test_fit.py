@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,31 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     shutil.rmtree(out / "state")  # as the documentation allows
     assert fit(job, dataset(), out, resume=True, accelerator="cpu") == again
     assert same(weights(out), weights(whole.folder))
+
+
+def test_a_full_disk_is_an_error_and_costs_no_more_than_the_last_steps(whole: Fitted, tmp_path: Path) -> None:
+    job = Job(name="tones", recipe=recipe(silence=0.2), seed=3)
+    out = tmp_path / "run"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(row: dict[str, float]) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+
+    try:
+        with pytest.raises(sv.SnnVoiceError, match=r"run can't be written: File too large \(make room, then"):
+            fit(job, dataset(), out, accelerator="cpu", keep_every=0.0, on_epoch=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (out / "state").glob("last*")] == ["last.ckpt"]
+    again = fit(job, dataset(), out, resume=True, accelerator="cpu")
+    assert curve(again) == curve(whole)
+    assert same(weights(out), weights(whole.folder))
+
+
+def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("dear")
+    with pytest.raises(sv.SnnVoiceError, match="can't be written: Not a directory"):
+        fit(Job(name="tones", recipe=recipe()), dataset(), tmp_path / "file" / "run")
 
 
 TWO = """

@@ -75,6 +75,22 @@ def test_few_speakers_still_leave_both_sides_something(count: int, seed: int) ->
     assert 1 <= len(chosen) <= max(1, round(0.15 * count))
 
 
+def test_a_speaker_of_most_clips_is_learned_from() -> None:
+    # By their places alone the one of fifteen clips would come first.
+    clips = {"flite": 15, "espeak-ng": 6, "text2wave": 3}
+    assert min(clips, key=position) == "flite"
+    rows = [
+        (who, f"{word}/{who}_nohash_{i}.wav")
+        for who in clips
+        for word in ("a", "b")
+        for i in range(clips[who])
+    ]
+    names = [name for _, name in rows]
+    kept = by_speaker(names, [name[0] for name in names], speakers_of(names, [""] * len(names)), 0.1)
+    assert kept is not None
+    assert {who for (who, _), side in zip(rows, kept, strict=True) if side} == {"text2wave"}
+
+
 def test_one_speaker_and_a_speaker_for_each_word_can_not_be_divided() -> None:
     assert by_speaker(["a/1", "b/2"], ["a", "b"], ["x", "x"], 0.5) is None
     assert by_speaker(["a/1", "b/2"], ["a", "b"], ["x", "y"], 0.5) is None

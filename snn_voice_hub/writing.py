@@ -1,0 +1,70 @@
+"""Files that are complete or absent, and an error that says why where they can't be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snn_voice_hub.errors import SnnVoiceError
+
+OUT_HINT = "--out names a file"
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Refuse a file that can't be written, before anything long is done for it.
+
+    Raises:
+        SnnVoiceError: Its folder does not exist, or it is one.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise _unwritable(target, f"there is no folder {target.parent}")
+    if target.is_dir():
+        raise _unwritable(target, "it is a folder")
+    return target
+
+
+def write_whole(target: Path, content: bytes | str, *, hint: str = OUT_HINT) -> None:
+    """Write a file; a half of it is never seen under its name.
+
+    Args:
+        target: Where; its folder is there.
+        content: Text is written as UTF-8.
+        hint: What the user can do where it can't be written.
+
+    Raises:
+        SnnVoiceError: It can't be written.
+    """
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise _unwritable(target, error.strerror or str(error), hint) from error
+
+
+@contextmanager
+def writing_into(folder: Path, hint: str) -> Iterator[None]:
+    """Say of which folder it is where anything inside can't write: a full disk, no right to do it.
+
+    Args:
+        folder: Where the files go.
+        hint: What the user can do about it.
+
+    Raises:
+        SnnVoiceError: It can't be written.
+    """
+    try:
+        yield
+    except (ConnectionError, TimeoutError):  # other processes, not the disk
+        raise
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error), hint) from error
+
+
+def _unwritable(target: Path, why: str, hint: str = OUT_HINT) -> SnnVoiceError:
+    return SnnVoiceError(f"{target} can't be written: {why}", hint=hint, code="unwritable")
