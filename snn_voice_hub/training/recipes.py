@@ -61,12 +61,13 @@ RECIPES: dict[str, Recipe] = {
     ),
     "m5-snn": Recipe(
         architecture="M5SNN",
-        network={"num_steps": 5},
+        network={"num_steps": 5, "learn_beta": True},
         features=WAVEFORM_4K,
         description="The paper's spiking M5 on the 4 kHz waveform, T = 5",
-        epochs=9,
-        lr=1.5e-3,
-        distil=0.5,
+        augmentation=Augmentation(mixup=0.3),
+        epochs=25,
+        lr=2e-3,
+        distil=0.7,
         threshold_percentile=98.0,
     ),
     "hjh-cnn": Recipe(

@@ -21,6 +21,8 @@ from snn_voice_hub.training.evaluate import calibrated, evaluate, false_alarms
 from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.voice import SnnVoice
 
+_LICENSE = "MIT"  # of what this repository holds
+
 
 def release(run: Path, data: Path, out: Path) -> VoiceConfig:
     """Calibrate and measure one run, and write its checkpoint folder.
@@ -43,7 +45,7 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
         "test": evaluate(model, data / "test.tar", noise=held_out),
         "false_alarms_held_out": false_alarms(model, held_out),
     }
-    model.config = dataclasses.replace(model.config, metrics=metrics)
+    model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
     write_checkpoint(out, model.config, model.network.state_dict())
     return model.config
 
