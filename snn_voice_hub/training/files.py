@@ -21,6 +21,8 @@ LISTS = ("validation_list.txt", "testing_list.txt")
 # In the folder of a run: its curve, and what it goes on from.
 LOG = "log.jsonl"
 STATE = Path("state", "last.ckpt")
+# What a user does where a run can't write any more.
+GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 
 # Sound that can't be decoded: it is tried all the same, so that it is listed with a reason.
 _FOREIGN = (".m4a", ".aac", ".wma", ".webm", ".weba", ".mp4", ".amr", ".3gp", ".caf", ".mka", ".au", ".ape")

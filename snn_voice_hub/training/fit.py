@@ -29,7 +29,7 @@ from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.conversion import convert
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.evaluate import calibrated
-from snn_voice_hub.training.files import LOG, STATE, first_process
+from snn_voice_hub.training.files import GO_ON, LOG, STATE, first_process
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
@@ -48,7 +48,7 @@ JOB = "job.json"
 # Features that were computed once are kept in memory up to so many bytes.
 _CACHED_BYTES = 3 << 30
 _KEEP_SECONDS = 120.0
-_GO_ON = "make room, then resume: the run goes on from the state that it kept last"
+_ELSEWHERE = "another folder, or the right to write there"
 # Clips by which thresholds are set.
 _TO_CONVERT = 512
 
@@ -155,7 +155,7 @@ def fit(
     from snn_voice_hub.training.keeping import Interrupted, Keeper, alone
     from snn_voice_hub.training.module import Spotter
 
-    with writing_into(out, "another folder, or the right to write there"):
+    with writing_into(out, _ELSEWHERE):
         state = _claim(out, job, dataset, resume)
     if (made := _over(out)) is not None:
         return made
@@ -209,7 +209,7 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            with writing_into(out, _GO_ON), keeper.listening(), alone(out):
+            with writing_into(out, GO_ON), keeper.listening(), alone(out):
                 trainer.fit(spotter, ckpt_path=state, weights_only=True)
         except Interrupted:
             raise KeyboardInterrupt from None
@@ -218,7 +218,7 @@ def fit(
             "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
         )
     if trainer.is_global_zero:
-        with writing_into(out, _GO_ON):
+        with writing_into(out, GO_ON):
             _finish(out, dataset.val, keeper)
     return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
 
@@ -266,7 +266,7 @@ def _claim(out: Path, job: Job, dataset: Dataset, resume: bool) -> Path | None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n", hint=_ELSEWHERE)
     return None
 
 
