@@ -307,9 +307,11 @@ def _costly(groups: Sequence[Group]) -> Finding:
         if group.cnn is None or max(ratios, default=1) == 1:  # what costs is the steps
             found.verdicts[group.label] = NOT_MEASURED
             continue
-        seconds = group.cnn.over(lambda result: result.seconds_per_epoch).mean
         for steps, ratio in ratios.items():
-            own = group.fixed[steps].over(lambda result: result.seconds_per_epoch).mean
+            cell = group.fixed[steps]
+            own = cell.over(lambda result: result.seconds_per_epoch).mean
+            where = {result.machine for result in cell.results}
+            seconds = statistics.fmean(r.seconds_per_epoch for r in group.cnn.results if r.machine in where)
             apart = f"{ratio.least:.2f} to {ratio.largest:.2f}" if ratio.seeds > 1 else "one seed"
             found.rows.append(
                 (group.label, str(steps), f"{ratio.mean:.2f}", apart, f"{own:.1f}", f"{seconds:.1f}")

@@ -109,7 +109,8 @@ def _what(results: list[RunResult], missing: Missing) -> str:
     for machine in dict.fromkeys(r.machine for r in results):
         count = sum(r.machine == machine for r in results)
         lines.append(
-            f"- {count} of the runs: {machine.device}, {machine.cores} cores; PyTorch {machine.torch}, "
+            f"- {count} of the runs: {machine.device}, {machine.cores} cores"
+            f"{f' ({machine.processor})' if machine.processor else ''}; PyTorch {machine.torch}, "
             f"threads: {machine.threads}."
         )
     if tested.part == "validation":
@@ -307,7 +308,16 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
     names = [
         *("run", "state", "architecture", "num_steps", "learn_beta", "seed", "epochs", "epochs_run"),
         *("best_epoch", "part", "clips", "top1", "top2", "top5", "val_top1", "parameters"),
-        *("seconds_per_epoch", "clips_per_second", "train_clips", "cores", "threads", "torch", "device"),
+        *(
+            "seconds_per_epoch",
+            "clips_per_second",
+            "train_clips",
+            "cores",
+            "threads",
+            "torch",
+            "device",
+            "processor",
+        ),
         *("recipe", "reason"),
     ]
     out = io.StringIO()
@@ -332,6 +342,7 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
             "threads": machine.threads,
             "torch": machine.torch,
             "device": machine.device,
+            "processor": machine.processor,
             "recipe": result.recipe,
             "reason": result.stopped,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -139,12 +140,14 @@ class Machine:
         threads: PyTorch's.
         torch: Its version.
         device: "cpu", "mps", or the GPU's name.
+        processor: The CPU's name; "" in results of before it was kept.
     """
 
     cores: int
     threads: int
     torch: str
     device: str
+    processor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,8 +289,21 @@ def machine(accelerator: str = "auto") -> Machine:
     elif accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
         device = "mps"
     return Machine(
-        cores=os.cpu_count() or 1, threads=torch.get_num_threads(), torch=torch.__version__, device=device
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        device=device,
+        processor=_processor(),
     )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ from snn_voice_hub.training.findings import (
 )
 from snn_voice_hub.training.grid import FAILURE_FILE, folder_of, save_plan
 from snn_voice_hub.training.report import write_report
-from snn_voice_hub.training.results import RESULT_FILE, Machine, RunResult, write_json
-from tests.unit.reproduce_helpers import result, run
+from snn_voice_hub.training.results import RESULT_FILE, Machine, RunResult, machine, write_json
+from tests.unit.reproduce_helpers import HERE, result, run
 
 COMPLEXITY = "dependence on complexity"
 
@@ -134,6 +135,19 @@ def test_times_of_other_machines_are_not_compared() -> None:
     cells = [*cell("TcyCNN", (50,)), *cell("TcySNN", (50,), 5, machine=other)]
     assert findings(grouped(cells))[2].verdicts["TCY"] == NOT_MEASURED
     assert costs(grouped(cells)[0]) == {}
+
+
+def test_times_of_another_processor_are_not_compared() -> None:
+    slow, fast = (dataclasses.replace(HERE, processor=name) for name in ("slow", "fast"))
+    cells = [
+        *cell("TcyCNN", (50, 50), rate=100.0, machine=slow),
+        *cell("TcyCNN", (50,), rate=400.0, machine=fast),
+        *cell("TcySNN", (50,), 5, rate=10.0, machine=slow),
+    ]
+    assert costs(grouped(cells)[0])[5, False].mean == pytest.approx(10.0)
+    row = findings(grouped(cells))[2].rows[0]
+    assert float(row[-2]) == pytest.approx(10 * float(row[-1]), rel=0.01)
+    assert machine().processor
 
 
 # --- 4: learned beta ------------------------------------------------------------------------------
