@@ -143,9 +143,11 @@ def convert_lightning(
     """
     target = DTYPES[check_choice("dtype", "float32" if dtype is None else dtype, tuple(DTYPES))]
     folder = out.resolve()
+    # In this order: what another conversion puts there between the two looks is complete.
+    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if _is_complete(folder):
         return out
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if occupied:
         raise CheckpointError(f"{out} exists and is no checkpoint folder", hint="name a new folder")
     config, weights = read_lightning(path, origin=origin, num_steps=num_steps)
     if name:

@@ -172,6 +172,23 @@ def test_the_slower_of_two_conversions_drops_its_copy(
     assert names(tmp_path) == ["out", "x.ckpt"]
 
 
+def test_a_conversion_that_ends_just_as_another_begins(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_complete = lightning._is_complete
+
+    def meanwhile(folder: Path) -> bool:
+        before = is_complete(folder)
+        monkeypatch.setattr(lightning, "_is_complete", is_complete)
+        convert_lightning(small, folder, name="faster")
+        return before
+
+    monkeypatch.setattr(lightning, "_is_complete", meanwhile)
+    assert convert_lightning(small, tmp_path / "out", name="slower") == tmp_path / "out"
+    assert sv.VoiceConfig.load(tmp_path / "out" / "config.json").name == "faster"
+    assert names(tmp_path) == ["out", "x.ckpt"]
+
+
 CONVERT = (
     "import sys; from pathlib import Path\n"
     "from snn_voice_hub.hub import lightning\n"
