@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from snn_voice_hub.training.data import Clips, load_clips_cached
+from snn_voice_hub.training.results import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -150,7 +151,7 @@ def machine() -> str:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return "\n".join(
         (
-            f"- CPU: {_cpu_model()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}; "
+            f"- CPU: {processor_name()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}; "
             f"load average at the start {load}",
             f"- Python {platform.python_version()}, {', '.join(versions)}",
             f"- Allocator: {allocator()}",
@@ -178,15 +179,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def use_allocator(setting: str) -> None:

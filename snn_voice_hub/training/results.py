@@ -293,11 +293,12 @@ def machine(accelerator: str = "auto") -> Machine:
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         device=device,
-        processor=_processor(),
+        processor=processor_name(),
     )
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the CPU calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
