@@ -150,8 +150,7 @@ def figures(config: VoiceConfig) -> str:
         )
         parts.append(table(("layer", "spikes"), [(f"`{k}`", percent(v)) for k, v in rates.items()]))
     parts += _energy(as_dict(config.metrics.get("energy")) or as_dict(test.get("energy")))
-    alarms = as_dict(config.metrics.get("false_alarms_held_out")) or as_dict(test.get("false_alarms"))
-    parts += _false_alarms(alarms)
+    parts += _false_alarms(as_dict(test.get("false_alarms")))
     return section("Measured", *parts)
 
 

@@ -17,7 +17,7 @@ from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.data import load_clips
-from snn_voice_hub.training.evaluate import calibrated, evaluate, false_alarms
+from snn_voice_hub.training.evaluate import calibrated, evaluate
 from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.voice import SnnVoice
 
@@ -43,7 +43,6 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
         "parameters": model.num_parameters(),
         "validation": model.config.metrics["validation"],
         "test": evaluate(model, data / "test.tar", noise=held_out),
-        "false_alarms_held_out": false_alarms(model, held_out),
     }
     model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
     write_checkpoint(out, model.config, model.network.state_dict())

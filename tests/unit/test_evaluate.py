@@ -146,7 +146,7 @@ def test_write_fills_the_configuration_and_the_card(data: Path, tmp_path: Path) 
     assert config.metrics["test"]["top1"] == measured["top1"]
     assert config.metrics["test"]["robustness"] == measured["robustness"]
     assert "confusion" not in config.metrics["test"]
-    assert config.metrics["false_alarms_held_out"] == before.metrics["false_alarms_held_out"]
+    assert config.metrics["validation"] == before.metrics["validation"]
     assert config.temperature == before.temperature
     assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
     (entry,) = [
