@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.common import ALLOCATOR, ROOT, Report, Table, begin, disturbance, make_parser
 from benchmarks.memory import resident
-from benchmarks.subjects import SUBJECTS, add_options, load_subject, steps
+from benchmarks.subjects import SUBJECTS, add_weights, load_subject, steps
 from benchmarks.training import OURS, batch_of, make_step
 
 DEFAULT, KEPT, HUGE, TCMALLOC, JEMALLOC = (
@@ -121,7 +121,7 @@ def main() -> None:
     """Command line."""
     parser = make_parser(__doc__)
     parser.set_defaults(malloc="default")
-    add_options(parser)
+    add_weights(parser)
     parser.add_argument(
         "--cases",
         type=case,

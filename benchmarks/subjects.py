@@ -83,6 +83,11 @@ SUBJECTS: dict[str, tuple[str, str | None, str | None]] = {
 def add_options(parser: argparse.ArgumentParser, *, models: Sequence[str] = tuple(SUBJECTS)) -> None:
     """Options that choose networks and their weights."""
     parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(models), metavar="NAME")
+    add_weights(parser)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Options that name weights which are not bundled."""
     parser.add_argument("--piczak", type=Path, help="checkpoint folder of PiczakSNN (not bundled: 102 MB)")
     parser.add_argument("--piczak-cnn", type=Path, help="checkpoint folder of PiczakCNN")
 

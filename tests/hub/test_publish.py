@@ -54,6 +54,31 @@ print("same")
     assert (info.library_name, info.pipeline_tag) == ("snn-voice-hub", "audio-classification")
 
 
+def test_half_precision_weights_are_pushed_and_load(hub: Sandbox) -> None:
+    ran = hub.run(
+        """
+import json, torch, snn_voice_hub as sv
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+here = sv.SnnVoice.from_pretrained("tcy-snn")
+here.push_to_hub("me/half", dtype="float16", quiet=True)
+here.network.push_to_hub("me/half-network", dtype=torch.bfloat16, quiet=True)
+dtypes = []
+for repo in ("me/half", "me/half-network"):
+    stored = load_file(hf_hub_download(repo, "model.safetensors"))
+    dtypes.append(sorted({str(t.dtype) for t in stored.values() if t.is_floating_point() and t.numel() > 1}))
+there = sv.SnnVoice.from_pretrained("me/half")
+wanted = {k: v.half().float() if v.is_floating_point() else v for k, v in here.state_dict().items()}
+same = all(torch.equal(v, wanted[k]) for k, v in there.state_dict().items())
+print(json.dumps([dtypes, str(there.dtype), same]))
+"""
+    )
+    dtypes, computed, same = ran.value
+    assert dtypes == [["torch.float16"], ["torch.bfloat16"]]
+    assert computed == "torch.float32"
+    assert same
+
+
 def test_a_push_is_one_commit_and_an_unchanged_one_none(hub: Sandbox, folder: Path) -> None:
     first = push(hub, folder, "me/again")[1]
     assert len(heads(hub, "me/again")) == 2  # the repository's own first one, and ours
