@@ -220,8 +220,8 @@ def test_the_exported_front_end_is_the_models(number: int) -> None:
         ours, exported = Features(config)(waves), FrontEnd(config)(waves)
     assert ours.shape == exported.shape
     # The logarithm of a band that holds next to nothing makes much of rounding, which differs by processor.
-    loose = config.kind == "logmel" and config.log_offset < 1e-9
-    assert float((ours - exported).abs().max()) < (2e-2 if loose else 2e-3)
+    offset = config.log_offset if config.kind == "logmel" else 1.0
+    assert float((ours - exported).abs().max()) < (2e-2 if offset < 1e-9 else 2e-3 if offset < 1e-5 else 5e-4)
     assert float((ours - exported).abs().mean()) < 1e-5
 
 
