@@ -111,7 +111,8 @@ def _what(results: list[RunResult], missing: Missing) -> str:
         lines.append(
             f"- {count} of the runs: {machine.device}, {machine.cores} cores"
             f"{f' ({machine.processor})' if machine.processor else ''}; PyTorch {machine.torch}, "
-            f"threads: {machine.threads}."
+            f"threads: {machine.threads}"
+            f"{f', allocator {machine.allocator}' if machine.allocator else ''}."
         )
     if tested.part == "validation":
         lines.append(
@@ -317,6 +318,7 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
             "torch",
             "device",
             "processor",
+            "allocator",
         ),
         *("recipe", "reason"),
     ]
@@ -343,6 +345,7 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
             "torch": machine.torch,
             "device": machine.device,
             "processor": machine.processor,
+            "allocator": machine.allocator,
             "recipe": result.recipe,
             "reason": result.stopped,
         }

@@ -141,6 +141,7 @@ class Machine:
         torch: Its version.
         device: "cpu", "mps", or the GPU's name.
         processor: The CPU's name; "" in results of before it was kept.
+        allocator: What was loaded or set in place of the C library's own; see `allocator_name`.
     """
 
     cores: int
@@ -148,6 +149,7 @@ class Machine:
     torch: str
     device: str
     processor: str = ""
+    allocator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +296,7 @@ def machine(accelerator: str = "auto") -> Machine:
         torch=torch.__version__,
         device=device,
         processor=processor_name(),
+        allocator=allocator_name(),
     )
 
 
@@ -305,6 +308,17 @@ def processor_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+def allocator_name() -> str:
+    """The memory allocator that was preloaded, and what is set for it; "" for the C library's as it is.
+
+    A training step takes up to three times as long with one as with another (`docs/training.md`).
+    """
+    preloaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
+    names = [Path(library).name for library in preloaded if "malloc" in Path(library).name]
+    chosen = ("MALLOC_", "GLIBC_TUNABLES", "THP_MEM_ALLOC_ENABLE")
+    return " ".join([*names, *(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(chosen))])
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:

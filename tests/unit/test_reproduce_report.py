@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from snn_voice_hub.training.findings import (
 )
 from snn_voice_hub.training.grid import FAILURE_FILE, folder_of, save_plan
 from snn_voice_hub.training.report import write_report
+from snn_voice_hub.training.report_text import markdown, rows_csv
 from snn_voice_hub.training.results import RESULT_FILE, Machine, RunResult, machine, write_json
 from tests.unit.reproduce_helpers import HERE, result, run
 
@@ -137,8 +139,9 @@ def test_times_of_other_machines_are_not_compared() -> None:
     assert costs(grouped(cells)[0]) == {}
 
 
-def test_times_of_another_processor_are_not_compared() -> None:
-    slow, fast = (dataclasses.replace(HERE, processor=name) for name in ("slow", "fast"))
+@pytest.mark.parametrize("what", ["processor", "allocator"])
+def test_times_of_another_processor_or_allocator_are_not_compared(what: str) -> None:
+    slow, fast = (dataclasses.replace(HERE, **{what: name}) for name in ("slow", "fast"))
     cells = [
         *cell("TcyCNN", (50, 50), rate=100.0, machine=slow),
         *cell("TcyCNN", (50,), rate=400.0, machine=fast),
@@ -148,6 +151,18 @@ def test_times_of_another_processor_are_not_compared() -> None:
     row = findings(grouped(cells))[2].rows[0]
     assert float(row[-2]) == pytest.approx(10 * float(row[-1]), rel=0.01)
     assert machine().processor
+
+
+def test_the_allocator_is_kept_with_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_", "THP_", "LD_PRELOAD"))]:
+        monkeypatch.delenv(name)
+    assert machine().allocator == ""
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libother.so:/usr/lib/libtcmalloc_minimal.so.4")
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
+    assert machine().allocator == "libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1"
+    done = [result(run("TcyCNN"), machine=machine())]
+    assert ", allocator libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1." in markdown(grouped(done), [], {}, {})
+    assert "libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1" in rows_csv(done, {})
 
 
 # --- 4: learned beta ------------------------------------------------------------------------------
