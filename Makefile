@@ -32,9 +32,10 @@ format: $(VENV)/.dev ## Mend the style
 	$(BIN)/ruff format .
 
 piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-snn; DATA=corpus; goes on where it stopped
-	$(BIN)/snn-voice train --model piczak-cnn --data $(DATA) --out runs/piczak-cnn --resume
+	$(BIN)/snn-voice train --model piczak-cnn --data $(DATA) --out runs/piczak-cnn --resume \
+		--teacher resmel-cnn $(ARGS)
 	$(BIN)/snn-voice train --model piczak-snn --data $(DATA) --out runs/piczak-snn --resume \
-		--from runs/piczak-cnn --teacher runs/piczak-cnn
+		--from runs/piczak-cnn --teacher runs/piczak-cnn --teacher resmel-cnn $(ARGS)
 	$(BIN)/snn-voice evaluate runs/piczak-snn --data $(DATA) --write
 	$(BIN)/snn-voice card runs/piczak-snn --write
 

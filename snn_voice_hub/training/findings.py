@@ -166,7 +166,7 @@ def yardstick(group: Group, groups: Sequence[Group]) -> float | None:
 
 def points(value: float, sign: bool = False) -> str:
     """A share, or a difference of two, in percent."""
-    return f"{100 * value:{'+' if sign else ''}.1f}"
+    return f"{round(100 * value, 1) + 0.0:{'+' if sign else ''}.1f}"  # no "-0.0"
 
 
 def _apart(yard: float | None) -> str:
@@ -308,10 +308,12 @@ def _costly(groups: Sequence[Group]) -> Finding:
             found.verdicts[group.label] = NOT_MEASURED
             continue
         for steps, ratio in ratios.items():
-            cell = group.fixed[steps]
-            own = cell.over(lambda result: result.seconds_per_epoch).mean
-            where = {result.machine for result in cell.results}
-            seconds = statistics.fmean(r.seconds_per_epoch for r in group.cnn.results if r.machine in where)
+            twins, cnns = group.fixed[steps].results, group.cnn.results
+            where = {result.machine for result in twins} & {result.machine for result in cnns}
+            own, seconds = (
+                statistics.fmean(result.seconds_per_epoch for result in results if result.machine in where)
+                for results in (twins, cnns)
+            )
             apart = f"{ratio.least:.2f} to {ratio.largest:.2f}" if ratio.seeds > 1 else "one seed"
             found.rows.append(
                 (group.label, str(steps), f"{ratio.mean:.2f}", apart, f"{own:.1f}", f"{seconds:.1f}")

@@ -266,7 +266,8 @@ def _cost(groups: Sequence[Group]) -> str:
     said = (
         "Median over the epochs of a run, mean over seeds; of training alone, without validation and "
         "without the features, which are computed once where they fit into memory. Wall-clock times, "
-        "whatever else the machine did. All time steps are computed at once, not in a loop."
+        "whatever else the machine did; seconds and clips are means over all machines, the last column "
+        "compares runs of the same one. All time steps are computed at once, not in a loop."
     )
     return f"{said}\n\n{table(header, rows)}"
 

@@ -21,6 +21,7 @@ from snn_voice_hub.training.findings import (
     costs,
     findings,
     grouped,
+    points,
 )
 from snn_voice_hub.training.grid import FAILURE_FILE, folder_of, save_plan
 from snn_voice_hub.training.report import write_report
@@ -146,11 +147,17 @@ def test_times_of_another_processor_or_allocator_are_not_compared(what: str) -> 
         *cell("TcyCNN", (50, 50), rate=100.0, machine=slow),
         *cell("TcyCNN", (50,), rate=400.0, machine=fast),
         *cell("TcySNN", (50,), 5, rate=10.0, machine=slow),
+        *cell("TcySNN", (50,), 5, rate=1.0, machine=dataclasses.replace(HERE, threads=9)),  # no CNN's there
     ]
     assert costs(grouped(cells)[0])[5, False].mean == pytest.approx(10.0)
     row = findings(grouped(cells))[2].rows[0]
     assert float(row[-2]) == pytest.approx(10 * float(row[-1]), rel=0.01)
     assert machine().processor
+
+
+def test_nothing_is_no_negative_difference() -> None:
+    assert [points(x, True) for x in (-0.0004, 0.0004, -0.0006, 0.012)] == ["+0.0", "+0.0", "-0.1", "+1.2"]
+    assert points(-0.0004) == "0.0"
 
 
 def test_the_allocator_is_kept_with_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
