@@ -39,9 +39,10 @@ piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-
 	$(BIN)/snn-voice evaluate runs/piczak-snn --data $(DATA) --write
 	$(BIN)/snn-voice card runs/piczak-snn --write
 
-cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints
+cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints and Piczak's figures
 	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \
 		$(BIN)/snn-voice card $$name > model_cards/$$name.md || exit 1; done
+	@$(BIN)/snn-voice card model_cards/piczak-snn --repo-id runs/piczak-snn --write
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

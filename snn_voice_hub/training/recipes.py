@@ -117,7 +117,7 @@ RECIPES: dict[str, Recipe] = {
         network={"num_steps": 15},
         features=LOGMEL_4K,
         description="The paper's spiking Piczak on the 4 kHz log-mel, T = 15",
-        epochs=2,
+        epochs=5,
         lr=5e-4,
         distil=0.5,
         threshold_percentile=98.0,

@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard
 import snn_voice_hub as sv
 from snn_voice_hub.hub.card_text import BUILT_IN_SPIKING, NEURON_DEFAULTS
 from snn_voice_hub.hub.cards import make_card, update_card
-from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root, read_config
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import get_architecture
 
@@ -158,6 +158,19 @@ def test_one_figure_does_not_come_twice() -> None:
 def test_the_cards_in_the_repository_are_those_of_the_bundled_models(name: str) -> None:
     written = (ROOT / "model_cards" / f"{name}.md").read_text(encoding="utf-8")
     assert written == str(make_card(bundled(name), name)), "`make cards` writes them anew"
+
+
+def test_the_card_of_piczak_is_made_from_its_figures_and_says_where_the_weights_are() -> None:
+    folder = ROOT / "model_cards" / "piczak-snn"
+    config = read_config(folder)
+    assert (config.architecture, config.network["num_steps"]) == ("PiczakSNN", 15)
+    written = (folder / "README.md").read_text(encoding="utf-8")
+    fresh = make_card(config, "runs/piczak-snn")
+    assert written == str(update_card(written, fresh)), "`make cards` writes it anew"
+    assert results(ModelCard(written))["Top-1 accuracy"] == config.metrics["test"]["top1"]
+    own_words = written.partition("<!-- snn-voice-hub")[0]
+    assert "`make piczak" in own_words
+    assert 'from_pretrained("runs/piczak-snn")' in written
 
 
 def test_the_same_configuration_gives_the_same_card() -> None:
