@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import ctypes.util
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from benchmarks import allocators, common
 
@@ -32,6 +35,17 @@ def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert missing == [allocators.TCMALLOC]
 
 
+@pytest.fixture
+def own_process() -> Iterator[None]:
+    """A benchmark silences the package's log and takes one thread, for its process's whole life."""
+    log, threads = logging.getLogger("snn_voice_hub"), torch.get_num_threads()
+    level = log.level
+    yield
+    log.setLevel(level)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("own_process")
 def test_two_settings_take_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
