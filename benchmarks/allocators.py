@@ -10,18 +10,15 @@ from __future__ import annotations
 import argparse
 import ctypes.util
 import json
-import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 
 import torch
 
-from benchmarks.common import ALLOCATOR, ROOT, Report, Table, begin, disturbance, make_parser
+from benchmarks.common import ALLOCATOR, Report, Table, begin, disturbance, in_a_process, make_parser
 from benchmarks.memory import resident
-from benchmarks.subjects import SUBJECTS, add_weights, load_subject, steps
+from benchmarks.subjects import CHILD_OPTIONS, SUBJECTS, add_weights, load_subject, steps
 from benchmarks.training import OURS, batch_of, make_step
 
 DEFAULT, KEPT, HUGE, TCMALLOC, JEMALLOC = (
@@ -29,7 +26,6 @@ DEFAULT, KEPT, HUGE, TCMALLOC, JEMALLOC = (
     *("tcmalloc", "jemalloc"),
 )
 _PRELOADED = {TCMALLOC: "tcmalloc_minimal", JEMALLOC: "jemalloc"}
-_OURS = (*ALLOCATOR, "THP_MEM_ALLOC_ENABLE", "LD_PRELOAD")
 
 
 def settings() -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -84,22 +80,19 @@ def _child(given: argparse.Namespace) -> None:
 
 def measure(given: argparse.Namespace, subject: str, setting: dict[str, str]) -> dict[str, float]:
     """One turn of one setting in a process of its own: seconds a step, the kernel's share, MiB at most."""
-    command = [sys.executable, "-m", "benchmarks.allocators", "--malloc", "default", "--child", subject]
-    for option in ("data", "cache", "piczak", "piczak_cnn", "batch", "threads", "repeat"):
-        if getattr(given, option) is not None:
-            command += [f"--{option.replace('_', '-')}", str(getattr(given, option))]
-    environment = {key: value for key, value in os.environ.items() if key not in _OURS} | setting
-    environment["OMP_NUM_THREADS"] = str(given.threads)
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{subject}: status {done.returncode}: {done.stderr.strip()[-400:]}")
-    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return figures
+    return in_a_process(
+        "benchmarks.allocators",
+        given,
+        (subject,),
+        options=(*CHILD_OPTIONS, "batch", "threads", "repeat"),
+        environment=setting | {"OMP_NUM_THREADS": str(given.threads)},
+    )
 
 
-def add_rows(table: Table, given: argparse.Namespace, name: str, num_steps: int) -> None:
-    """The rows of one network: every setting, in turns."""
-    found, _ = settings()
+def add_rows(
+    table: Table, given: argparse.Namespace, name: str, num_steps: int, found: dict[str, dict[str, str]]
+) -> None:
+    """The rows of one network: every setting of `found`, in turns."""
     turns: dict[str, list[dict[str, float]]] = {setting: [] for setting in found}
     for number in range(given.turns):
         order = list(found)
@@ -148,10 +141,10 @@ def main() -> None:
         *("model", "T", "allocator", "wall s a step", "CPU s a step", "times faster than the C library's"),
         *("of it in the kernel, %", "peak memory of the process, MiB"),
     )
+    found, missing = settings()
     for name, num_steps in given.cases:
-        add_rows(table, given, name, num_steps)
+        add_rows(table, given, name, num_steps, found)
     report.add(table)
-    _, missing = settings()
     if missing:
         report.add(f"Not installed, and so not measured: {', '.join(missing)}.")
     if note := disturbance(given.threads):

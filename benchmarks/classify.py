@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
@@ -21,7 +18,7 @@ from unittest import mock
 import soundfile
 import torch
 
-from benchmarks.common import ALLOCATOR, ROOT, Report, Table, begin, interleave, make_parser
+from benchmarks.common import Report, Table, begin, in_a_process, interleave, make_parser
 from benchmarks.features import recordings
 from benchmarks.memory import resident, settle
 from snn_voice_hub.inference import pipeline
@@ -73,16 +70,11 @@ def speed(given: argparse.Namespace, model: SnnVoice, files: list[Path]) -> Tabl
 def memory(given: argparse.Namespace, folder: Path) -> Table:
     """The table of peak memory by number of clips."""
     table = Table("clips", "of", "peak MiB while classifying", "before")
-    environment = {key: value for key, value in os.environ.items() if key not in ALLOCATOR}
-    environment["OMP_NUM_THREADS"] = "1"
+    one = {"OMP_NUM_THREADS": "1"}
     for kind in ("list", "generator"):
         for count in given.counts:
-            command = [sys.executable, "-m", "benchmarks.classify", "--malloc", "default"]
-            command += ["--model", given.model, "--child", kind, str(count), str(folder)]
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            found = json.loads(done.stdout.splitlines()[-1])
+            arguments = (kind, count, folder)
+            found = in_a_process("benchmarks.classify", given, arguments, options=("model",), environment=one)
             table.add(count, kind, round(found["peak"]), round(found["before"]))
     return table
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import logging
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 
 from snn_voice_hub.training.data import Clips, load_clips_cached
-from snn_voice_hub.training.results import processor_name
+from snn_voice_hub.training.results import ALLOCATOR_SETTINGS, allocator_name, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -140,9 +142,8 @@ def ratios(timings: Mapping[str, Timing], baseline: str, clock: str = "cpu") -> 
 
 
 def allocator() -> str:
-    """Which of the allocator's settings hold in this process."""
-    have = [f"{name}={os.environ[name]}" for name in ALLOCATOR if name in os.environ]
-    return " ".join(have) if have else "the C library's defaults"
+    """Which allocator this process has, and what is set for it."""
+    return allocator_name() or "the C library's defaults"
 
 
 def machine() -> str:
@@ -237,6 +238,50 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "snn-voice-hub-benchmarks"
 
 
+def in_a_process(
+    module: str,
+    given: argparse.Namespace,
+    child: Sequence[object],
+    *,
+    options: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, float]:
+    """Run a benchmark's `--child` in a process of its own, under no allocator but that of `environment`.
+
+    Args:
+        module: The benchmark, such as `benchmarks.memory`.
+        given: The options it was started with.
+        child: What follows `--child`.
+        options: Which of `given` the process gets too.
+        environment: Variables of the process beside those of this one.
+
+    Returns:
+        The figures that it printed last, as JSON.
+
+    Raises:
+        ChildFailed: It ended with another status than 0; the message is its last line.
+    """
+    command = [sys.executable, "-m", module, "--malloc", "default"]
+    for option in options:
+        if getattr(given, option) is not None:
+            command += [f"--{option.replace('_', '-')}", str(getattr(given, option))]
+    command += ["--child", *map(str, child)]
+    chosen = (*ALLOCATOR_SETTINGS, "LD_PRELOAD")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(chosen)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=kept | dict(environment or {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        raise ChildFailed(lines[-1] if lines else f"status {done.returncode}")
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+class ChildFailed(Exception):  # noqa: N818  (it has happened)
+    """A process that `in_a_process` started has failed."""
+
+
 # --- real clips ---------------------------------------------------------------------------------------
 
 
@@ -326,7 +371,7 @@ def show(cell: Cell) -> str:
     size = abs(cell)
     if size >= 1e5 or size < 1e-3:
         return f"{cell:.2e}"
-    return f"{cell:,.0f}" if size >= 1000 else f"{cell:#.3g}".rstrip(".")
+    return f"{cell:,.0f}" if size >= 999.5 else f"{cell:#.3g}".rstrip(".")
 
 
 def _looks_numeric(text: str) -> bool:

@@ -11,9 +11,7 @@ import argparse
 import ctypes
 import gc
 import json
-import os
 import resource
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,9 +20,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common import ALLOCATOR, ROOT, Report, Table, begin, load_clips, make_parser
+from benchmarks.common import ChildFailed, Report, Table, begin, in_a_process, load_clips, make_parser
 from benchmarks.naive import make_naive
-from benchmarks.subjects import ENGINE_NAMES, add_options, load_subject, make_engines, steps
+from benchmarks.subjects import CHILD_OPTIONS, ENGINE_NAMES, add_options, load_subject, make_engines, steps
 
 _STATUS = Path("/proc/self/status")
 NAIVE, TWIN = "naive", "CNN twin"
@@ -93,18 +91,12 @@ def measure(
     given: argparse.Namespace, name: str, num_steps: int, batch: int, variant: str
 ) -> tuple[float | None, str]:
     """MiB that one variant takes, measured in a process of its own, or None and why not."""
-    command = [sys.executable, "-m", "benchmarks.memory", "--malloc", "default"]
-    for option in ("data", "cache", "piczak", "piczak_cnn"):
-        if getattr(given, option) is not None:
-            command += [f"--{option.replace('_', '-')}", str(getattr(given, option))]
-    command += ["--child", name, str(num_steps), str(batch), variant]
-    environment = {key: value for key, value in os.environ.items() if key not in ALLOCATOR}
-    environment["OMP_NUM_THREADS"] = "1"
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        return None, lines[-1] if lines else f"status {done.returncode}"
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["mib"]), ""
+    child, one = (name, num_steps, batch, variant), {"OMP_NUM_THREADS": "1"}
+    try:
+        figures = in_a_process("benchmarks.memory", given, child, options=CHILD_OPTIONS, environment=one)
+    except ChildFailed as error:
+        return None, str(error)
+    return figures["mib"], ""
 
 
 def table(

@@ -80,6 +80,10 @@ SUBJECTS: dict[str, tuple[str, str | None, str | None]] = {
 }
 
 
+# What a benchmark hands on to a process that it starts for one network.
+CHILD_OPTIONS = ("data", "cache", "piczak", "piczak_cnn")
+
+
 def add_options(parser: argparse.ArgumentParser, *, models: Sequence[str] = tuple(SUBJECTS)) -> None:
     """Options that choose networks and their weights."""
     parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(models), metavar="NAME")

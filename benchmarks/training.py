@@ -10,8 +10,6 @@ import argparse
 import copy
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import torch
@@ -20,12 +18,12 @@ from torch.nn import functional
 
 from benchmarks import roofline
 from benchmarks.common import (
-    ALLOCATOR,
-    ROOT,
+    ChildFailed,
     Report,
     Table,
     begin,
     disturbance,
+    in_a_process,
     interleave,
     load_clips,
     make_parser,
@@ -33,7 +31,7 @@ from benchmarks.common import (
 )
 from benchmarks.memory import growth
 from benchmarks.naive import make_naive
-from benchmarks.subjects import Subject, add_options, load_subject, steps
+from benchmarks.subjects import CHILD_OPTIONS, Subject, add_options, load_subject, steps
 
 NAIVE, OURS, HALF, TWIN = "naive loop (snnTorch)", "ours", "ours, products in bfloat16", "CNN twin"
 # The training part of Speech Commands that the bundled models were trained with.
@@ -97,17 +95,12 @@ def batch_of(subject: Subject, given: argparse.Namespace) -> tuple[Tensor, Tenso
 
 def peak(given: argparse.Namespace, name: str, num_steps: int, variant: str) -> float | None:
     """MiB that two steps of one variant take beyond the loaded network, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.training", "--malloc", "default"]
-    for option in ("data", "cache", "piczak", "piczak_cnn", "batch"):
-        if getattr(given, option) is not None:
-            command += [f"--{option.replace('_', '-')}", str(getattr(given, option))]
-    command += ["--child", name, str(num_steps), variant]
-    environment = {key: value for key, value in os.environ.items() if key not in ALLOCATOR}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        print(f"{name} T={num_steps} {variant}: no memory figure, status {done.returncode}", flush=True)
+    child, options = (name, num_steps, variant), (*CHILD_OPTIONS, "batch")
+    try:
+        return in_a_process("benchmarks.training", given, child, options=options)["mib"]
+    except ChildFailed as error:
+        print(f"{name} T={num_steps} {variant}: no memory figure: {error}", flush=True)
         return None
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["mib"])
 
 
 def measure(given: argparse.Namespace, name: str, table: Table, checks: list[str]) -> None:

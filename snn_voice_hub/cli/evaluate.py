@@ -30,7 +30,7 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Folder or tar of recordings in which nobody speaks. Default: the data's own, if it has "
-            "_background_noise_ or background_noise.tar."
+            "_background_noise_ or background_noise.tar; of Speech Commands' those that training leaves out."
         ),
     ] = None,
     words: Annotated[bool, typer.Option("--words", help="Print precision and recall of each word.")] = False,

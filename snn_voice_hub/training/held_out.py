@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.data import BACKGROUND, Clips, check_readable, decode
 from snn_voice_hub.training.files import Item, file_content, source_items
 from snn_voice_hub.training.manifest import read_manifest
@@ -29,7 +30,8 @@ def load_test(
             clips that it lists, of one with `test.tar` those in there. Or a manifest `.csv`: its rows of the
             part `test`, or all where no row has a part. Or `speech_commands`, as training takes it.
         noise: A folder or tar of background recordings; without it, the data's own `_background_noise_` or
-            `background_noise.tar`, where there is one.
+            `background_noise.tar`, where there is one. Of Speech Commands' recordings only the two are taken
+            that training leaves out (`augment.HELD_OUT_NOISE`).
         sample_rate: Of the model, in Hz.
         num_samples: Length of its window.
 
@@ -53,11 +55,12 @@ def load_test(
     check_readable(reading, source)
     reading.clips.skipped.extend(skipped)
     recordings = {name: torch.from_numpy(wave) for name, wave in reading.noises.items()}
-    if noise is None and (data / "background_noise.tar").is_file():
-        noise = data / "background_noise.tar"
-    if noise is not None:
-        recordings, unread = load_recordings(noise, sample_rate=sample_rate)
+    own = data / "background_noise.tar"
+    if noise is not None or own.is_file():
+        recordings, unread = load_recordings(noise or own, sample_rate=sample_rate)
         reading.clips.skipped.extend(unread)
+    if noise is None:  # of a corpus's own recordings training hears the others
+        recordings = {name: recordings[name] for name in HELD_OUT_NOISE if name in recordings} or recordings
     return reading.clips, recordings
 
 

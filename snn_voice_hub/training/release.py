@@ -15,10 +15,8 @@ from typing import Any
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
-from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.data import load_clips
 from snn_voice_hub.training.evaluate import calibrated, evaluate
-from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.voice import SnnVoice
 
 _LICENSE = "MIT"  # of what this repository holds
@@ -37,12 +35,10 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
     """
     model = SnnVoice.from_pretrained(run)
     model.config = calibrated(model, load_clips(data / "val.tar"))
-    noises, _ = load_recordings(data / "background_noise.tar", sample_rate=model.sample_rate)
-    held_out = {name: noises[name] for name in HELD_OUT_NOISE}
     metrics: dict[str, Any] = {
         "parameters": model.num_parameters(),
         "validation": model.config.metrics["validation"],
-        "test": evaluate(model, data / "test.tar", noise=held_out),
+        "test": evaluate(model, data),
     }
     model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
     write_checkpoint(out, model.config, model.network.state_dict())

@@ -29,6 +29,9 @@ RUNS = "runs"
 
 _MAKE_ROOM = "make room or choose another --out; the same command goes on where it stopped"
 
+# Variables that begin so choose how an allocator keeps memory: glibc's, and PyTorch's use of large pages.
+ALLOCATOR_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "THP_MEM_ALLOC_ENABLE")
+
 # Names on the command line -> prefix of the classes.
 MODELS = {"m5": "M5", "piczak": "Piczak", "hjh": "Hjh", "tcy": "Tcy"}
 # How they are written in prose.
@@ -313,12 +316,12 @@ def processor_name() -> str:
 def allocator_name() -> str:
     """The memory allocator that was preloaded, and what is set for it; "" for the C library's as it is.
 
-    A training step takes up to three times as long with one as with another (`docs/training.md`).
+    A training step takes up to two and a half times as long with one as with another (`docs/training.md`).
     """
     preloaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
     names = [Path(library).name for library in preloaded if "malloc" in Path(library).name]
-    chosen = ("MALLOC_", "GLIBC_TUNABLES", "THP_MEM_ALLOC_ENABLE")
-    return " ".join([*names, *(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(chosen))])
+    chosen = (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(ALLOCATOR_SETTINGS))
+    return " ".join([*names, *chosen])
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:

@@ -66,16 +66,21 @@ here.network.push_to_hub("me/half-network", dtype=torch.bfloat16, quiet=True)
 dtypes = []
 for repo in ("me/half", "me/half-network"):
     stored = load_file(hf_hub_download(repo, "model.safetensors"))
-    dtypes.append(sorted({str(t.dtype) for t in stored.values() if t.is_floating_point() and t.numel() > 1}))
+    dtypes.append(sorted({str(t.dtype) for t in stored.values() if t.is_floating_point()}))
 there = sv.SnnVoice.from_pretrained("me/half")
-wanted = {k: v.half().float() if v.is_floating_point() else v for k, v in here.state_dict().items()}
-same = all(torch.equal(v, wanted[k]) for k, v in there.state_dict().items())
-print(json.dumps([dtypes, str(there.dtype), same]))
+network = sv.TcySNN.from_pretrained("me/half-network")
+same = []
+for loaded, dtype in ((there.network, torch.float16), (network, torch.bfloat16)):
+    for k, v in here.network.state_dict().items():
+        wanted = v.to(dtype).float() if v.is_floating_point() else v
+        same.append(torch.equal(loaded.state_dict()[k], wanted))
+print(json.dumps([dtypes, str(there.dtype), len(same), all(same)]))
 """
     )
-    dtypes, computed, same = ran.value
+    dtypes, computed, compared, same = ran.value
     assert dtypes == [["torch.float16"], ["torch.bfloat16"]]
     assert computed == "torch.float32"
+    assert compared == 2 * len(sv.TcySNN().state_dict())
     assert same
 
 

@@ -54,8 +54,6 @@ def test_two_settings_take_turns(
         soundfile.write(
             tmp_path / "yes" / f"{i}.wav", np.random.default_rng(i).normal(0, 0.1, 16_000), 16_000
         )
-    # What this process inherited is no setting of the benchmark's.
-    monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
     both = {allocators.DEFAULT: {}, allocators.KEPT: dict(common.ALLOCATOR)}
     monkeypatch.setattr(allocators, "settings", lambda: (both, ["tcmalloc"]))
     arguments = ["--cases", "tcy:2", "--batch", "4", "--turns", "1", "--repeat", "2"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,7 +194,16 @@ def test_table_lines_up() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [(None, ""), (0.0, "0"), (3, "3"), (0.5, "0.500"), (99.95, "100"), (123.4, "123"), (2e-6, "2.00e-06")],
+    [
+        (None, ""),
+        (0.0, "0"),
+        (3, "3"),
+        (0.5, "0.500"),
+        (99.95, "100"),
+        (123.4, "123"),
+        (999.7, "1,000"),
+        (2e-6, "2.00e-06"),
+    ],
 )
 def test_cells(cell: float | None, text: str) -> None:
     assert common.show(cell) == text
@@ -222,6 +233,35 @@ def test_allocator_is_left_alone_where_it_is_set(monkeypatch: pytest.MonkeyPatch
     common.use_allocator("kept")
     assert len(started) == 1
     assert common.allocator() == "MALLOC_TOP_PAD_=1"
+
+
+def test_a_process_gets_the_options_and_no_allocator_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MALLOC_TOP_PAD_", "LD_PRELOAD", "THP_MEM_ALLOC_ENABLE", "KEPT"):
+        monkeypatch.setenv(name, "1")
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    done = subprocess.CompletedProcess([], 0, 'loading\n{"mib": 2.5}\n', "")
+
+    def record(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append((command, env))
+        return done
+
+    monkeypatch.setattr(subprocess, "run", record)
+    given = argparse.Namespace(data=Path("x"), piczak_cnn="y", cache=None, other=1)
+    options, own = ("data", "piczak_cnn", "cache"), {"LD_PRELOAD": "lib.so"}
+    assert common.in_a_process("benchmarks.memory", given, ("m5", 5), options=options, environment=own) == {
+        "mib": 2.5
+    }
+    command, environment = calls[0]
+    assert command[1:] == [
+        *("-m", "benchmarks.memory", "--malloc", "default", "--data", "x", "--piczak-cnn", "y"),
+        *("--child", "m5", "5"),
+    ]
+    assert environment["LD_PRELOAD"] == "lib.so"
+    assert environment["KEPT"] == "1"
+    assert not {"MALLOC_TOP_PAD_", "THP_MEM_ALLOC_ENABLE"} & environment.keys()
+    done = subprocess.CompletedProcess([], 1, "", "Traceback\nIt broke.\n")
+    with pytest.raises(common.ChildFailed, match=r"^It broke\.$"):
+        common.in_a_process("benchmarks.memory", given, (), options=())
 
 
 def test_competition_for_the_cores_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,13 @@ def test_a_data_set_folder_gives_its_test_clips_and_its_noise(data: Path, tmp_pa
     figures = evaluate(model, packed)
     assert figures["clips"] == 1
     assert set(figures["false_alarms"]) == {"digital_silence", "hum"}
+    # Training on a corpus hears all of its recordings but two; what somebody names is taken whole.
+    with tarfile.open(packed / "background_noise.tar", "w") as archive:
+        for name in ("hum", "running_tap"):
+            archive.add(noise / "hum.wav", f"_background_noise_/{name}.wav")
+    for given, names in ((None, {"running_tap"}), (packed / "background_noise.tar", {"hum", "running_tap"})):
+        figures = evaluate(model, packed, noise=given, quick=True)
+        assert set(figures["false_alarms"]) == {"digital_silence", *names}
 
 
 def test_a_manifest_gives_its_test_rows(data: Path, tmp_path: Path) -> None:
