@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from snn_voice_hub.visible import LINE_LIMIT, visible
+
 
 class SnnVoiceError(Exception):
     """Base class of every error that this package raises on purpose.
+
+    What a message holds of others' text (labels, names of files) is made visible: it stands on one line, is
+    printable and bounded in length.
 
     Attributes:
         code: Short stable identifier, for programs.
@@ -21,9 +26,9 @@ class SnnVoiceError(Exception):
     code = "error"
 
     def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = visible(message, LINE_LIMIT)
+        self.hint = visible(hint, LINE_LIMIT)
+        super().__init__(self.message)
         if code is not None:
             self.code = code
 

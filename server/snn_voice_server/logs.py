@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+from snn_voice_hub.visible import LINE_LIMIT, visible, visible_json
 
 # Which request the code that logs is about; "" outside of one.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
@@ -23,14 +24,14 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": visible(record.getMessage(), LINE_LIMIT),
         }
         if identifier := request_id.get():
             line["request_id"] = identifier
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return visible_json(line, default=str)
 
 
 class TextLines(logging.Formatter):
@@ -43,8 +44,12 @@ class TextLines(logging.Formatter):
         parts += [f"{key}={value}" for key, value in getattr(record, "fields", {}).items()]
         if identifier := request_id.get():
             parts.append(f"request_id={identifier}")
-        line = " ".join(parts)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        lines = [visible(" ".join(parts), LINE_LIMIT)]
+        if record.exc_info:
+            # Indented: what an exception says can't pass for a line of the log.
+            trace = self.formatException(record.exc_info).splitlines()
+            lines += [f"    {visible(line, LINE_LIMIT)}" for line in trace]
+        return "\n".join(lines)
 
 
 def set_up(level: str, form: str) -> None:

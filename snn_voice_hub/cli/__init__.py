@@ -18,6 +18,7 @@ from snn_voice_hub.cli.energy import energy
 from snn_voice_hub.cli.evaluate import evaluate
 from snn_voice_hub.cli.export import export
 from snn_voice_hub.cli.models import models
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.cli.pull import pull
 from snn_voice_hub.cli.push import push
 from snn_voice_hub.cli.reproduce import reproduce
@@ -90,7 +91,7 @@ for _entry in sorted(entry_points(group="snn_voice_hub.commands"), key=lambda en
 
 
 def _tell(problem: str) -> NoReturn:
-    print(f"snn-voice: error: {' '.join(problem.split())}", file=sys.stderr)
+    say(f"snn-voice: error: {' '.join(problem.split())}", err=True)
     sys.exit(2)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.cards import make_card, update_card
 from snn_voice_hub.hub.checkpoints import read_config, resolve
@@ -35,4 +36,4 @@ def card(
     existing = read_card(path)
     text = str(update_card(existing, fresh) if existing is not None else fresh)
     path.write_bytes(text.encode())
-    typer.echo(path)
+    say(path)

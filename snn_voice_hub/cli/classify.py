@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from snn_voice_hub.audio import SUFFIXES
+from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_hub.visible import visible
 from snn_voice_hub.voice import SnnVoice
 
 _BULK = "Many clips, on Ray (the extra ray)"
@@ -105,22 +106,22 @@ def classify(
     answers = voice.classify_each(
         sources, top_k=top_k, min_score=min_score, early_exit=early_exit, on_error="return"
     )
-    width = max(map(len, paths))
+    width = max(len(visible(path)) for path in paths)
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, AudioError):
             failed += 1
-            reason = " ".join(str(answer).split())
-            typer.echo(f"snn-voice: error: {reason if path in reason else f'{path}: {reason}'}", err=True)
+            reason, name = str(answer), visible(path)
+            say(f"snn-voice: error: {reason if name in reason else f'{name}: {reason}'}", err=True)
         elif as_json:
             found = [{"label": p.label, "score": round(p.score, 6)} for p in answer]
             shown: dict[str, object] = {"file": path, "predictions": found}
             if early_exit is not None:
                 shown["steps"] = answer[0].steps if answer else None
-            typer.echo(json.dumps(shown, ensure_ascii=False))
+            say_json(shown)
         else:
-            words = "  ".join(f"{p.label} {p.score:.2f}" for p in answer) or "(no word)"
+            words = "  ".join(f"{visible(p.label)} {p.score:.2f}" for p in answer) or "(no word)"
             after = f"  after step {answer[0].steps}" if answer and answer[0].steps else ""
-            typer.echo(f"{path:<{width}}  {words}{after}")
+            say(f"{visible(path):<{width}}  {words}{after}")
     if failed:
         raise typer.Exit(2)
 
@@ -135,16 +136,16 @@ def _classify_bulk(clips: list[str], target: str, options: dict[str, Any]) -> No
         done = classify_bulk(clips, target, BulkOptions(**options))
     except KeyboardInterrupt:
         goes_on = "and the same command goes on"
-        typer.echo(f"snn-voice: stopped; the rows so far are kept in {shown}, {goes_on}", err=True)
+        say(f"snn-voice: stopped; the rows so far are kept in {shown}, {goes_on}", err=True)
         raise typer.Exit(130) from None
     before = f", {done.before:,} were there before" if done.before else ""
     rate = f"{done.clips / done.seconds:,.0f} clips/s"
-    typer.echo(f"{done.clips:,} clips in {done.seconds:.1f} s ({rate}){before}: {shown}")
+    say(f"{done.clips:,} clips in {done.seconds:.1f} s ({rate}){before}: {shown}")
     failed = done.errors + done.errors_before
     if failed:
         everything = done.clips + done.before
         what = f"{failed:,} of {everything:,} clips failed; error_message in their rows says why"
-        typer.echo(f"snn-voice: error: {what}", err=True)
+        say(f"snn-voice: error: {what}", err=True)
         raise typer.Exit(2)
 
 

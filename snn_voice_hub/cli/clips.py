@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 # Of `--data`.
@@ -22,11 +21,11 @@ def tell_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     """Say on stderr which files could not be used, and why."""
     if not skipped:
         return
-    typer.echo(f"{len(skipped)} files could not be used:", err=True)
+    say(f"{len(skipped)} files could not be used:", err=True)
     for name, reason in skipped[:_NAMED]:
-        typer.echo(f"  {name}: {reason}", err=True)
+        say(f"  {name}: {reason}", err=True)
     if len(skipped) > _NAMED:
-        typer.echo(f"  and {len(skipped) - _NAMED} more", err=True)
+        say(f"  and {len(skipped) - _NAMED} more", err=True)
 
 
 def use_threads(threads: int | None) -> None:

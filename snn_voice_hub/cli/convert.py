@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import read_config
@@ -43,6 +44,4 @@ def convert(
         raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
     steps = f", {config.network['num_steps']} steps" if "num_steps" in config.network else ""
     size = (out / WEIGHTS_FILE).stat().st_size / 1e6
-    typer.echo(
-        f"{out}: {config.name}, {config.architecture}{steps}, {len(config.labels)} labels, {size:.1f} MB"
-    )
+    say(f"{out}: {config.name}, {config.architecture}{steps}, {len(config.labels)} labels, {size:.1f} MB")

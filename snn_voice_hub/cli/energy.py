@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,12 @@ from rich.markup import escape
 
 from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.cli.output import say_json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.pipeline import Clip
 from snn_voice_hub.spikes.energy_measure import write_energy
 from snn_voice_hub.spikes.energy_plot import draw_energy
+from snn_voice_hub.visible import visible
 from snn_voice_hub.voice import SnnVoice
 
 _CLIPS = 200
@@ -66,13 +67,13 @@ def energy(
     voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
     other = _twin(twin)
     sounds, skipped = _sounds(data, clips, voice)
-    with Console(stderr=True).status(f"counting {escape(model)} on {len(sounds):,} clips"):
+    with Console(stderr=True).status(f"counting {escape(visible(model))} on {len(sounds):,} clips"):
         found = voice.energy(sounds, twin=other, sample_rate=voice.sample_rate)
     if plot is not None:
         draw_energy(found, plot)
     if as_json:
         about = {"data": [str(path) for path in data]}
-        typer.echo(json.dumps(about | found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(about | found.to_dict(), indent=2)
     else:
         Console().print(found)
     if folder is not None:

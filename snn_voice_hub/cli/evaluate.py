@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_hub.visible import visible
 from snn_voice_hub.voice import SnnVoice
 
 
@@ -73,13 +74,13 @@ def evaluate(
     voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
     c = voice.config.features
     told = Console(stderr=True)
-    with told.status(f"measuring {escape(model)} on {escape(str(data))}"):
+    with told.status(f"measuring {escape(visible(model))} on {escape(visible(data))}"):
         clips, recordings = load_test(data, noise, sample_rate=c.sample_rate, num_samples=c.num_samples)
         measured = measure(voice, clips, recordings, quick=quick)
     title = f"{voice.config.name or model} on {data.name or data}"
     about = {"model": model, "data": str(data), "temperature": voice.config.temperature}
     if as_json:
-        typer.echo(json.dumps(measured.report(**about), indent=2, ensure_ascii=False, allow_nan=False))
+        say_json(measured.report(**about), indent=2)
     else:
         Console().print(_printed(title, measured.figures, voice.config.temperature))
         if words:
@@ -91,7 +92,7 @@ def evaluate(
         figures = measured.figures | ({"data": data_name} if data_name else {})
         write_metrics(folder, figures, voice.num_parameters())
     for line in notes:
-        typer.echo(line, err=True)
+        say(line, err=True)
     tell_skipped(measured.skipped)
 
 
@@ -109,7 +110,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
-    table = _table(escape(title), "figure", "")
+    table = _table(escape(visible(title)), "figure", "")
     for key, name in (
         ("top1", "top-1"),
         ("top2", "top-2"),
@@ -139,7 +140,7 @@ def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
         table = _table("Where nobody speaks", "recording", "windows", "95 % score below", "none over 0.5")
         for name, found in alarms.items():
             table.add_row(
-                escape(name.replace("_", " ")),
+                escape(visible(name.replace("_", " "))),
                 str(found["windows"]),
                 f"{found['score_95']:.3f}",
                 _percent(found["below_half"]),
@@ -148,7 +149,7 @@ def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
     if rates := figures.get("spike_rates"):
         table = _table("Spikes", "layer", "neurons that fire in a step")
         for name, rate in rates.items():
-            table.add_row(escape(name), _percent(rate))
+            table.add_row(escape(visible(name)), _percent(rate))
         tables.append(table)
     return Group(*tables)
 
@@ -165,5 +166,5 @@ def _words(words: dict[str, dict[str, float | int | None]]) -> Table:
         shares = [
             "-" if (share := row[key]) is None else _percent(share) for key in ("precision", "recall", "f1")
         ]
-        table.add_row(escape(word), *shares, str(row["clips"]))
+        table.add_row(escape(visible(word)), *shares, str(row["clips"]))
     return table

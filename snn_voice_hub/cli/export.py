@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.export.nir import export_nir
@@ -65,8 +66,8 @@ def export(
     target = out or Path((config.name or config.architecture).replace("/", "-") + _SUFFIXES[to])
     if to == "nir":
         graph = export_nir(network, config, target, neurons=neurons or "lif")
-        typer.echo(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")
-        typer.echo(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
+        say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")
+        say(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
         return
     if to == "onnx":
         written = export_onnx(network, config, target, features_outside=features_outside, int8=int8)
@@ -74,11 +75,11 @@ def export(
         written = export_torch(network, config, target)
     given_in = "features" if features_outside else f"waveforms [batch, {config.features.num_samples}]"
     result = f"scores and logits [batch, {len(config.labels)}]"
-    typer.echo(f"{target}: {written.size / 1e6:.2f} MB, {given_in} in, {result} out")
+    say(f"{target}: {written.size / 1e6:.2f} MB, {given_in} in, {result} out")
     found = written.agreement
     if int8:
         same = f"{found.clips - found.other_best} of {found.clips} signals with the same best label"
         found_text = f"{same}; logits differ by up to {found.largest:.2g} of the largest"
     else:
         found_text = str(found)
-    typer.echo(f"compared with PyTorch: {found_text}")
+    say(f"compared with PyTorch: {found_text}")

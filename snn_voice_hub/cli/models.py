@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from snn_voice_hub.cli.output import say_json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.catalog import ModelInfo, list_models
 from snn_voice_hub.hub.publish import HubListing, search_models
+from snn_voice_hub.visible import visible
 
 
 def models(
@@ -76,12 +78,12 @@ def _show(
 ) -> None:
     """Print what was found; a column whose title ends with ">" stands to the right."""
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(item) for item in found], indent=2))
+        say_json([dataclasses.asdict(item) for item in found], indent=2)
         return
     table = Table()
     for title in columns:
         right = title.endswith(">")
         table.add_column(title.rstrip(" >"), justify="right" if right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(visible(cell)) for cell in row))
     Console().print(table)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.hub.publish import pull_folder
 
 
@@ -35,4 +36,4 @@ def pull(
         token=token,
         quiet=quiet,
     )
-    typer.echo(folder)
+    say(folder)

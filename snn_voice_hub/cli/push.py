@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.hub.publish import push_folder
 
 
@@ -53,4 +54,4 @@ def push(
         quiet=quiet,
         **given,
     )
-    typer.echo(url)
+    say(url)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snn_voice_hub.cli.clips import DATA, use_threads
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def reproduce(
 
 
 def _tell(line: str) -> None:
-    typer.echo(line, err=True)
+    say(line, err=True)
 
 
 def _runs(
@@ -150,7 +151,7 @@ def _show(out: Path, runs: Sequence[Run]) -> None:
             state = "finished"
         elif failure := failure_of(out, run):
             state = f"failed: {failure.reason}"
-        typer.echo(f"{run.name}  {state}")
+        say(f"{run.name}  {state}")
 
 
 def _report(out: Path) -> None:
@@ -158,7 +159,8 @@ def _report(out: Path) -> None:
 
     report = write_report(out)
     for number, finding in enumerate(report.findings, 1):
-        typer.echo(f"{number}. {finding.claim}\n   {finding.verdict}")
+        say(f"{number}. {finding.claim}")
+        say(f"   {finding.verdict}")
     if report.note:
         _tell(f"without figures: {report.note}")
-    typer.echo(f"{report.path}: {report.finished} runs, {len(report.missing)} missing")
+    say(f"{report.path}: {report.finished} runs, {len(report.missing)} missing")

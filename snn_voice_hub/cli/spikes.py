@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from snn_voice_hub import audio
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import clearest
 from snn_voice_hub.inference.windows import fitted
@@ -23,6 +23,7 @@ from snn_voice_hub.spikes.decision import decide
 from snn_voice_hub.spikes.plots import View, animate, draw
 from snn_voice_hub.spikes.raster import clip_raster
 from snn_voice_hub.spikes.record import Recording, check_spiking
+from snn_voice_hub.visible import visible, visible_json
 from snn_voice_hub.voice import SnnVoice
 
 
@@ -90,12 +91,12 @@ def spikes(
     if as_json is not None:
         where = {"file": clip, "model": name, "start": window.start, "end": window.end}
         told = where | clip_raster(row, labels, temperature) | ({"energy": energy} if energy else {})
-        _write(as_json, json.dumps(told, ensure_ascii=False))
+        _write(as_json, visible_json(told))
     if as_json != Path("-"):
         Console().print(_table(rec))
-        typer.echo(f"{clip}: {decision}, from step {decision.since} of {decision.steps} on")
+        say(f"{clip}: {decision}, from step {decision.since} of {decision.steps} on")
         if energy:
-            typer.echo(_energy(energy))
+            say(_energy(energy))
 
 
 def _neurons(given: Sequence[str]) -> dict[str, list[int]]:
@@ -136,7 +137,7 @@ def _table(rec: Recording) -> Table:
         table.add_column(title, justify="right")
     for name, found in rec.figures().items():
         table.add_row(
-            escape(name),
+            escape(visible(name)),
             f"{found.neurons:,}",
             f"{100 * found.rate:.1f} %",
             f"{found.dead:,}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
+from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ def train(
     if not first_process():
         return
     if fitted.stopped:
-        typer.echo(f"ended early: {fitted.stopped}", err=True)
+        say(f"ended early: {fitted.stopped}", err=True)
     right = 100 * next(row["val_top1"] for row in fitted.history if row["epoch"] == fitted.best_epoch)
-    typer.echo(f"{out}: epoch {fitted.best_epoch} is the best, {right:.1f} % of the validation clips right")
+    say(f"{out}: epoch {fitted.best_epoch} is the best, {right:.1f} % of the validation clips right")
     tell_skipped(dataset.skipped)
 
 
@@ -180,7 +181,7 @@ def _yaml(recipe: Recipe) -> str:
 
 def _tell(dataset: Dataset) -> None:
     words = len(set(dataset.train.labels))
-    typer.echo(
+    say(
         f"{len(dataset.train)} clips of {words} words to learn from, {len(dataset.val)} to validate with "
         f"({dataset.rule})",
         err=True,
@@ -188,7 +189,7 @@ def _tell(dataset: Dataset) -> None:
 
 
 def _tell_epoch(row: dict[str, float], job: Job) -> None:
-    typer.echo(
+    say(
         f"epoch {row['epoch']:.0f} of {job.recipe.epochs}: loss {row['train_loss']:.3f}, validation "
         f"{row['val_loss']:.3f}, {100 * row['val_top1']:.1f} % right, {row['seconds']:.0f} s "
         f"({row['clips_per_second']:.0f} clips/s)",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.visible import LINE_LIMIT, visible
 
 # What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
 _FIGURES = (
@@ -43,7 +44,7 @@ _SHARES = (
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return visible(" ".join(str(value).split()), LINE_LIMIT).replace("|", "\\|")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -187,7 +188,7 @@ def _energy(energy: Mapping[str, Any]) -> list[str]:
         return []
     # A twin whose weights are not known was not run: it has no windows.
     shapes = "" if twin.get("windows") else " (shapes only)"
-    names = [f"`{one.get('model') or 'model'}`" for one in both]
+    names = [f"`{visible(one.get('model') or 'model')}`" for one in both]
     head = ("one window of sound", *(name + (shapes if i else "") for i, name in enumerate(names)))
     shares = as_dict(energy.get("share_of_twin"))
     said = [f"{v:.2f} times {what}" for key, what in _SHARES if is_number(v := shares.get(key))]
@@ -207,10 +208,11 @@ def _energy_note(energy: Mapping[str, Any]) -> str:
     if is_number(windows := energy.get("windows")):
         note += f", on average over {windows:,} windows"
     if is_number(mac := energy.get("pj_a_mac")) and is_number(ac := energy.get("pj_an_ac")):
-        source = energy.get("constants")
-        note += f": {mac} pJ a MAC, {ac} pJ an AC" + (f" ({source})" if isinstance(source, str) else "")
+        note += f": {mac} pJ a MAC, {ac} pJ an AC"
+        if isinstance(source := energy.get("constants"), str):
+            note += f" ({visible(source)})"
     left_out = energy.get("left_out")
-    return f"{note}. Left out: {left_out}." if isinstance(left_out, str) else f"{note}."
+    return f"{note}. Left out: {visible(left_out, LINE_LIMIT)}." if isinstance(left_out, str) else f"{note}."
 
 
 def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
 from snn_voice_hub.hub.card_figures import figures, flat, is_number, section, table
+from snn_voice_hub.visible import LINE_LIMIT, visible
 
 # What a built-in spiking network takes where `network` does not say otherwise: floor 1 can't ask the
 # classes themselves. The tests compare these with their constructors.
@@ -102,7 +103,7 @@ def card_body(config: VoiceConfig, source: str) -> str:
 
 
 def _words(config: VoiceConfig) -> list[str]:
-    return [label for label in config.labels if is_word(label)]
+    return [visible(label) for label in config.labels if is_word(label)]
 
 
 # --- sections -------------------------------------------------------------------------------------
@@ -110,15 +111,15 @@ def _words(config: VoiceConfig) -> list[str]:
 
 def _introduction(config: VoiceConfig) -> str:
     kind = "spiking neural network" if is_spiking(config) else "neural network"
-    facts = [f"architecture `{config.architecture}`"]
+    facts = [f"architecture `{visible(config.architecture)}`"]
     parameters = config.metrics.get("parameters")
     if is_number(parameters):
         facts.append(f"{parameters:,} parameters")
     if steps := neuron(config).get("num_steps"):
         facts.append(f"T = {steps} time steps")
-    lines = [f"# {' '.join((config.name or config.architecture).split())}"]
+    lines = [f"# {visible(' '.join((config.name or config.architecture).split()))}"]
     if config.description:
-        lines.append(" ".join(config.description.split()).rstrip(".") + ".")
+        lines.append(visible(" ".join(config.description.split()).rstrip("."), LINE_LIMIT) + ".")
     seconds = f"{config.features.seconds:g} s"
     lines.append(
         f"A {kind} that says which of {len(_words(config))} words is spoken in {seconds} of sound "
@@ -154,7 +155,7 @@ for answer in model.classify("{clip}", top_k=3):
 
 def _labels(config: VoiceConfig) -> str:
     words = _words(config)
-    others = [f"`{label}`" for label in config.labels if not is_word(label)]
+    others = [f"`{visible(label)}`" for label in config.labels if not is_word(label)]
     return section(
         "Labels",
         f"{len(words)} words: {', '.join(words)}.",
@@ -215,7 +216,8 @@ def _training(config: VoiceConfig) -> str:
     for source in config.data:
         name = source.get("name")
         if name:
-            said = [str(name), *(str(source[k]) for k in ("attribution", "license", "url") if source.get(k))]
+            told = (source.get(key) for key in ("attribution", "license", "url"))
+            said = [visible(name), *(visible(text, LINE_LIMIT) for text in told if text)]
             sources.append(f"- {'. '.join(part.rstrip('.') for part in said)}.")
     return section(
         "Training",
@@ -274,8 +276,8 @@ def _citation(config: VoiceConfig) -> str:
 def _licence(config: VoiceConfig) -> str:
     if not config.license:
         return ""
-    data = sorted({str(source["license"]) for source in config.data if source.get("license")})
+    data = sorted({visible(source["license"]) for source in config.data if source.get("license")})
     attribution = (
         f" Training data: {', '.join(data)}; publish results with their attribution." if data else ""
     )
-    return section("Licence", f"Weights: {config.license}.{attribution}")
+    return section("Licence", f"Weights: {visible(config.license)}.{attribution}")

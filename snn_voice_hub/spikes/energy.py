@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
 from snn_voice_hub.spikes.energy_words import microjoules, percent, times, whole
+from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -234,7 +235,8 @@ _ROWS: tuple[tuple[str, Callable[[Energy], str]], ...] = (
 
 def named(energy: Energy) -> str:
     """The model's name, and whether only its shapes are known."""
-    return energy.model if energy.windows else f"{energy.model} (shapes only)"
+    model = visible(energy.model)
+    return model if energy.windows else f"{model} (shapes only)"
 
 
 def as_tables(energy: Energy) -> Group:
@@ -275,7 +277,7 @@ def shares(energy: Energy) -> list[str]:
     if energy.twin is None:
         return []
     found = energy.against()
-    name = energy.twin.model
+    name = visible(energy.twin.model)
     lines = []
     for key, what in (("effective", "if both skip zeros"), ("dense", "if only this one skips zeros")):
         share, once = found[key], found[f"{key}_once"]
@@ -291,12 +293,12 @@ def shares(energy: Energy) -> list[str]:
 def _layers(energy: Energy) -> Table:
     from rich.markup import escape
 
-    title = f"Layers of {escape(energy.model)}"
+    title = f"Layers of {escape(visible(energy.model))}"
     table = _table(title, "layer", "input", "operations", "effective", "µJ", "unskipped")
     for layer in energy.layers:
         kind = "binary" if layer.binary else "float"
         table.add_row(
-            escape(layer.name),
+            escape(visible(layer.name)),
             f"{kind} *" if layer.constant else kind,
             whole(layer.dense),
             whole(layer.synops),
