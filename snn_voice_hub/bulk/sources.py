@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
+from snn_voice_hub.folders import is_litter, is_sound, no_sound, walk
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -27,7 +27,8 @@ class Entry:
     Attributes:
         name: Its name in the answers.
         place: Where its file system finds it; bytes, because a file's name need not be UTF-8.
-        problem: Why it has no answer: a folder that could not be listed. Empty for clips.
+        problem: Why it has no answer, after "name: ": a folder that could not be listed, a link that leads
+            nowhere. Empty for clips.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Source:
         name: Name of the folder, without a "/" at the end.
         root: The folder's path in its file system.
         filesystem: A `pyarrow.fs.FileSystem`; None for this disk.
-        pattern: What the rest of a clip's path has to match; None for every ending in `SUFFIXES`.
+        pattern: What the rest of a clip's path has to match; None for all sound files.
         files: Single files, by name; with them there is no folder.
     """
 
@@ -69,7 +70,7 @@ class Source:
         """Whether a file is one of this source; `rest` is what follows the folder's name."""
         if self.pattern is not None and not self.pattern.fullmatch(rest.lstrip("/")):
             return False
-        return rest.lower().endswith(SUFFIXES)
+        return is_sound(rest.rpartition("/")[2])
 
 
 class Sources:
@@ -142,20 +143,21 @@ def find_sources(arguments: Iterable[str]) -> Sources:
         else:
             folders.append(_on_disk(argument))
     for source in folders:
-        if not source.files and next(_clips(source), None) is None:
-            where = f"{source.name} holds no sound files"
-            hint = "of that pattern" if source.pattern else f"files ending in {', '.join(SUFFIXES)}"
-            raise SnnVoiceError(where, hint=hint)
+        _expect_sound(source)
     return Sources([Source("", files=files), *folders] if files else folders)
 
 
-def _clips(source: Source) -> Iterator[Entry]:
-    """Entries that are clips; a folder of which nothing can be read is an error at once."""
-    for entry in source.entries():
-        if entry.problem and entry.name == source.name:
-            raise SnnVoiceError(f"{source.name} can't be listed", hint=entry.problem)
-        if not entry.problem:
-            yield entry
+def _expect_sound(source: Source) -> None:
+    """Refuse a folder that can't be listed, or in which nothing is to be tried."""
+    if source.files:
+        return
+    first = next(source.entries(), None)
+    if first is not None and first.problem and first.name == source.name:
+        raise SnnVoiceError(f"{first.name} {first.problem}")
+    if first is None and (source.pattern is not None or source.filesystem is not None):
+        raise SnnVoiceError(f"{source.name} holds no sound files" + " of that pattern" * bool(source.pattern))
+    if first is None:
+        raise no_sound(source.root)
 
 
 def _on_disk(argument: str) -> Source:
@@ -246,27 +248,10 @@ def _readable(path: bytes) -> str:
 
 
 def _walk_disk(root: str) -> Iterator[tuple[bytes, str]]:
-    """Files below a folder of this disk; links to folders are not followed, as they may form a ring."""
-    folders = [root or "/"]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as found:
-                items = sorted(found, key=lambda item: item.name)
-        except OSError as error:
-            yield os.fsencode(folder), error.strerror or "unreadable"
-            continue
-        for item in items:
-            if item.name.lower().endswith(SUFFIXES) and _is_file(item):
-                yield os.fsencode(item.path), ""
-        folders += [item.path for item in reversed(items) if item.is_dir(follow_symlinks=False)]
-
-
-def _is_file(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_file()
-    except OSError:  # a link that leads nowhere
-        return False
+    """Files below a folder of this disk."""
+    for found in walk(root or "/"):
+        if not found.lossless:
+            yield os.fsencode(found.path), found.problem
 
 
 def _walk(filesystem: Any, root: str) -> Iterator[tuple[bytes, str]]:
@@ -279,10 +264,11 @@ def _walk(filesystem: Any, root: str) -> Iterator[tuple[bytes, str]]:
         try:
             found = filesystem.get_file_info(fs.FileSelector(folder or "/"))
         except OSError as error:
-            yield folder.encode(), " ".join(str(error).split())[:300]
+            yield folder.encode(), "can't be listed: " + " ".join(str(error).split())[:300]
             continue
         found.sort(key=lambda info: info.path)
         for info in found:
             if info.is_file:
                 yield info.path.encode(), ""
-        folders += reversed([info.path for info in found if info.type.name == "Directory"])
+        inside = [info for info in found if info.type.name == "Directory" and not is_litter(info.base_name)]
+        folders += reversed([info.path for info in inside])

@@ -276,7 +276,7 @@ def _contents(sources: Sources, clips: Sequence[tuple[int, Entry]]) -> Iterator[
         for source, entry in clips:
             filesystem = sources.items[source].filesystem
             if entry.problem:
-                error = AudioError(f"{entry.name} can't be listed", hint=entry.problem, code="unreadable")
+                error = AudioError(f"{entry.name}: {entry.problem}", code="unreadable")
                 waiting.append(partial(_same, error))
             elif filesystem is None:
                 waiting.append(partial(_same, os.fsdecode(entry.place)))

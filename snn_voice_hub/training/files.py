@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import posixpath
 import stat
 import tarfile
 import unicodedata
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.folders import is_litter, is_sound, walk
 
 LISTS = ("validation_list.txt", "testing_list.txt")
 
@@ -24,8 +26,6 @@ STATE = Path("state", "last.ckpt")
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 
-# Sound that can't be decoded: it is tried all the same, so that it is listed with a reason.
-_FOREIGN = (".m4a", ".aac", ".wma", ".webm", ".weba", ".mp4", ".amr", ".3gp", ".caf", ".mka", ".au", ".ape")
 _HINT = "a folder of folders word/clip.wav, or a tar of one"
 _BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
@@ -58,7 +58,7 @@ def first_process() -> bool:
 def source_items(source: Path) -> Iterator[Item]:
     """Every sound file and list of a folder of folders or a tar of one, in one pass.
 
-    Hidden files and folders (`._clip.wav` and `__MACOSX` of other systems among them) are left out.
+    What is left out, and what links lead to, is as `folders.walk` says, in a tar as well.
 
     Args:
         source: A folder, followed through symbolic links, or a tar file, compressed or not.
@@ -74,7 +74,7 @@ def source_items(source: Path) -> Iterator[Item]:
         path = PurePosixPath(name)
         word = unicodedata.normalize("NFC", path.parent.name)
         if _decodable(word):
-            reason = content if isinstance(content, str) else ""
+            reason = printable(content) if isinstance(content, str) else ""
             yield Item(printable(name), word, None if isinstance(content, str) else content, reason)
         else:
             yield Item(printable(name), "", None, "the name of its folder is not UTF-8")
@@ -102,57 +102,57 @@ def _decodable(name: str) -> bool:
 
 
 def _wanted(name: str) -> bool:
+    """Whether a member of a tar is what `walk` would find in a folder."""
     path = PurePosixPath(name)
-    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+    if any(is_litter(part) for part in path.parts):
         return False
-    return path.name in LISTS or path.suffix.lower() in audio.SUFFIXES + _FOREIGN
+    return path.name in LISTS or is_sound(path.name)
 
 
 def files_of(source: Path) -> list[Path]:
-    """All files that `source_items` reads."""
-    if not source.is_dir():
-        return [source]
-    return [path for _, path in _paths(source) if isinstance(path, Path)]
-
-
-def _paths(root: Path) -> Iterator[tuple[str, Path | str]]:
-    """Names and paths of a folder's files, in order; a reason where a path can't be had."""
-    return _below(root, root, ())
-
-
-def _below(root: Path, folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, Path | str]]:
-    name = folder.relative_to(root).as_posix()
-    real = folder.resolve()
-    if real in above:  # a link to a folder that it is in
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        yield name, f"can't be listed: {error.strerror}"
-        return
-    if not entries and folder != root:
-        yield name, "an empty folder"
-    for path in entries:
-        inner = path.relative_to(root).as_posix()
-        if path.is_dir():
-            if not path.name.startswith(".") and path.name != "__MACOSX":
-                yield from _below(root, path, (*above, real))
-        elif _wanted(inner):
-            yield inner, path
+    """All that decides what `source_items` gives."""
+    return [Path(found.path) for found in walk(source, LISTS)] if source.is_dir() else [source]
 
 
 def _folder(root: Path) -> Iterator[tuple[str, bytes | str]]:
-    for name, path in _paths(root):
-        yield name, path if isinstance(path, str) else file_content(path)
+    """Names and contents of a folder's files, a file of several names once.
+
+    Else one clip might be learned from under one name, and judged by under another.
+    """
+    begin = len(os.path.join(root, ""))  # noqa: PTH118
+    listed = list(walk(root, LISTS))
+    files = {found.path: _identity(found.path) for found in listed if not found.problem}
+    owners: dict[object, str] = {}
+    for path in sorted(files, key=os.path.islink):  # its own name counts, before that of a link
+        owners.setdefault(files[path], path)
+    for path, problem, _ in listed:
+        owner = owners[files[path]] if path in files else path
+        if owner != path:
+            problem = f"the same file as {owner[begin:]}"
+        yield path[begin:] or ".", problem or file_content(Path(path))
+
+
+def _identity(path: str) -> object:
+    try:
+        state = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return path
+    return state.st_dev, state.st_ino
 
 
 def _tar(source: Path) -> Iterator[tuple[str, bytes | str]]:
+    owners: dict[str, str] = {}
     try:
         with tarfile.open(source) as archive:
             for member in archive:
-                name = member.name.removeprefix("./").lstrip("/")
-                if not member.isdir() and _wanted(name):
-                    yield name, _member(archive, member)
+                name = _member_name(member.name)
+                if member.isdir() or not _wanted(name):
+                    continue
+                content = _member(archive, member)
+                if isinstance(content, bytes) and (target := _link_target(member)):
+                    owner = target if _wanted(target) else owners.setdefault(target, name)
+                    content = content if owner == name else f"the same file as {owner}"
+                yield name, content
     except FileNotFoundError as error:
         raise SnnVoiceError(f"{source} does not exist", hint=_HINT) from error
     except tarfile.ReadError as error:
@@ -166,12 +166,27 @@ def _tar(source: Path) -> Iterator[tuple[str, bytes | str]]:
         raise SnnVoiceError(f"{source} can't be read: {error.strerror or error}") from error
 
 
+def _member_name(name: str) -> str:
+    return posixpath.normpath(name).lstrip("/")
+
+
+def _link_target(member: tarfile.TarInfo) -> str:
+    """The name of the member that a link leads to; empty where it is none."""
+    if member.islnk():
+        return _member_name(member.linkname)
+    return (
+        _member_name(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        if member.issym()
+        else ""
+    )
+
+
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str:
     if member.size > audio.MAX_ENCODED_BYTES:
         return "too large"
     try:
         stream = archive.extractfile(member)  # follows links inside the tar
-    except KeyError:
+    except (KeyError, RecursionError):  # a link to nothing, or to itself
         return "a link to what is not in the tar"
     return "not a file" if stream is None else stream.read()
 

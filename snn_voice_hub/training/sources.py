@@ -16,6 +16,7 @@ from torch import Tensor
 from snn_voice_hub.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from snn_voice_hub.config import SPEECH_COMMANDS, check_int, check_number
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.folders import is_litter
 from snn_voice_hub.training.data import (
     BACKGROUND,
     Clips,
@@ -190,10 +191,17 @@ def _places(folder: Path) -> dict[str, Path]:
         tar, inside = folder / f"{part}.tar", folder / part
         if tar.is_file():
             found[part] = tar
-        elif inside.is_dir() and (part == "background_noise" or any(p.is_dir() for p in inside.iterdir())):
+        elif inside.is_dir() and (part == "background_noise" or _has_folders(inside)):
             found[part] = inside
     # A word may be called "test": only what stands beside a "train" is a part.
     return found if "train" in found else {}
+
+
+def _has_folders(folder: Path) -> bool:
+    try:
+        return any(inside.is_dir() and not is_litter(inside.name) for inside in folder.iterdir())
+    except OSError:  # the reading says so
+        return True
 
 
 def _by_place(places: dict[str, Path], settings: _Settings) -> _Found:

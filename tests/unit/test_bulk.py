@@ -93,9 +93,12 @@ def test_links_to_files_count_and_rings_of_folders_end(tree: Path) -> None:
     (tree / "link.wav").symlink_to(tree / "b/2.wav")
     (tree / "nowhere.wav").symlink_to(tree / "none")
     (tree / "self.wav").symlink_to(tree / "self.wav")
-    found = names(find_sources([str(tree)]))
-    assert f"{tree}/link.wav" in found
-    assert len(found) == 5
+    entries = list(find_sources([str(tree)]).entries(0))
+    problems = {entry.name: entry.problem for entry in entries if entry.problem}
+    assert set(problems) == {f"{tree}/nowhere.wav", f"{tree}/self.wav"}
+    assert problems[f"{tree}/nowhere.wav"] == "does not exist"
+    assert f"{tree}/link.wav" in {entry.name for entry in entries}
+    assert len(entries) == 7
 
 
 def test_names_that_are_no_text_and_folders_of_any_name(tmp_path: Path) -> None:
@@ -127,7 +130,9 @@ def test_a_folder_that_cannot_be_listed_is_an_entry(tree: Path, monkeypatch: pyt
 
     monkeypatch.setattr(os, "scandir", forbidden)
     entries = list(find_sources([str(tree)]).entries(0))
-    assert [(e.name, e.problem) for e in entries if e.problem] == [(f"{tree}/b/c", "Permission denied")]
+    assert [(e.name, e.problem) for e in entries if e.problem] == [
+        (f"{tree}/b/c", "can't be listed: Permission denied")
+    ]
     assert len(entries) == 4
     with pytest.raises(SnnVoiceError, match=r"can't be listed.*Permission denied"):
         find_sources([str(tree / "b/c")])
