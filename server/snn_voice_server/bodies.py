@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # A client that sends nothing for so long is given up; shorter than a shutdown waits for open requests.
 _PATIENCE = 20.0
+# What comes slower than this on the whole is no upload but a way to hold a place.
+_RATE = 16_000
 # Most answers come sooner, and to watch a client takes a task.
 _WATCH_AFTER = 0.05
 
@@ -25,11 +27,13 @@ class BodyRoom:
     Args:
         limit: Bytes of one body.
         total: Bytes of all.
+        seconds: For one body, and one more for each 16 kB of it.
     """
 
-    def __init__(self, limit: int, total: int) -> None:
+    def __init__(self, limit: int, total: int, seconds: float = 30.0) -> None:
         self.limit = limit
         self.total = total
+        self.seconds = seconds
         self.held = 0
 
     @contextmanager
@@ -73,19 +77,20 @@ class _Hold:
         chunks: list[bytes] = []
         size = 0
         loop = asyncio.get_running_loop()
+        end = loop.time() + self._room.seconds
         try:
-            async with asyncio.timeout(_PATIENCE) as patience:
+            async with asyncio.timeout(min(_PATIENCE, self._room.seconds)) as patience:
                 async for chunk in request.stream():
-                    patience.reschedule(loop.time() + _PATIENCE)
                     size += len(chunk)
+                    patience.reschedule(min(loop.time() + _PATIENCE, end + size / _RATE))
                     if size > limit:
                         raise too_large
                     self.take(len(chunk))
                     chunks.append(chunk)
         except TimeoutError as error:
-            raise RequestError(
-                f"nothing came for {_PATIENCE:g} s, and the body is not complete", code="timeout"
-            ) from error
+            late = loop.time() >= end + size / _RATE
+            what = "the body comes too slowly" if late else f"nothing came for {_PATIENCE:g} s"
+            raise RequestError(f"{what}, and it is not complete", code="timeout") from error
         return b"".join(chunks)
 
 

@@ -7,10 +7,12 @@ from contextlib import closing
 import typer
 
 from snn_voice_server.extra import serve_extra
+from snn_voice_server.starting import mind_signals
 
 
 def serve(context: typer.Context) -> None:
     """Answer over HTTP: POST a sound file to /classify."""
+    mind_signals()
     with serve_extra("the service"):
         from snn_voice_server.settings import read_settings
 
@@ -43,6 +45,8 @@ def serve(context: typer.Context) -> None:
             f"try: curl --data-binary @examples/yes.wav {url}/classify"
         )
         life = Life(
+            limits=settings.door,
+            watcher=service.metrics,
             on_start=service.start,
             on_stop=stop,
             on_end=service.stop,

@@ -50,6 +50,10 @@ class Metrics:
         )
         self.refused = counter("refused", "Requests that were refused or given up, by reason.", "reason")
         self.abandoned = counter("abandoned", "Requests whose client hung up before the answer.")
+        self._connections = Gauge("snn_voice_connections", "Open connections.", registry=registry)
+        self._turned_away = counter(
+            "connections_turned_away", "Connections that were refused or cut, by reason.", "reason"
+        )
         self.queue = Gauge(
             "snn_voice_queue_windows", "Windows that wait or are decoded.", ["model"], registry=registry
         )
@@ -77,6 +81,14 @@ class Metrics:
             for kind, read in readers.items():
                 gauge = memory.labels(f"cuda:{index}", kind)
                 gauge.set_function(lambda read=read, index=index: read(index))  # type: ignore[misc]
+
+    def watch(self, count: Callable[[], int]) -> None:
+        """See `door.Watcher`."""
+        self._connections.set_function(count)
+
+    def turned_away(self, reason: str) -> None:
+        """See `door.Watcher`."""
+        self._turned_away.labels(reason).inc()
 
     def page(self) -> bytes:
         """The answer of `/metrics`."""

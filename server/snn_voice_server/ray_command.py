@@ -86,6 +86,8 @@ def serve_on_ray(settings: Settings) -> None:
             f"try: curl --data-binary @examples/yes.wav {url}/classify"
         )
         life = Life(
+            limits=settings.door,
+            watcher=service.metrics,
             on_start=start,
             on_stop=stop,
             on_end=end,

@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -21,6 +21,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from snn_voice_hub import SnnVoiceError
+from snn_voice_server.connection import Connection, sweep_for_ever
+from snn_voice_server.door import Door, DoorLimits, Unwatched, Watcher
+from snn_voice_server.starting import has_terminal
 
 # Longer than the routes wait for a client that sends nothing.
 _SHUTDOWN_SECONDS = 30
@@ -47,6 +50,8 @@ class Life:
     """What happens around the service itself.
 
     Attributes:
+        limits: What clients may take before anybody knows what they want.
+        watcher: Is told of connections that are refused or cut.
         on_start: Awaited when it listens; what it raises ends the service.
         on_stop: Called when it is asked to end, maybe inside a signal handler.
         on_end: Awaited when all requests are answered.
@@ -55,6 +60,8 @@ class Life:
         cut_off_code: Exit code where requests took longer than the grace time.
     """
 
+    limits: DoorLimits = field(default_factory=DoorLimits)
+    watcher: Watcher = field(default_factory=Unwatched)
     on_start: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_stop: Callable[[], None] | None = None
     on_end: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -76,15 +83,23 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._greeting = greeting
         self._life = life
-        self._had_terminal = _has_terminal()
+        self._had_terminal = has_terminal()
         self._hangups: set[asyncio.Task[object]] = set()
         self._begun: asyncio.Task[None] | None = None
+        self._door: Door | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self.finished = False  # whether every request was answered
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # the door is ours
         if self.started:
+            state, life = self.server_state, self._life
+            self._door = Door(
+                sockets or [], self._protocol, lambda: len(state.connections), life.limits, life.watcher
+            )
+            self._door.open()
+            self._sweeper = asyncio.create_task(sweep_for_ever(state))
             if self._life.on_hangup is not None and hasattr(signal, "SIGHUP"):
                 asyncio.get_running_loop().add_signal_handler(
                     signal.SIGHUP, self._hang_up, self._life.on_hangup
@@ -111,7 +126,7 @@ class _Server(uvicorn.Server):
             self._life.on_stop()
 
     def _hang_up(self, reload: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        if self._had_terminal and not _has_terminal():
+        if self._had_terminal and not has_terminal():
             # The user has closed the window: this is no wish for another checkpoint.
             self.handle_exit(signal.SIGHUP, None)
             return
@@ -142,31 +157,26 @@ class _Server(uvicorn.Server):
 
     async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
         """Take every connection that is established, then close; in the other order, those would be reset."""
-        loop = asyncio.get_running_loop()
+        door = self._door
+        assert door is not None, "startup has made it"
         ignoring = [_ignore_new(listener) for listener in sockets]
         if any(ignoring):
             await asyncio.sleep(_HANDSHAKE_SECONDS)
+        door.close()
         for listener in sockets:
-            loop.remove_reader(listener)
-        # Connections that asyncio has accepted but not yet set up need a turn each of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
-        connections = [connection for listener in sockets for connection in _accepted(listener)]
-        for server in self.servers:
-            server.close()
-        for listener in sockets:
+            for connection in _accepted(listener):
+                door.admit(connection)
             listener.close()
-        for connection in connections:
-            with contextlib.suppress(OSError):  # its client has left
-                await loop.connect_accepted_socket(self._protocol, connection)
+        await door.settle()
 
     def _protocol(self) -> asyncio.Protocol:
-        """As in `startup`, for a connection that this class has accepted."""
-        make: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = make(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        return Connection(
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            limits=self._life.limits,
+            watcher=self._life.watcher,
         )
-        return protocol
 
     async def _wait_tasks_to_complete(self) -> None:
         await super()._wait_tasks_to_complete()
@@ -207,7 +217,6 @@ def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
             connection, _ = listener.accept()
         except OSError:  # none, or one that is gone already
             return
-        connection.setblocking(False)
         yield connection
 
 
@@ -215,14 +224,6 @@ def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR))
-    except OSError:
-        return False
-    return True
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -291,7 +292,7 @@ def configuration(app: FastAPI, **settings: Any) -> uvicorn.Config:
         "log_level": "warning",
         "access_log": False,
         "lifespan": "on",
-        "loop": "asyncio",  # the closing of listeners knows its sockets
+        "loop": "asyncio",  # the door adds its listeners to it
         "http": "httptools",
         "ws": "none",
         "server_header": False,

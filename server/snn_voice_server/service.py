@@ -94,7 +94,9 @@ class Service:
         self.metrics = metrics
         self.draining = False
         self.on_loaded: Callable[[], None] | None = None
-        self.bodies = BodyRoom(settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6))
+        self.bodies = BodyRoom(
+            settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6), settings.body_timeout
+        )
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="snn-voice-decode")

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.choice import ENGINES
 from snn_voice_server.batching import Limits
+from snn_voice_server.door import DoorLimits
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,21 @@ class Settings(BaseSettings):
     )
     max_files: int = Field(64, ge=1, description="Files in a request to /classify/batch.")
 
+    max_connections: int = Field(
+        1024,
+        ge=1,
+        description="Open connections; more are refused with 503. Fewer where `ulimit -n` allows no more.",
+    )
+    max_header_kb: float = Field(32.0, gt=0, description="Largest request line and headers, in kilobytes.")
+    max_headers: int = Field(100, ge=1, description="Headers of a request.")
+    first_byte_timeout: float = Field(
+        30.0, gt=0, description="Seconds that a new connection may stay silent."
+    )
+    header_timeout: float = Field(20.0, gt=0, description="Seconds that a request's headers may take.")
+    body_timeout: float = Field(
+        30.0, gt=0, description="Seconds that a request's body may take, and one more for each 16 kB of it."
+    )
+
     threads: int = Field(0, ge=0, description="PyTorch's threads; 0: one fewer than cores, at most 4.")
     decode_threads: int = Field(0, ge=0, description="Threads that decode sound; 0: one a core, at most 4.")
 
@@ -119,7 +135,10 @@ class Settings(BaseSettings):
             raise ValueError(f"one of {', '.join(ENGINES)}")
         return value
 
-    @field_validator("max_seconds", "max_body_mb", "max_body_memory_mb", "deadline", "drain_delay", "grace")
+    @field_validator(
+        *("max_seconds", "max_body_mb", "max_body_memory_mb", "deadline", "drain_delay", "grace"),
+        *("max_header_kb", "first_byte_timeout", "header_timeout", "body_timeout"),
+    )
     @classmethod
     def _finite(cls, value: float) -> float:
         if value != value or value == float("inf"):
@@ -139,6 +158,17 @@ class Settings(BaseSettings):
             batch_seconds=self.max_batch_audio_seconds,
             queue_windows=self.max_queue,
             share=self.key_share or (0.5 if keys > 1 else 1.0),
+        )
+
+    @property
+    def door(self) -> DoorLimits:
+        """What clients may take before anybody knows what they want."""
+        return DoorLimits(
+            connections=self.max_connections,
+            header_bytes=int(self.max_header_kb * 1e3),
+            headers=self.max_headers,
+            first_byte_seconds=self.first_byte_timeout,
+            header_seconds=self.header_timeout,
         )
 
     @property

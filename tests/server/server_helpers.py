@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import select
 import signal
 import socket
@@ -57,8 +58,11 @@ try:""",
 )
 
 
-def start(log: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start the command on a free port; stderr goes to a file, so that it can't fill a pipe."""
+def start(log: Path, *arguments: str, descriptors: int | None = None) -> subprocess.Popen[str]:
+    """Start the command on a free port; stderr goes to a file, so that it can't fill a pipe.
+
+    It may have so many descriptors open, as under `ulimit -n`.
+    """
     path = os.pathsep.join([str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")])
     with log.open("w") as errors:
         return subprocess.Popen(
@@ -68,7 +72,12 @@ def start(log: Path, *arguments: str) -> subprocess.Popen[str]:
             text=True,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             cwd=log.parent,
+            preexec_fn=None if descriptors is None else lambda: _allow(descriptors),
         )
+
+
+def _allow(descriptors: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
 
 @dataclass

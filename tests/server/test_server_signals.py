@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,37 @@ def test_a_signal_while_the_model_loads(sig: signal.Signals) -> None:
         process.send_signal(sig)
         assert process.wait(20) == 0
         assert process.stdout.read() == ""
+
+
+def minds(process: subprocess.Popen[str], sig: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for a signal, by what the system says."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (sig - 1) & 1)
+
+
+@pytest.fixture
+def importing(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The service, as soon as it minds signals: it is importing then, and listens seconds later."""
+    process = start(tmp_path / "log", "--model", "tcy-snn")
+    end = time.monotonic() + 60
+    while not minds(process, signal.SIGHUP):
+        assert process.poll() is None
+        assert time.monotonic() < end
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_sigterm_during_the_imports_is_a_normal_end(importing: subprocess.Popen[str], tmp_path: Path) -> None:
+    importing.send_signal(signal.SIGTERM)
+    assert importing.wait(30) == 0
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_sighup_during_the_imports_changes_nothing(importing: subprocess.Popen[str], tmp_path: Path) -> None:
+    importing.send_signal(signal.SIGHUP)
+    running = Running.wait_for(importing, tmp_path / "log")
+    assert running.stop(signal.SIGTERM) == 0

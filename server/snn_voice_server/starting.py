@@ -1,0 +1,43 @@
+"""Signals that come before the service listens, while its packages are still being imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+
+def mind_signals() -> None:
+    """Until the service takes signals itself: SIGTERM and Ctrl-C end it as a wish, SIGHUP changes nothing.
+
+    By default they would end it as if it had failed. Nothing is there yet to be finished or loaded again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    had_terminal = has_terminal()
+
+    def hang_up(*_: object) -> None:
+        if had_terminal and not has_terminal():
+            _end()  # the user has closed the window
+
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, _end)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, hang_up)
+
+
+def _end(*_: object) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def has_terminal() -> bool:
+    """Whether there is a terminal that this process belongs to."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
