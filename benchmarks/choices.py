@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import Report, Table, make_parser, stop, use_allocator
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.training.fit import Job, fit
 from snn_voice_hub.training.recipes import RECIPES
 from snn_voice_hub.training.sources import Dataset, load_dataset

@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.common import Report, Table, begin, load_clips, make_parser, stop
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import build_network

@@ -21,7 +21,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export import nir
 from snn_voice_hub.export.agreement import Agreement, agreement
 from snn_voice_hub.export.whole import export_onnx, export_torch
-from snn_voice_hub.hub.checkpoints import bundled_names
+from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork

@@ -23,7 +23,7 @@ from playwright.sync_api import sync_playwright
 from benchmarks.common import RESULTS, ROOT, Report, Table
 from snn_voice_hub import audio
 from snn_voice_hub.export.whole import export_onnx
-from snn_voice_hub.hub.checkpoints import bundled_names
+from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.voice import SnnVoice

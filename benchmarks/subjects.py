@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.inference.engines.base import Engine
-from snn_voice_hub.inference.engines.choice import ENGINES, make_engine
+from snn_voice_hub.inference.engines.choice import make_engine
+from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_hub.models import HjhSCNN, PiczakCNN, PiczakSNN
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork

@@ -29,7 +29,7 @@ import soundfile
 import torch
 
 from snn_voice_hub import SnnVoice, SnnVoiceError
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.training.data import COVERED, encoded_files, load_clips, speaker
 from snn_voice_hub.training.evaluate import clip_logits, evaluate, fit_temperature
 from snn_voice_hub.training.fit import Job, fit

@@ -19,7 +19,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
-from snn_voice_hub.inference.engines.choice import check_engine
+from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
 from snn_voice_hub.inference.windows import fitted

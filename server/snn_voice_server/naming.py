@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.checkpoints import DEFAULT_MODEL, bundled_names
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names
 
 
 @dataclass(frozen=True)

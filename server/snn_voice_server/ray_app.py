@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from ray import serve
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.checkpoints import bundled_names, read_config, resolve
+from snn_voice_hub.hub.bundled import bundled_names
+from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_server import logs
 from snn_voice_server.app import assemble
 from snn_voice_server.compute import largest_batch

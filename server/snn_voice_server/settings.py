@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_server.batching import Limits
 from snn_voice_server.door import DoorLimits
 

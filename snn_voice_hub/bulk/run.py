@@ -16,7 +16,7 @@ from snn_voice_hub.config import check_int
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.inference.decode import usable_cores
-from snn_voice_hub.inference.engines.choice import check_engine
+from snn_voice_hub.inference.engines.names import check_engine
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
 import typer
 
 from snn_voice_hub._version import __version__
-from snn_voice_hub.cli.card import card
-from snn_voice_hub.cli.classify import classify
-from snn_voice_hub.cli.convert import convert
-from snn_voice_hub.cli.energy import energy
-from snn_voice_hub.cli.evaluate import evaluate
-from snn_voice_hub.cli.export import export
-from snn_voice_hub.cli.models import models
+from snn_voice_hub.cli.commands import Commands
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.cli.pull import pull
-from snn_voice_hub.cli.push import push
-from snn_voice_hub.cli.reproduce import reproduce
-from snn_voice_hub.cli.spikes import spikes
-from snn_voice_hub.cli.train import train
 from snn_voice_hub.errors import SnnVoiceError
 
 # Typer brings a copy of click, so its exceptions are not those of the package click.
@@ -31,6 +18,7 @@ _UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="snn-voice",
+    cls=Commands,
     help="Spoken words by spiking neural networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -51,43 +39,6 @@ def _root(
     ),
 ) -> None:
     """Spoken words by spiking neural networks."""
-
-
-for _command in (
-    classify,
-    spikes,
-    energy,
-    models,
-    train,
-    reproduce,
-    evaluate,
-    push,
-    pull,
-    card,
-    convert,
-    export,
-):
-    app.command()(_command)
-
-
-def _command_of(entry: EntryPoint) -> Callable[..., None]:
-    """The command of another package; one that can't be imported says so when it is called."""
-    try:
-        command: Callable[..., None] = entry.load()
-    except ImportError as error:
-        reason = str(error)
-
-        def command() -> None:
-            raise SnnVoiceError(f"the command {entry.name!r} ({entry.value}) can't be loaded: {reason}")
-
-        command.__doc__ = f"Not available: {reason}."
-    return command
-
-
-# Other packages, the service among them, add commands; this package does not import them.
-for _entry in sorted(entry_points(group="snn_voice_hub.commands"), key=lambda entry: entry.name):
-    _command = _command_of(_entry)
-    app.command(_entry.name, context_settings=getattr(_command, "context_settings", None))(_command)
 
 
 def _tell(problem: str) -> NoReturn:

@@ -9,9 +9,6 @@ import typer
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.cards import make_card, update_card
-from snn_voice_hub.hub.checkpoints import read_config, resolve
-from snn_voice_hub.hub.publish import CARD_FILE, read_card
 
 
 def card(
@@ -24,6 +21,10 @@ def card(
     ] = False,
 ) -> None:
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
+    from snn_voice_hub.hub.cards import make_card, update_card
+    from snn_voice_hub.hub.checkpoints import read_config, resolve
+    from snn_voice_hub.hub.publish import CARD_FILE, read_card
+
     config = read_config(folder if folder.is_dir() else resolve(str(folder)))
     # A name, bundled or of the Hub, is what the examples load; a folder may lie anywhere.
     fresh = make_card(config, repo_id or (None if folder.is_dir() else str(folder)))

@@ -9,12 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import AudioError, SnnVoiceError
-from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_hub.inference.engines.names import ENGINES, check_engine
 from snn_voice_hub.visible import visible
-from snn_voice_hub.voice import SnnVoice
 
 _BULK = "Many clips, on Ray (the extra ray)"
 
@@ -81,6 +79,7 @@ def classify(
 
     A file that can't be used gets a line on stderr; the others are still answered, and the exit code is 2.
     """
+    check_engine(engine)
     bulk: dict[str, int | str | None] = {
         "batch_size": batch_size,
         "num_workers": num_workers,
@@ -99,6 +98,8 @@ def classify(
     if given:
         option = next(iter(given)).replace("_", "-")
         raise SnnVoiceError(f"--{option} goes with --ray", hint="--ray OUT.PARQUET names where answers go")
+    from snn_voice_hub.voice import SnnVoice
+
     paths = list(_files(clips))
     voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
     failed = 0
@@ -151,6 +152,8 @@ def _classify_bulk(clips: list[str], target: str, options: dict[str, Any]) -> No
 
 def _files(arguments: Iterable[str]) -> Iterator[str]:
     """The files that the arguments name; folders are walked."""
+    from snn_voice_hub.audio import SUFFIXES
+
     for argument in arguments:
         path = Path(argument)
         if argument == "-" or not path.is_dir():

@@ -34,10 +34,10 @@ def use_threads(threads: int | None) -> None:
     Raises:
         SnnVoiceError: It is not legal.
     """
-    import torch
-
     if threads is None:
         return
     if threads < 1:
         raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
+    import torch
+
     torch.set_num_threads(threads)

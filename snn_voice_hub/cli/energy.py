@@ -5,22 +5,18 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.output import say_json
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.pipeline import Clip
-from snn_voice_hub.spikes.energy_measure import write_energy
-from snn_voice_hub.spikes.energy_plot import draw_energy
 from snn_voice_hub.visible import visible
-from snn_voice_hub.voice import SnnVoice
+
+if TYPE_CHECKING:
+    from snn_voice_hub.inference.pipeline import Clip
+    from snn_voice_hub.voice import SnnVoice
 
 _CLIPS = 200
 
@@ -60,7 +56,13 @@ def energy(
     Operations are counted by NeuroBench's definitions, at 4.6 pJ a multiply-accumulate and 0.9 pJ an
     accumulate. Memory traffic, which often costs more, is left out.
     """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from snn_voice_hub.spikes.energy_measure import write_energy
+    from snn_voice_hub.spikes.energy_plot import draw_energy
     from snn_voice_hub.training.evaluate import own_folder
+    from snn_voice_hub.voice import SnnVoice
 
     # What can be refused is refused before minutes of work.
     folder = own_folder(model) if write else None
@@ -82,6 +84,8 @@ def energy(
 
 
 def _twin(name: str | None) -> SnnVoice | bool:
+    from snn_voice_hub.voice import SnnVoice
+
     if name is None or name == "none":
         return name is None
     return SnnVoice.from_pretrained(name, engine="torch")
@@ -102,6 +106,8 @@ def _sounds(data: Sequence[Path], most: int, voice: SnnVoice) -> tuple[list[Clip
 
 def _is_corpus(path: Path) -> bool:
     """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
+    from snn_voice_hub.audio import SUFFIXES
+
     if path.is_dir():
         return not any(inside.suffix.lower() in SUFFIXES for inside in path.iterdir() if inside.is_file())
     if path.is_file():
@@ -112,6 +118,8 @@ def _is_corpus(path: Path) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
+    from snn_voice_hub.audio import SUFFIXES
+
     if not path.is_dir():
         return [path]
     inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -121,6 +129,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _spread(count: int, most: int) -> list[int]:
+    import numpy as np
+
     if not most or count <= most:
         return list(range(count))
     return [int(i) for i in np.linspace(0, count - 1, most).round()]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.table import Table
 
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.engines.choice import ENGINES
+from snn_voice_hub.inference.engines.names import ENGINES, check_engine
 from snn_voice_hub.visible import visible
-from snn_voice_hub.voice import SnnVoice
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
 
 
 def evaluate(
@@ -61,8 +61,14 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure a model on labelled clips."""
+    check_engine(engine)
+
+    from rich.console import Console
+    from rich.markup import escape
+
     from snn_voice_hub.training.evaluate import measure, own_folder, write_metrics
     from snn_voice_hub.training.held_out import load_test
+    from snn_voice_hub.voice import SnnVoice
 
     # What can be refused is refused before minutes of work.
     folder = own_folder(model) if write else None
@@ -102,6 +108,8 @@ def _percent(share: float) -> str:
 
 def _table(title: str, *columns: str) -> Table:
     """A table whose first column is text and whose others are figures."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column(columns[0], overflow="fold")
     for column in columns[1:]:
@@ -110,7 +118,10 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
-    table = _table(escape(visible(title)), "figure", "")
+    from rich.console import Group
+    from rich.markup import escape
+
+    table = _table(escape(title), "figure", "")
     for key, name in (
         ("top1", "top-1"),
         ("top2", "top-2"),
@@ -161,6 +172,8 @@ def _change(kind: str, name: str) -> str:
 
 
 def _words(words: dict[str, dict[str, float | int | None]]) -> Table:
+    from rich.markup import escape
+
     table = _table("Words", "word", "precision", "recall", "F1", "clips")
     for word, row in words.items():
         shares = [

@@ -10,13 +10,7 @@ import typer
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.export.nir import export_nir
-from snn_voice_hub.export.nir_graph import FORMS
-from snn_voice_hub.export.whole import export_onnx, export_torch
-from snn_voice_hub.models.base import Network
-from snn_voice_hub.voice import SnnVoice
-
-_SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2"}
+from snn_voice_hub.export.names import FORMS, SUFFIXES
 
 
 def export(
@@ -52,7 +46,7 @@ def export(
 
     Needs the extra export, but for --to torch.
     """
-    check_choice("--to", to, tuple(_SUFFIXES))
+    check_choice("--to", to, tuple(SUFFIXES))
     given = {"--features-outside": features_outside, "--int8": int8, "--neurons": neurons is not None}
     for option, wanted in given.items():
         place = "nir" if option == "--neurons" else "onnx"
@@ -60,10 +54,16 @@ def export(
             raise ConfigError(f"{option} does not go with --to {to}", hint=f"it is for --to {place}")
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
+
+    from snn_voice_hub.export.nir import export_nir
+    from snn_voice_hub.export.whole import export_onnx, export_torch
+    from snn_voice_hub.models.base import Network
+    from snn_voice_hub.voice import SnnVoice
+
     voice = SnnVoice.from_pretrained(model, engine="torch")
     network, config = voice.network, voice.config
     assert isinstance(network, Network)
-    target = out or Path((config.name or config.architecture).replace("/", "-") + _SUFFIXES[to])
+    target = out or Path((config.name or config.architecture).replace("/", "-") + SUFFIXES[to])
     if to == "nir":
         graph = export_nir(network, config, target, neurons=neurons or "lif")
         say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")

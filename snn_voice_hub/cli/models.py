@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from snn_voice_hub.cli.output import say_json
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.catalog import ModelInfo, list_models
-from snn_voice_hub.hub.publish import HubListing, search_models
 from snn_voice_hub.visible import visible
+
+if TYPE_CHECKING:
+    from snn_voice_hub.hub.catalog import ModelInfo
+    from snn_voice_hub.hub.publish import HubListing
 
 
 def models(
@@ -29,6 +28,8 @@ def models(
 ) -> None:
     """List the bundled models, the default first; or those on the Hub."""
     if hub is None:
+        from snn_voice_hub.hub.catalog import list_models
+
         bundled = list_models(pattern)
         if not bundled:
             everything = ", ".join(info.name for info in list_models())
@@ -37,6 +38,8 @@ def models(
         return
     if pattern != "*":
         raise SnnVoiceError("a pattern and --hub do not go together", hint=f"--hub {pattern.strip('*')}")
+    from snn_voice_hub.hub.publish import search_models
+
     found = search_models(hub, limit=limit)
     if not found and not as_json:
         what = f" matches {hub!r}" if hub else ""
@@ -80,6 +83,10 @@ def _show(
     if as_json:
         say_json([dataclasses.asdict(item) for item in found], indent=2)
         return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table()
     for title in columns:
         right = title.endswith(">")

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.hub.publish import pull_folder
 
 
 def pull(
@@ -26,6 +25,8 @@ def pull(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
     """Copy a model of the Hugging Face Hub to a plain folder, with its card."""
+    from snn_voice_hub.hub.publish import pull_folder
+
     folder = pull_folder(
         repo_id,
         out,

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.hub.publish import push_folder
 
 
 def push(
@@ -41,6 +40,8 @@ def push(
 
     Prints the URL of the commit or pull request. Log in once before: hf auth login.
     """
+    from snn_voice_hub.hub.publish import push_folder
+
     given = {} if message is None else {"commit_message": message}
     url = push_folder(
         folder,

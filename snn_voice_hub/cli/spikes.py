@@ -5,26 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from snn_voice_hub import audio
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.answers import clearest
-from snn_voice_hub.inference.windows import fitted
-from snn_voice_hub.models.spiking import Lif
-from snn_voice_hub.spikes.clip_energy import clip_energy
-from snn_voice_hub.spikes.decision import decide
-from snn_voice_hub.spikes.plots import View, animate, draw
-from snn_voice_hub.spikes.raster import clip_raster
-from snn_voice_hub.spikes.record import Recording, check_spiking
 from snn_voice_hub.visible import visible, visible_json
-from snn_voice_hub.voice import SnnVoice
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from snn_voice_hub.models.spiking import Lif
+    from snn_voice_hub.spikes.record import Recording
 
 
 def spikes(
@@ -62,6 +55,19 @@ def spikes(
         # Without an ending matplotlib adds one, and the file has another name than was asked for.
         raise SnnVoiceError(f"--out {out} is no picture's name", hint="--out yes.png; --gif adds yes.gif")
     traced = _neurons(neuron) if neuron else None
+
+    from rich.console import Console
+
+    from snn_voice_hub import audio
+    from snn_voice_hub.inference.answers import clearest
+    from snn_voice_hub.inference.windows import fitted
+    from snn_voice_hub.spikes.clip_energy import clip_energy
+    from snn_voice_hub.spikes.decision import decide
+    from snn_voice_hub.spikes.plots import View, animate, draw
+    from snn_voice_hub.spikes.raster import clip_raster
+    from snn_voice_hub.spikes.record import check_spiking
+    from snn_voice_hub.voice import SnnVoice
+
     voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
     network = check_spiking(voice.network)
     rate, labels, temperature = voice.sample_rate, voice.labels, voice.config.temperature
@@ -80,7 +86,7 @@ def spikes(
             rate,
             labels,
             temperature,
-            {layer: float(cast(Lif, voice.network.get_submodule(layer)).threshold) for layer in row.spk},
+            {layer: float(cast("Lif", voice.network.get_submodule(layer)).threshold) for layer in row.spk},
             f"{'stdin' if clip == '-' else Path(clip).name}: {decision} by {name}",
             window.start,
         )
@@ -131,6 +137,9 @@ def _energy(found: Mapping[str, Any]) -> str:
 
 
 def _table(rec: Recording) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table()
     table.add_column("layer")
     for title in ("neurons", "fire in a step", "never", "always", "first spike"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,8 @@ from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
+    from snn_voice_hub.config import VoiceConfig
+    from snn_voice_hub.hub.checkpoints import Checkpoint
     from snn_voice_hub.training.fit import Job
     from snn_voice_hub.training.recipe import Recipe
     from snn_voice_hub.training.sources import Dataset
@@ -71,25 +73,26 @@ def train(
     `snn-voice train --from m5-snn --data my_words --out runs/mine` is enough for a folder with a folder of
     about 20 clips for each word. What comes out opens with `SnnVoice.from_pretrained("runs/mine")`.
     """
-    from snn_voice_hub.hub.checkpoints import read_config, resolve
+    if not model and not start:
+        raise SnnVoiceError("say what to train", hint="--model m5-snn, or --from with a trained model")
+    checkpoint, config = _start(start) if start else (None, None)
+    first = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100)
+    if show_recipe:
+        typer.echo(_yaml(first))
+        return
+    if not data or out is None:
+        raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
+    use_threads(threads)
+
+    from snn_voice_hub.hub.checkpoints import resolve
     from snn_voice_hub.training.data import load_clips_cached
     from snn_voice_hub.training.files import first_process
     from snn_voice_hub.training.fit import Job, fit, load_lightning
     from snn_voice_hub.training.sources import load_dataset
 
-    if not model and not start:
-        raise SnnVoiceError("say what to train", hint="--model m5-snn, or --from with a trained model")
-    checkpoint = resolve(start) if start else None
-    config = read_config(checkpoint) if checkpoint is not None else None
-    if show_recipe:
-        typer.echo(_yaml(_recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100)))
-        return
-    if not data or out is None:
-        raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
-    use_threads(threads)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     load_lightning()  # what is missing is to be told before minutes of decoding
-    features = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100).features
+    features = first.features
     dataset = load_dataset(
         data,
         val=val,
@@ -134,9 +137,16 @@ def train(
     tell_skipped(dataset.skipped)
 
 
+def _start(source: str) -> tuple[Checkpoint, VoiceConfig]:
+    from snn_voice_hub.hub.checkpoints import read_config, resolve
+
+    checkpoint = resolve(source)
+    return checkpoint, read_config(checkpoint)
+
+
 def _recipe(
     model: str,
-    config: Any,
+    config: VoiceConfig | None,
     recipe: str,
     changes: list[str],
     num_steps: int | None,
@@ -151,7 +161,7 @@ def _recipe(
     if model and model not in RECIPES:
         raise SnnVoiceError(f"there is no model {model!r}", hint=f"one of {', '.join(RECIPES)}")
     more: list[str] = []
-    if not model:
+    if config is not None and not model:
         if recipe == "paper":
             raise SnnVoiceError("the paper trained nothing further", hint="--recipe goes with --model")
         found = fine_tuning(config, clips)

@@ -20,7 +20,8 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.agreement import Agreement, agreement
-from snn_voice_hub.export.nir_graph import FORMS, Lowering
+from snn_voice_hub.export.names import FORMS
+from snn_voice_hub.export.nir_graph import Lowering
 from snn_voice_hub.export.nir_module import NirNetwork
 from snn_voice_hub.export.nir_nodes import DT
 from snn_voice_hub.export.onnx import plain_copy

@@ -32,8 +32,6 @@ from snn_voice_hub.models.trace import trace
 if TYPE_CHECKING:
     import nir
 
-FORMS = ("lif", "parts")
-
 
 @dataclass(frozen=True)
 class _Value:
@@ -60,7 +58,7 @@ class Lowering:
     Args:
         network: The network, in evaluation mode, on the CPU, in float32.
         clip_shape: Shape of one clip's features without batch and channel.
-        form: How neurons are said, one of `FORMS`.
+        form: How neurons are said, one of `names.FORMS`.
 
     Attributes:
         nodes: The graph's nodes by name.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from snn_voice_hub.hub.checkpoints import DEFAULT_MODEL, bundled_names, bundled_root, read_config
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
 
 

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -22,11 +21,10 @@ from safetensors.torch import save
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE, WEIGHTS_SUFFIX, choose
 from snn_voice_hub.hub.dtypes import name_of
 from snn_voice_hub.hub.remote import RepoRequest, fetch
-
-DEFAULT_MODEL = "resmel-snn"
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Files that a folder is searched for checkpoints; "/" given by mistake has millions.
@@ -51,18 +49,6 @@ class Checkpoint:
     def of(cls, folder: Path) -> Checkpoint:
         """The checkpoint of a folder, by the usual names."""
         return cls(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
-
-
-def bundled_root() -> Path:
-    """The folder of the bundled checkpoints."""
-    return Path(str(resources.files("snn_voice_hub") / "weights"))
-
-
-def bundled_names() -> list[str]:
-    """Names of the bundled checkpoints, sorted, the default first."""
-    root = bundled_root()
-    names = sorted(path.parent.name for path in root.glob(f"*/{CONFIG_FILE}")) if root.is_dir() else []
-    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def resolve(

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import AudioError, ConfigError, SnnVoiceError
-from snn_voice_hub.hub.checkpoints import bundled_names, read_config, resolve, write_config
+from snn_voice_hub.hub.bundled import bundled_names
+from snn_voice_hub.hub.checkpoints import read_config, resolve, write_config
 from snn_voice_hub.inference.pipeline import Clip, Pipeline
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork

@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from snn_voice_hub.config import check_int, check_number
+from snn_voice_hub.training.recipe import Augmentation
 
 # Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
 HELD_OUT_NOISE = ("exercise_bike", "running_tap")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """How strongly to change the clips.
-
-    Attributes:
-        shift: Largest shift in seconds, either way.
-        speed: Largest relative change of speed (pitch goes along).
-        gain_db: Lowest and highest gain in dB.
-        noise: Share of clips that get background noise.
-        snr_db: Lowest and highest signal-to-noise ratio of those, in dB.
-        bands: Widest block of mel bands to blank (0: none), as in SpecAugment.
-        frames: Longest block of frames to blank (0: none).
-        mixup: Share of the clips that are mixed with another one; both words count, by their loudness.
-    """
-
-    shift: float = 0.1
-    speed: float = 0.1
-    gain_db: tuple[float, float] = (-15.0, 6.0)
-    noise: float = 0.5
-    snr_db: tuple[float, float] = (5.0, 30.0)
-    bands: int = 0
-    frames: int = 0
-    mixup: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            ConfigError: A value is out of range; the message names it.
-        """
-        for name in ("shift", "speed", "noise", "mixup"):
-            check_number(f"augmentation.{name}", getattr(self, name), low=0.0, high=1.0)
-        for name in ("bands", "frames"):
-            check_int(f"augmentation.{name}", getattr(self, name), low=0)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig, is_word
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
-from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root, write_config
+from snn_voice_hub.hub.bundled import bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork

@@ -21,7 +21,6 @@ from snn_voice_hub.config import (
     read_dataclass,
 )
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training.augment import Augmentation
 
 OPTIMIZERS = ("adamw", "adam")
 CONSTANTS = ("none", "features", "all")
@@ -34,6 +33,42 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type info
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How strongly to change the clips.
+
+    Attributes:
+        shift: Largest shift in seconds, either way.
+        speed: Largest relative change of speed (pitch goes along).
+        gain_db: Lowest and highest gain in dB.
+        noise: Share of clips that get background noise.
+        snr_db: Lowest and highest signal-to-noise ratio of those, in dB.
+        bands: Widest block of mel bands to blank (0: none), as in SpecAugment.
+        frames: Longest block of frames to blank (0: none).
+        mixup: Share of the clips that are mixed with another one; both words count, by their loudness.
+    """
+
+    shift: float = 0.1
+    speed: float = 0.1
+    gain_db: tuple[float, float] = (-15.0, 6.0)
+    noise: float = 0.5
+    snr_db: tuple[float, float] = (5.0, 30.0)
+    bands: int = 0
+    frames: int = 0
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: A value is out of range; the message names it.
+        """
+        for name in ("shift", "speed", "noise", "mixup"):
+            check_number(f"augmentation.{name}", getattr(self, name), low=0.0, high=1.0)
+        for name in ("bands", "frames"):
+            check_int(f"augmentation.{name}", getattr(self, name), low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from snn_voice_hub.config import SILENCE, FeatureConfig, VoiceConfig
-from snn_voice_hub.training.augment import Augmentation
-from snn_voice_hub.training.recipe import Recipe
+from snn_voice_hub.training.recipe import Augmentation, Recipe
 
 # The paper's front ends; each clip is standardised by itself, so that no answer depends on a batch-mate.
 WAVEFORM_4K = FeatureConfig(kind="waveform", normalization="clip")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.catalog import models_table
-from snn_voice_hub.hub.checkpoints import bundled_root, write_checkpoint
+from snn_voice_hub.hub.checkpoints import write_checkpoint
 from snn_voice_hub.training.data import load_clips
 from snn_voice_hub.training.evaluate import calibrated, evaluate
 from snn_voice_hub.voice import SnnVoice

@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.bundled import bundled_root
 
 
 def bundled(name: str, **changes: Any) -> sv.VoiceConfig:

@@ -17,9 +17,10 @@ from card_helpers import bundled, metadata, results
 from huggingface_hub import ModelCard
 
 import snn_voice_hub as sv
+from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.card_text import BUILT_IN_SPIKING, NEURON_DEFAULTS
 from snn_voice_hub.hub.cards import make_card, update_card
-from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root, read_config
+from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import get_architecture
 

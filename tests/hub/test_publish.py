@@ -16,8 +16,9 @@ from publishing import PUSH, WORDS, card, files, folder, heads, push
 from sandbox import Sandbox
 
 import snn_voice_hub as sv
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.hub.checkpoints import bundled_root, read_config
+from snn_voice_hub.hub.checkpoints import read_config
 
 __all__ = ["folder"]
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from sandbox import Sandbox
 
 import snn_voice_hub as sv
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.hub.checkpoints import bundled_root
 
 __all__ = ["folder"]
 

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.checkpoints import bundled_names, bundled_root, resolve
+from snn_voice_hub.hub.bundled import bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import resolve
 
 
 @pytest.fixture

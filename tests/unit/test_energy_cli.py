@@ -14,7 +14,7 @@ import pytest
 import snn_voice_hub as sv
 from snn_voice_hub.cli import main
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.hub.checkpoints import bundled_root
+from snn_voice_hub.hub.bundled import bundled_root
 from tests.conftest import EXAMPLES
 from tests.unit.cli_helpers import invoke, refused
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 import snn_voice_hub as sv
 from snn_voice_hub.cli import app
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.hub.checkpoints import bundled_root
 from snn_voice_hub.training.evaluate import evaluate
 from tests.conftest import EXAMPLES
 

@@ -21,7 +21,7 @@ from snn_voice_hub.export.agreement import Agreement, agreement, signals
 from snn_voice_hub.export.front_end import FrontEnd, encode_each
 from snn_voice_hub.export.whole import export_onnx, export_torch
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.checkpoints import bundled_names
+from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import encode
 

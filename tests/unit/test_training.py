@@ -12,13 +12,13 @@ import torch
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.training.augment import Augmentation, Augmenter
+from snn_voice_hub.training.augment import Augmenter
 from snn_voice_hub.training.average import Average
 from snn_voice_hub.training.data import load_clips, load_clips_cached, speaker
 from snn_voice_hub.training.evaluate import accuracy, expected_calibration_error, fit_temperature
 from snn_voice_hub.training.fit import Job, fit
 from snn_voice_hub.training.module import both
-from snn_voice_hub.training.recipe import Recipe
+from snn_voice_hub.training.recipe import Augmentation, Recipe
 from snn_voice_hub.training.recipes import RECIPES
 from snn_voice_hub.training.release import release
 from snn_voice_hub.training.sampling import Draw, Share, Steps

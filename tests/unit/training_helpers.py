@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 
 from snn_voice_hub.config import FeatureConfig
-from snn_voice_hub.training.augment import Augmentation
 from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.recipe import Recipe
+from snn_voice_hub.training.recipe import Augmentation, Recipe
 from snn_voice_hub.training.sources import Dataset
 
 PITCH = {"yes": 300.0, "no": 900.0, "up": 1700.0}

@@ -29,7 +29,7 @@ class Engine(ABC):
         MissingExtraError: A package that it needs is not installed.
 
     Attributes:
-        name: Its name in `choice.ENGINES`.
+        name: Its name in `names.ENGINES`.
     """
 
     name: ClassVar[str]

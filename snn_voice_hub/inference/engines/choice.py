@@ -9,37 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import MissingExtraError
 from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
+from snn_voice_hub.inference.engines.names import CLASSES, check_engine
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 
 logger = logging.getLogger(__name__)
 
-# Name -> where its class is; imported when it is asked for, since each may need an extra.
-_CLASSES = {
-    "loop": ("plain", "LoopEngine"),
-    "torch": ("plain", "TorchEngine"),
-    "compile": ("compiled", "CompiledEngine"),
-    "onnx": ("onnx", "OnnxEngine"),
-    "native": ("native", "NativeEngine"),
-    "torch+bf16": ("plain", "TorchBf16Engine"),
-    "native+bf16": ("native", "NativeBf16Engine"),
-}
-ENGINES = ("auto", *_CLASSES)
-
 # What takes the place of an engine that can't work here; else it is "torch".
 _INSTEAD = {"native+bf16": ("torch+bf16", "native", "torch")}
-
-
-def check_engine(name: object) -> str:
-    """Return `name` if it is one of `ENGINES`.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    return check_choice("engine", name, ENGINES)
 
 
 def order(network: Network) -> tuple[str, ...]:
@@ -62,8 +41,8 @@ def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str,
 
     Args:
         network: The network, in evaluation mode.
-        name: One of `ENGINES`. "auto" takes the first of `order` that works here. The native kernels and
-            "compile" need a compiler, and where it is missing or fails, "torch" takes their place.
+        name: One of `names.ENGINES`. "auto" takes the first of `order` that works here. The native kernels
+            and "compile" need a compiler, and where it is missing or fails, "torch" takes their place.
 
     Returns:
         The engine, and why it is this one: `{"engine", "requested", "reasons": {name: why not}, ...}`.
@@ -94,6 +73,6 @@ def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str,
 
 
 def _engine_class(name: str) -> type[Engine]:
-    module, cls = _CLASSES[name]
+    module, cls = CLASSES[name]
     found: type[Engine] = getattr(importlib.import_module(f"snn_voice_hub.inference.engines.{module}"), cls)
     return found

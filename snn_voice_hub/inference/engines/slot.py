@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
-from snn_voice_hub.inference.engines.choice import check_engine, make_engine
+from snn_voice_hub.inference.engines.choice import make_engine
+from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.models.base import Network
 
 
@@ -18,7 +19,7 @@ class EngineSlot:
     """Runs a network by an engine where that is possible, else as the module that it is.
 
     Args:
-        name: One of `choice.ENGINES`.
+        name: One of `names.ENGINES`.
 
     Raises:
         ConfigError: No such engine.

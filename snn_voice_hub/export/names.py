@@ -1,0 +1,9 @@
+"""What the files may be; imports nothing heavy, so that the command can check its options first."""
+
+from __future__ import annotations
+
+# Format -> ending of its files.
+SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2"}
+
+# How a NIR graph says a neuron; see `nir_graph.Lowering`.
+FORMS = ("lif", "parts")

@@ -1,0 +1,157 @@
+"""What the program says about itself, and of arguments that are not legal, needs neither PyTorch nor the Hub.
+
+All cases run in one process: what none of them imports, no single one does.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import snn_voice_hub as sv
+from snn_voice_hub.cli import app
+
+HEAVY = ("torch", "torchaudio", "snntorch", "numpy", "soundfile", "soxr", "huggingface_hub", "safetensors")
+NAMES = typer.main.get_command(app).list_commands(None)
+
+_CHILD = """
+import contextlib, io, json, os, sys
+from snn_voice_hub.cli import main
+
+for arguments, environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    sys.argv = ["snn-voice", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    for name in environment:
+        del os.environ[name]
+    heavy = [name for name in HEAVY if name in sys.modules]
+    print(json.dumps([code, out.getvalue(), err.getvalue(), heavy]))
+""".replace("HEAVY", repr(list(HEAVY)))
+
+Done = tuple[int, str, str, list[str]]
+
+
+def python(code: str, *arguments: str) -> str:
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+    line = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run(cases: Sequence[tuple[Sequence[str], dict[str, str]]]) -> list[Done]:
+    """Exit code, stdout, stderr and heavy modules of each call of the program."""
+    return [tuple(json.loads(line)) for line in python(_CHILD, json.dumps(cases)).splitlines()]
+
+
+def test_version_and_help_import_nothing_heavy() -> None:
+    cases = [["--version"], [], ["--help"], *([name, "--help"] for name in NAMES)]
+    done = run([(arguments, {}) for arguments in cases])
+    for arguments, (code, out, _, heavy) in zip(cases, done, strict=True):
+        assert code == (0 if arguments else 2), arguments
+        assert heavy == [], arguments
+        assert ("usage: snn-voice" in out.lower()) == (arguments != ["--version"]), arguments
+    assert all(name in done[2][1] for name in NAMES)
+
+
+# What can be refused by the arguments alone; each with a part of the message.
+MISTAKES = [
+    (["nope"], "No such command 'nope'"),
+    (["exprt"], "Did you mean 'export'?"),
+    (["export"], "Missing argument 'model'"),
+    (["classify", "yes.wav", "--nosuch"], "No such option: --nosuch"),
+    (["classify", "yes.wav", "--top-k", "0"], "--top-k"),
+    (["classify", "yes.wav", "--engine", "steam"], "engine='steam' is not legal"),
+    (["classify", "yes.wav", "--batch-size", "4"], "goes with --ray"),
+    (["classify", "yes.wav", "--json", "--ray", "out"], "do not go together"),
+    (["evaluate", "m5-snn", "--data", "clips", "--engine", "steam"], "engine='steam' is not legal"),
+    (["export", "m5-snn", "--to", "paper"], "--to='paper' is not legal"),
+    (["export", "m5-snn", "--to", "nir", "--neurons", "big"], "--neurons='big' is not legal"),
+    (["export", "m5-snn", "--to", "nir", "--int8"], "--int8 does not go with --to nir"),
+    (["models", "m5*", "--hub", "words"], "do not go together"),
+    (["spikes", "yes.wav", "--gif"], "goes with --out"),
+    (["spikes", "yes.wav", "--out", "p.png", "--neuron", "lif"], "LAYER:NUMBER"),
+    (["train"], "say what to train"),
+    (["train", "--model", "nope"], "there is no model 'nope'"),
+    (["train", "--model", "m5-snn"], "--data and --out"),
+    (["train", "--model", "m5-snn", "--set", "epochs=-1"], "epochs"),
+    (["convert", "x.ckpt", "."], "name a new folder"),
+    (["serve", "--engine", "steam"], "--engine=steam is not legal"),
+    (["hub-sandbox", "--port", "many"], "--port"),
+]
+
+
+def test_a_mistake_in_the_arguments_imports_nothing_heavy() -> None:
+    done = run([(arguments, {}) for arguments, _ in MISTAKES])
+    for (arguments, part), (code, out, err, heavy) in zip(MISTAKES, done, strict=True):
+        assert (code, out, heavy) == (2, "", []), (arguments, out, err)
+        assert part in err, (arguments, err)
+        assert err.count("\n") == 1, err
+
+
+def completed(line: str) -> tuple[list[str], list[str]]:
+    """What bash would offer for the last word, and the heavy modules."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    ((code, out, err, heavy),) = run([([], {"_SNN_VOICE_COMPLETE": "complete_bash", **words})])
+    assert code == 0, err
+    return out.split(), heavy
+
+
+def test_completion_imports_nothing_heavy() -> None:
+    assert completed("snn-voice ") == (NAMES, [])
+    assert completed("snn-voice classify --mod") == (["--model"], [])
+
+
+@pytest.mark.parametrize("what", ["", ".errors", ".config", ".hub.bundled"])
+def test_a_package_that_is_only_imported_loads_nothing_heavy(what: str) -> None:
+    assert not {*HEAVY} & {*python(f"import sys, snn_voice_hub{what}; print(*sys.modules)").split()}
+
+
+def test_an_exception_is_had_without_pytorch() -> None:
+    code = (
+        f"import sys; from snn_voice_hub import AudioError; print(*(m for m in {HEAVY} if m in sys.modules))"
+    )
+    assert python(code).split() == []
+
+
+def test_the_public_names_come_when_they_are_asked_for() -> None:
+    code = """
+import snn_voice_hub as sv
+assert set(sv.__all__) <= set(dir(sv)) and "registry" not in vars(sv)
+from snn_voice_hub import *
+assert SnnVoice is sv.SnnVoice and M5SNN is sv.models.M5SNN and sv.audio.load
+print(len(list_architectures()), M5SNN.__name__ in list_architectures(), SnnVoice.__module__)
+"""
+    count, known, module = python(code).split()
+    assert (int(count), known, module) == (11, "True", "snn_voice_hub.voice")
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'snn_voice_hub' has no attribute 'SnnVoise'"):
+        sv.SnnVoise  # noqa: B018
+    assert not hasattr(sv, "__wrapped__")
+    with pytest.raises(ImportError, match="SnnVoise"):
+        from snn_voice_hub import SnnVoise  # noqa: F401
+
+
+def test_type_checkers_are_shown_the_same_names() -> None:
+    checked = next(n for n in ast.parse(Path(sv.__file__).read_text()).body if isinstance(n, ast.If))
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    shown = {alias.name: node.module for node in imports for alias in node.names}
+    assert sorted([*shown, "__version__"]) == sorted(sv.__all__)
+    homes = {name: f"snn_voice_hub.{sv._HOMES.get(name, 'models')}" for name in shown}
+    assert homes == shown
