@@ -20,13 +20,12 @@ import numpy.typing as npt
 import soxr
 import torch
 
+from snn_voice_hub.containers.faults import SUPPORTED_FORMATS, audio_error
 from snn_voice_hub.decoding import (
     BLOCK_VALUES,
     MAX_SAMPLE_RATE,
     MIN_SAMPLE_RATE,
-    SUPPORTED_FORMATS,
     Samples,
-    audio_error,
     check_decoder,
     decoded_blocks,
     downmix,
@@ -50,7 +49,10 @@ AudioSource: TypeAlias = (
 
 
 # Endings of the files that a folder is searched for.
-SUFFIXES: Final = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
+SUFFIXES: Final = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
+    *(".caf", ".au", ".snd", ".w64", ".rf64"),
+)
 MAX_ENCODED_BYTES: Final = 1 << 30  # of a stream, which has to be kept in memory while it is decoded
 
 _MAX_CHANNELS_2D = 64

@@ -14,7 +14,7 @@ from snn_voice_hub.errors import SnnVoiceError
 # Sound that can't be decoded: it is tried all the same, so that it is named with the reason.
 _FOREIGN: Final = (
     *(".m4a", ".m4b", ".aac", ".mp4", ".3gp", ".3g2", ".amr", ".awb", ".wma", ".webm", ".weba", ".mka"),
-    *(".caf", ".au", ".snd", ".w64", ".rf64", ".ape", ".wv", ".ac3", ".mp2", ".ra", ".spx", ".tta", ".dsf"),
+    *(".ape", ".wv", ".ac3", ".mp2", ".ra", ".spx", ".tta", ".dsf"),
 )
 _ENDINGS: Final = (*SUFFIXES, *_FOREIGN)
 

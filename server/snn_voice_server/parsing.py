@@ -18,7 +18,10 @@ from snn_voice_hub.inference.answers import FUNCTIONS
 from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.forms import Part, read_form
 
-_SOUND = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
+_SOUND = (
+    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff.\x91\xcf\x11", b"FORM", b"caff", b".snd", b"dns."),
+    *(b"fLaC", b"OggS", b"ID3"),
+)
 _JSON_TYPE = re.compile(r"(application|text)/([\w.+-]+\+)?json")
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 # Base64 has none of these characters, so a request has few; millions would become gigabytes of objects.

@@ -32,6 +32,11 @@ PCM = [
     ("AIFF", "PCM_16"),
     ("AIFF", "PCM_24"),
     ("AIFF", "FLOAT"),
+    ("RF64", "PCM_16"),
+    ("W64", "PCM_24"),
+    ("CAF", "PCM_16"),
+    ("CAF", "ALAC_16"),
+    ("AU", "PCM_16"),
 ]
 LOSSY = [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
 RATES = [4000, 8000, 11025, 16000, 22050, 44100, 44101, 48000, 96000, 192000]

@@ -12,7 +12,9 @@ import snn_voice_hub as sv
 ROOT = Path(sv.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "config", "plotting", "visible", "_version"), 0),
-    **dict.fromkeys(("decoding", "audio", "folders", "features", "hub", "native", "writing"), 1),
+    **dict.fromkeys(
+        ("containers", "decoding", "audio", "folders", "features", "hub", "native", "writing"), 1
+    ),
     "models": 2,
     "registry": 3,
     **dict.fromkeys(("inference", "spikes", "export"), 4),

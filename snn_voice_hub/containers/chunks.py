@@ -1,0 +1,297 @@
+"""Files that are made of chunks (WAV, RF64, W64, AIFF, CAF), and AU: where their samples begin and end.
+
+Headers are written by programs that could not know the length, count their own header as sound, leave out a
+pad byte, or were cut off. The decoder therefore gets to see a header of our own, with a length that is true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from snn_voice_hub.containers.faults import cut, several
+from snn_voice_hub.containers.window import Window
+
+_MAX_CHUNKS = 1000  # a crafted file may consist of nothing but empty chunks
+_MAX_FACTS = 1 << 16  # bytes; the largest that a decoder asks for, a codec's tables, are some hundred
+_UNKNOWN = 0x7F00_0000  # from here on, a 32-bit size may be a writer's "unknown" and no length
+_UNKNOWN_64 = 1 << 62
+_LIMIT = 1 << 32
+_ID = re.compile(rb"[A-Za-z][\w \-]{3}|\(c\) |\.snd|dns\.")
+# Chunks that are known by their names even where their size can't be right.
+_KNOWN = (
+    *(b"fmt ", b"data", b"fact", b"LIST", b"PEAK", b"bext", b"iXML", b"id3 ", b"ID3 ", b"JUNK", b"cue "),
+    *(b"smpl", b"COMM", b"SSND", b"FVER", b"MARK", b"INST", b"NAME", b"ANNO", b"APPL", b"desc", b"free"),
+)
+_FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"dns.", b"fLaC", b"OggS")
+_TAGS = (b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN")
+_W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a kind of file is made of chunks; lengths in bytes.
+
+    Attributes:
+        ident: Length of a chunk's name.
+        size: Length of its size.
+        order: Of the bytes of that.
+        align: To what chunks are padded.
+        facts: Name of the chunk that says how samples are coded.
+        sound: Name of the chunk with the samples.
+        first: Where the first chunk begins.
+    """
+
+    ident: int
+    size: int
+    order: Literal["little", "big"]
+    align: int
+    facts: bytes
+    sound: bytes
+    first: int = 12
+
+    @property
+    def header(self) -> int:
+        return self.ident + self.size
+
+    @property
+    def unknown(self) -> int:
+        return _UNKNOWN if self.size == 4 else _UNKNOWN_64
+
+
+_RIFF: Final = _Layout(4, 4, "little", 2, b"fmt ", b"data")
+_LAYOUTS: Final = {
+    b"RIFF": _RIFF,
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"RIFX": _Layout(4, 4, "big", 2, b"fmt ", b"data"),
+    b"FORM": _Layout(4, 4, "big", 2, b"COMM", b"SSND"),
+    b"riff": _Layout(16, 8, "little", 8, b"fmt ", b"data", 40),
+    b"caff": _Layout(4, 8, "big", 1, b"desc", b"data", 8),
+}
+
+
+class _Chunk(NamedTuple):
+    """A chunk: its name, where its content begins, and how long that is said to be."""
+
+    name: bytes
+    body: int
+    size: int
+
+
+def arrange_chunks(window: Window, head: bytes, label: str) -> bool:
+    """Let the decoder see the samples that are there, behind a header that is true.
+
+    Args:
+        window: The file.
+        head: Its first bytes, at least 12 of them.
+        label: What to call it.
+
+    Returns:
+        Whether there is a chunk of samples. Without one the file is shown as it is.
+
+    Raises:
+        AudioError: Samples are missing, or there is more than one file or chunk of them.
+    """
+    magic = head[:4]
+    layout = _LAYOUTS[magic]
+    big = _ds64(window) if magic in (b"RF64", b"BW64") else None
+    facts = sound = None
+    for chunk in _chunks(window, layout, layout.first):
+        if chunk.name == layout.facts and facts is None:
+            facts = chunk
+        if chunk.name == layout.sound:
+            sound = chunk
+            break
+    whole = _whole(window, head, layout, big)
+    if sound is None:
+        if whole is not None and whole > window.end:
+            raise cut(label, "it ends before its samples begin")
+        return False
+    size = sound.size
+    if big is not None and size == _LIMIT - 1:
+        size = big[1] or _UNKNOWN_64  # 0 is what a pipe leaves there
+    there = window.end - sound.body
+    # A 0 may mean "unknown", unless the length of the whole file is right: then other chunks follow.
+    empty = whole is not None and abs(whole - window.end) <= 1
+    limit = _UNKNOWN_64 if big else layout.unknown
+    if size < 0 or (size == 0 and not empty) or size == _LIMIT - 1 or there < size >= limit:
+        end = window.end
+    else:
+        end = _end(window, sound.body, size, whole, label)
+    if end < window.end:
+        end, later = _behind(window, layout, sound, end, label)
+        facts = facts or later
+    _show(window, layout, magic, facts, sound, end, label)
+    return True
+
+
+def arrange_au(window: Window, head: bytes, label: str) -> None:
+    """The same for AU, which is a header and samples.
+
+    Raises:
+        AudioError: Samples are missing, or something that is no sound follows them.
+    """
+    order: Literal["little", "big"] = "big" if head[:4] == b".snd" else "little"
+    start, size = (int.from_bytes(head[at : at + 4], order) for at in (4, 8))
+    if len(head) < 24 or start < 24 or start > window.end:
+        raise cut(label, "its AU header can't be read to the end")
+    unknown = size in (0, _LIMIT - 1) or window.end - start < size >= _UNKNOWN
+    end = window.end if unknown else _end(window, start, size, None, label)
+    if end < window.end:
+        end = _rest(window, start, end, label)
+    if end - start >= _LIMIT:
+        raise cut(label, "AU of more than 4 GiB has no length that is true")
+    header = head[:4] + (24).to_bytes(4, order) + (end - start).to_bytes(4, order) + head[12:24]
+    window.show(header, (start, end))
+
+
+# --- walking --------------------------------------------------------------------------------------
+
+
+def _chunks(window: Window, layout: _Layout, at: int) -> Iterator[_Chunk]:
+    for _ in range(_MAX_CHUNKS):
+        chunk = _chunk(window, layout, at)
+        if chunk is None:
+            return
+        yield chunk
+        at = _next(window, layout, chunk.body + max(0, chunk.size), chunk.size)
+
+
+def _chunk(window: Window, layout: _Layout, at: int) -> _Chunk | None:
+    header = window.peek(at, layout.header)
+    if len(header) < layout.header:
+        return None
+    signed = layout.sound == b"data" and layout.size == 8
+    size = int.from_bytes(header[layout.ident :], layout.order, signed=signed)
+    if layout.ident == 16:
+        # W64 counts a chunk's header as part of it; -1 is what a pipe leaves there.
+        size = size - layout.header if size > 0 else -1
+    return _Chunk(header[:4], at + layout.header, size)
+
+
+def _next(window: Window, layout: _Layout, end: int, size: int) -> int:
+    """Where the next chunk begins: behind a pad byte, unless the writer forgot that."""
+    padded = end + -size % layout.align
+    if padded == end or window.peek(end, 1) == b"\0" or _plausible(window, layout, end) is None:
+        return padded
+    return end
+
+
+def _plausible(window: Window, layout: _Layout, at: int) -> _Chunk | None:
+    """The chunk that begins there, if it is one by its name and size."""
+    chunk = _chunk(window, layout, at)
+    if chunk is None or not _ID.match(chunk.name):
+        return None
+    fits = chunk.size >= 0 and chunk.body + chunk.size <= window.end
+    return chunk if fits or chunk.name in _KNOWN or chunk.name in _FILES else None
+
+
+# --- lengths --------------------------------------------------------------------------------------
+
+
+def _ds64(window: Window) -> tuple[int, int]:
+    """The true sizes of an RF64 file and its samples; 0 where its writer could not know them."""
+    chunk = window.peek(12, 36)
+    known = chunk[:4] == b"ds64" and len(chunk) == 36
+    sizes = [int.from_bytes(chunk[at : at + 8], "little") for at in (8, 16)] if known else [0, 0]
+    return sizes[0], 0 if sizes[1] >= _UNKNOWN_64 else sizes[1]
+
+
+def _whole(window: Window, head: bytes, layout: _Layout, big: tuple[int, int] | None) -> int | None:
+    """Where the file ends, as its header says; None where it does not say."""
+    if layout.first == 8:
+        return None
+    if layout.ident == 16:
+        return int.from_bytes(window.peek(16, 8), "little")
+    if big is not None:
+        return big[0] + 8
+    return int.from_bytes(head[4:8], layout.order) + 8
+
+
+def _end(window: Window, start: int, size: int, whole: int | None, label: str) -> int:
+    """Where samples end that begin at `start` and are said to be `size` bytes.
+
+    Recorders are known to announce the size of the file, or of what follows its first 8 bytes. A file whose
+    own length is right has lost nothing either, where less than a header seems to be missing.
+    """
+    missing = start + size - window.end
+    if missing <= 0:
+        return start + size
+    complete = whole is not None and whole <= window.end
+    if missing <= start and (complete or missing in (start - 8, start)):
+        return window.end
+    raise cut(label, f"{max(0, window.end - start)} of {size} bytes of samples are there")
+
+
+def _behind(
+    window: Window, layout: _Layout, sound: _Chunk, end: int, label: str
+) -> tuple[int, _Chunk | None]:
+    """Look at what follows the samples; a header that announces too little would hide some of them.
+
+    Returns:
+        Where the samples end, and the chunk that says how they are coded, if it stands there.
+    """
+    at = _next(window, layout, end, end - sound.body)
+    facts = None
+    first = at
+    for _ in range(_MAX_CHUNKS):
+        chunk = _plausible(window, layout, at)
+        if chunk is None:
+            break
+        if chunk.name in _FILES:
+            raise several(label, "sound files")
+        if chunk.name == layout.sound and chunk.size:
+            raise several(label, "chunks of samples")
+        if chunk.name == layout.facts:
+            facts = chunk
+        at = _next(window, layout, chunk.body + max(0, chunk.size), chunk.size)
+    # Where a chunk follows, the samples end; whatever is behind that is none.
+    return _rest(window, sound.body, end, label) if at == first < window.end else end, facts
+
+
+def _rest(window: Window, start: int, end: int, label: str) -> int:
+    """Where samples from `start` really end, if what follows their announced `end` is no chunk."""
+    rest = window.peek(end, 16)
+    if rest.startswith(_FILES):
+        raise several(label, "sound files")
+    if rest.startswith(_TAGS) or not any(block.strip(b"\0") for block in window.stretches(end)):
+        return end
+    if window.end - end <= start:
+        return window.end
+    raise cut(label, f"{window.end - end} bytes follow that its header does not speak of")
+
+
+# --- what the decoder sees ------------------------------------------------------------------------
+
+
+def _show(
+    window: Window, layout: _Layout, magic: bytes, facts: _Chunk | None, sound: _Chunk, end: int, label: str
+) -> None:
+    size = end - sound.body
+    if magic == b"caff":
+        # Packet tables may stand before the samples or behind them, so all stays where it is.
+        at = sound.body - layout.size
+        window.show((0, at), size.to_bytes(8, "big"), (sound.body, window.end))
+        return
+    told = b"" if facts is None else window.peek(facts.body, min(facts.size, _MAX_FACTS))
+    told += bytes(len(told) % 2)
+    order = layout.order
+    if magic == b"FORM":
+        form, names = b"FORM", window.peek(8, 4)
+    else:
+        form, names = b"RIFX" if magic == b"RIFX" else b"RIFF", b"WAVE"
+    told = layout.facts + len(told).to_bytes(4, order) + told if facts is not None else b""
+    total = 4 + len(told) + 8 + size
+    if total < _LIMIT:
+        header = form + total.to_bytes(4, order) + names + told
+        header += layout.sound + size.to_bytes(4, order)
+    elif form == b"RIFF":
+        sizes = b"".join(value.to_bytes(8, "little") for value in (total + 36, size, 0)) + bytes(4)
+        header = b"RF64\xff\xff\xff\xffWAVEds64" + len(sizes).to_bytes(4, "little") + sizes + told
+        header += b"data\xff\xff\xff\xff"
+    else:
+        raise cut(label, f"{form.decode()} of more than 4 GiB has no length that is true")
+    window.show(header, (sound.body, end))
