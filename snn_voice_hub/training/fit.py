@@ -156,7 +156,8 @@ def fit(
     from snn_voice_hub.training.module import Spotter
 
     with writing_into(out, _ELSEWHERE):
-        state = _claim(out, job, dataset, resume)
+        told = _told(job, dataset)
+        state = _state_of(out, told, resume)
     if (made := _over(out)) is not None:
         return made
     torch.manual_seed(job.seed)
@@ -209,11 +210,17 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            with writing_into(out, GO_ON), keeper.listening(), alone(out):
-                trainer.fit(spotter, ckpt_path=state, weights_only=True)
+            with writing_into(out, _ELSEWHERE), keeper.listening(), alone(out):
+                # Not before: what a run is refused for is mended in the same folder.
+                if state is None and first_process():
+                    write_whole(out / JOB, told, hint=_ELSEWHERE)
+                with writing_into(out, GO_ON):
+                    trainer.fit(spotter, ckpt_path=state, weights_only=True)
         except Interrupted:
             raise KeyboardInterrupt from None
     if not keeper.best:
+        if trainer.is_global_zero:
+            (out / STATE).unlink(missing_ok=True)  # nobody can go on from it
         raise SnnVoiceError(
             "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
         )
@@ -245,28 +252,41 @@ def _loggers(lightning: Any, out: Path) -> list[Any]:
     return found
 
 
-def _claim(out: Path, job: Job, dataset: Dataset, resume: bool) -> Path | None:
-    """Write down what is done in a folder, or compare it with what was; returns the state to go on from."""
-    going_on = out / STATE if resume and (out / STATE).exists() else None
-    if not first_process():  # of several, the first one has seen to it
-        return going_on
+def _told(job: Job, dataset: Dataset) -> str:
+    """What `job.json` says of a run."""
     told = json.loads(json.dumps(dataclasses.asdict(job), default=str))
     told["clips"] = {"train": len(dataset.train), "val": len(dataset.val), "split": dataset.rule}
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+
+def _state_of(out: Path, told: str, resume: bool) -> Path | None:
+    """The state to go on from, if there is one and it is of this run.
+
+    A run that failed before it kept a state or a checkpoint holds nothing: another one may take its place.
+
+    Raises:
+        SnnVoiceError: The folder holds another run, or other things.
+    """
+    state = out / STATE
+    going_on = state if resume and state.exists() else None
+    if not first_process():  # of several, the first one has seen to it
+        return going_on
     path = out / JOB
-    if path.exists():
+    if state.exists() or (path.exists() and (out / CONFIG_FILE).exists()):
         if not resume:
             raise SnnVoiceError(f"{out} holds a run already", hint="resume it, or another folder")
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in told if before.get(name) != told[name]]
+        before, wanted = json.loads(path.read_text(encoding="utf-8")), json.loads(told)
+        other = [name for name in wanted if before.get(name) != wanted[name]]
         if other:
             raise SnnVoiceError(
                 f"the run in {out} has another {other[0]}", hint="resume with what it was begun with"
             )
         return going_on
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
+    if out.exists() and not path.exists():
+        left = {inside.name for inside in out.iterdir()} if out.is_dir() else {out.name}
+        if left - {STATE.parts[0]}:  # of a run that could not write its first file
+            raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n", hint=_ELSEWHERE)
     return None
 
 

@@ -219,6 +219,22 @@ def test_what_a_folder_holds_is_not_mixed_up(whole: Fitted, tmp_path: Path) -> N
     assert (tmp_path / "letter.txt").read_text() == "dear"
 
 
+def test_a_run_that_failed_does_not_bar_the_corrected_one(tmp_path: Path) -> None:
+    out, data = tmp_path / "run", dataset()
+    for argument in ("kernel", "colour"):
+        wrong = recipe(network=recipe().network | {argument: 1})
+        with pytest.raises(sv.SnnVoiceError, match=argument):
+            fit(Job(name="tones", recipe=wrong), data, out)
+    wild = recipe(lr=1e38, gradient_clip=0.0, ema=0.0)
+    with pytest.raises(sv.SnnVoiceError, match="diverged"):
+        fit(Job(name="tones", recipe=wild), data, out)
+    job = Job(name="tones", recipe=recipe(epochs=1))
+    assert len(fit(job, data, out).history) == 1
+    assert json.loads((out / "job.json").read_text())["recipe"]["lr"] == job.recipe.lr
+    with pytest.raises(sv.SnnVoiceError, match="holds a run already"):
+        fit(job, data, out)
+
+
 def test_two_commands_do_not_train_in_one_folder(tmp_path: Path) -> None:
     job = Job(name="tones", recipe=recipe(silence=0.2, epochs=2), seed=3)
     seen: list[float] = []
