@@ -123,7 +123,7 @@ class SnnVoice(nn.Module, HubModel):
         Args:
             pretrained_model_name_or_path: None for the bundled default, a bundled name (see
                 `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
-                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
+                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name` or `owner/name@revision`.
             engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
                 the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
                 "onnx" (ONNX Runtime, extra `[export]`) or "native" (event-driven kernels, built once by the

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from snn_voice_hub.bulk.ray_session import import_ray, ray_session
 from snn_voice_hub.bulk.sources import Sources, find_sources
-from snn_voice_hub.config import check_int
+from snn_voice_hub.config import check_int, check_number
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.inference.decode import usable_cores
@@ -36,6 +36,7 @@ class BulkOptions:
 
     Attributes:
         model: Bundled name, folder or Hub id; None for the default.
+        revision: Branch, tag or commit of a Hub repository.
         top_k: At most so many labels a clip.
         min_score: Words of at least this score only.
         device: "auto" (GPUs where Ray has some), "cpu", "cuda" (a GPU a worker) or "mps".
@@ -47,6 +48,7 @@ class BulkOptions:
     """
 
     model: str | None = None
+    revision: str | None = None
     top_k: int = 3
     min_score: float | None = None
     device: str = "auto"
@@ -61,6 +63,8 @@ class BulkOptions:
         check_engine(self.engine)
         for name in ("top_k", "batch_size", "part_clips"):
             check_int(name, getattr(self, name), low=1)
+        if self.min_score is not None:
+            check_number("min_score", self.min_score, low=0.0, high=1.0)
         if self.num_workers is not None:
             check_int("num_workers", self.num_workers, low=1)
         if self.device not in ("auto", "cpu", "cuda", "mps"):
@@ -110,7 +114,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
     from snn_voice_hub.bulk.worker import Asking, Work
 
     sources = find_sources(arguments)
-    checkpoint = resolve(options.model)
+    checkpoint = resolve(options.model, revision=options.revision)
     name = read_config(checkpoint).name
     config, weights = checkpoint.config.read_bytes(), checkpoint.weights.read_bytes()
     sums = {

@@ -7,27 +7,32 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.options import MODEL, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 
 def card(
-    folder: Annotated[Path, typer.Argument(help="Checkpoint folder, or the name of a bundled model.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     repo_id: Annotated[
         str | None, typer.Option(help="Where it will be published; stands in the examples.")
     ] = None,
+    revision: Revision = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write README.md; what you wrote there stays.")
     ] = False,
 ) -> None:
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
     from snn_voice_hub.hub.cards import make_card, update_card
-    from snn_voice_hub.hub.checkpoints import read_config, resolve
+    from snn_voice_hub.hub.checkpoints import read_config, resolve, split_revision
     from snn_voice_hub.hub.publish import CARD_FILE, read_card
 
-    config = read_config(folder if folder.is_dir() else resolve(str(folder)))
+    folder = Path(model)
+    name, revision = split_revision(model, revision)
+    local = folder.is_dir() and revision is None
+    config = read_config(folder if local else resolve(name, revision=revision))
     # A name, bundled or of the Hub, is what the examples load; a folder may lie anywhere.
-    fresh = make_card(config, repo_id or (None if folder.is_dir() else str(folder)))
+    fresh = make_card(config, repo_id or (None if local else name))
     if not write:
         typer.echo(str(fresh), nl=False)
         return

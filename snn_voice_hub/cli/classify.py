@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from snn_voice_hub.cli.output import say, say_json
+from snn_voice_hub.cli.answers import Csv, Form, Json, Part, Text
+from snn_voice_hub.cli.files import STDIN, Failures, Given, given_files, sound_of
+from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.output import say
+from snn_voice_hub.config import check_number
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
-from snn_voice_hub.visible import visible
+
+if TYPE_CHECKING:
+    from snn_voice_hub.inference.pipeline import ClassifyOptions
+    from snn_voice_hub.voice import SnnVoice
 
 _BULK = "Many clips, on Ray (the extra ray)"
 
@@ -24,11 +30,15 @@ def classify(
             help="Sound files, folders of them, or - for stdin; with --ray also URIs and patterns."
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL, show_default="bundled default")] = None,
+    revision: Revision = None,
     top_k: Annotated[int, typer.Option(help="How many labels a clip.", min=1)] = 3,
-    min_score: Annotated[float | None, typer.Option(help="Only words of at least this score.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Only words of at least this score, 0 to 1.")
+    ] = None,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="An answer for each window of a file, with its time.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
     early_exit: Annotated[
@@ -37,7 +47,13 @@ def classify(
             metavar="SCORE", help="Add no more time steps once the best score is at least this: 0.9, say."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line; for a file that fails one with `error`.")
+    ] = False,
+    as_csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write a table, a row for each label; - for stdout."),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -77,9 +93,14 @@ def classify(
 ) -> None:
     """Say which word is in each sound file.
 
-    A file that can't be used gets a line on stderr; the others are still answered, and the exit code is 2.
+    Folders are walked, links in them followed, hidden files left out. A file that can't be used is named at
+    the end, on stderr; the others are still answered, and the exit code is 2.
     """
     check_engine(engine)
+    if min_score is not None:
+        check_number("--min-score", min_score, low=0.0, high=1.0)
+    if early_exit is not None:
+        check_number("--early-exit", early_exit, above=0.0, high=1.0)
     bulk: dict[str, int | str | None] = {
         "batch_size": batch_size,
         "num_workers": num_workers,
@@ -88,43 +109,74 @@ def classify(
     }
     given = {name: value for name, value in bulk.items() if value is not None}
     if ray is not None:
-        if as_json:
-            raise SnnVoiceError("--json and --ray do not go together", hint="the answers are in the dataset")
+        forms = {"--json": as_json, "--csv": as_csv is not None, "--windows": windows}
+        for option in (name for name, wanted in forms.items() if wanted):
+            raise SnnVoiceError(
+                f"{option} and --ray do not go together", hint="the answers are in the dataset"
+            )
         if early_exit is not None:
             raise SnnVoiceError("--early-exit and --ray do not go together", hint="all steps are run there")
-        asked = {"model": model, "top_k": top_k, "min_score": min_score, "device": device, "engine": engine}
-        _classify_bulk(clips, ray, asked | given)
+        asked = {"top_k": top_k, "min_score": min_score, "device": device, "engine": engine}
+        _classify_bulk(clips, ray, {"model": model, "revision": revision} | asked | given)
         return
     if given:
         option = next(iter(given)).replace("_", "-")
         raise SnnVoiceError(f"--{option} goes with --ray", hint="--ray OUT.PARQUET names where answers go")
+    if as_json and as_csv is not None:
+        raise SnnVoiceError("--json and --csv do not go together", hint="one of the two")
     from snn_voice_hub.voice import SnnVoice
 
-    paths = list(_files(clips))
-    voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
-    failed = 0
-    sources = [sys.stdin.buffer if path == "-" else path for path in paths]
-    answers = voice.classify_each(
-        sources, top_k=top_k, min_score=min_score, early_exit=early_exit, on_error="return"
-    )
-    width = max(len(visible(path)) for path in paths)
-    for path, answer in zip(paths, answers, strict=True):
-        if isinstance(answer, AudioError):
-            failed += 1
-            reason, name = str(answer), visible(path)
-            say(f"snn-voice: error: {reason if name in reason else f'{name}: {reason}'}", err=True)
-        elif as_json:
-            found = [{"label": p.label, "score": round(p.score, 6)} for p in answer]
-            shown: dict[str, object] = {"file": path, "predictions": found}
-            if early_exit is not None:
-                shown["steps"] = answer[0].steps if answer else None
-            say_json(shown)
-        else:
-            words = "  ".join(f"{visible(p.label)} {p.score:.2f}" for p in answer) or "(no word)"
-            after = f"  after step {answer[0].steps}" if answer and answer[0].steps else ""
-            say(f"{visible(path):<{width}}  {words}{after}")
-    if failed:
+    options: ClassifyOptions = {
+        "top_k": top_k,
+        "min_score": min_score,
+        "early_exit": early_exit,
+        "on_error": "return",
+    }
+    files = list(given_files(clips))
+    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
+    steps = early_exit is not None
+    form: Form = Json(steps) if as_json else Text([file.path for file in files])
+    if as_csv is not None:
+        form = Csv(as_csv, windows=windows, steps=steps)
+    failures, answered = Failures(), 0
+    try:
+        for file, answer in zip(files, _answers(voice, files, windows, options), strict=True):
+            if isinstance(answer, AudioError):
+                failures.add(file.path, answer)
+                form.failure(file.path, answer)
+            else:
+                answered += 1
+                form.answer(file.path, answer)
+        form.close()
+    finally:  # also where the run is interrupted
+        failures.tell(answered)
+    if failures:
         raise typer.Exit(2)
+
+
+def _answers(
+    voice: SnnVoice, files: Sequence[Given], windows: bool, options: ClassifyOptions
+) -> Iterator[Sequence[Part] | AudioError]:
+    """For each file the answer, or those for its windows, or why there is none."""
+    if windows:
+        for file in files:
+            yield file.error or _windows(voice, file, options)
+        return
+    sources = [sound_of(file.path) for file in files if file.error is None]
+    answers = voice.classify_each(sources, **options)
+    for file in files:
+        answer = file.error or next(answers)
+        if file.path == STDIN and isinstance(answer, AudioError) and isinstance(answer.__cause__, AudioError):
+            answer = answer.__cause__  # without its place among the clips
+        yield answer if isinstance(answer, AudioError) else [Part(answer)]
+
+
+def _windows(voice: SnnVoice, file: Given, options: ClassifyOptions) -> list[Part] | AudioError:
+    try:
+        found = voice.classify_windows(sound_of(file.path), **options)
+    except AudioError as error:
+        return error
+    return [Part(window.predictions, window.start, window.end) for window in found]
 
 
 def _classify_bulk(clips: list[str], target: str, options: dict[str, Any]) -> None:
@@ -148,20 +200,3 @@ def _classify_bulk(clips: list[str], target: str, options: dict[str, Any]) -> No
         what = f"{failed:,} of {everything:,} clips failed; error_message in their rows says why"
         say(f"snn-voice: error: {what}", err=True)
         raise typer.Exit(2)
-
-
-def _files(arguments: Iterable[str]) -> Iterator[str]:
-    """The files that the arguments name; folders are walked."""
-    from snn_voice_hub.audio import SUFFIXES
-
-    for argument in arguments:
-        path = Path(argument)
-        if argument == "-" or not path.is_dir():
-            yield argument
-            continue
-        inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not inside:
-            raise SnnVoiceError(
-                f"{argument} holds no sound files", hint=f"files ending in {', '.join(SUFFIXES)}"
-            )
-        yield from inside

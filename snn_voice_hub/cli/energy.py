@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.cli.files import Failures, given_files
+from snn_voice_hub.cli.options import MODEL, Revision
 from snn_voice_hub.cli.output import say_json
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.errors import AudioError
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _CLIPS = 200
 
 
 def energy(
-    model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     data: Annotated[
         list[Path],
         typer.Option(
@@ -48,6 +50,7 @@ def energy(
         bool,
         typer.Option("--write", help="Put the totals into the checkpoint's config.json, for its card."),
     ] = False,
+    revision: Revision = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON object.")] = False,
 ) -> None:
@@ -66,9 +69,13 @@ def energy(
 
     # What can be refused is refused before minutes of work.
     folder = own_folder(model) if write else None
-    voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
+    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine="torch")
     other = _twin(twin)
-    sounds, skipped = _sounds(data, clips, voice)
+    failures = Failures()
+    if len(data) == 1 and _is_corpus(data[0]):
+        sounds, skipped = _labelled(data[0], clips, voice)
+    else:
+        sounds, skipped = _files(data, clips, voice, failures), []
     with Console(stderr=True).status(f"counting {escape(visible(model))} on {len(sounds):,} clips"):
         found = voice.energy(sounds, twin=other, sample_rate=voice.sample_rate)
     if plot is not None:
@@ -81,6 +88,9 @@ def energy(
     if folder is not None:
         write_energy(folder, found)
     tell_skipped(skipped)
+    failures.tell(len(sounds))
+    if skipped or failures:
+        raise typer.Exit(2)
 
 
 def _twin(name: str | None) -> SnnVoice | bool:
@@ -91,41 +101,46 @@ def _twin(name: str | None) -> SnnVoice | bool:
     return SnnVoice.from_pretrained(name, engine="torch")
 
 
-def _sounds(data: Sequence[Path], most: int, voice: SnnVoice) -> tuple[list[Clip], list[tuple[str, str]]]:
-    """At most so many clips, and what could not be read."""
-    if len(data) == 1 and _is_corpus(data[0]):
-        from snn_voice_hub.training.held_out import load_test
+def _labelled(data: Path, most: int, voice: SnnVoice) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """At most so many test clips, and what could not be read."""
+    from snn_voice_hub.training.held_out import load_test
 
-        c = voice.config.features
-        clips, _ = load_test(data[0], None, sample_rate=c.sample_rate, num_samples=c.num_samples)
-        rows: list[Clip] = [clips.waveforms[i] for i in _spread(len(clips), most)]
-        return rows, clips.skipped
-    paths = [path for given in data for path in _files(given)]
-    return [paths[i] for i in _spread(len(paths), most)], []
+    c = voice.config.features
+    clips, _ = load_test(data, None, sample_rate=c.sample_rate, num_samples=c.num_samples)
+    return [clips.waveforms[i] for i in _spread(len(clips), most)], clips.skipped
+
+
+def _files(data: Sequence[Path], most: int, voice: SnnVoice, failures: Failures) -> list[Clip]:
+    """At most so many sound files that can be read."""
+    from snn_voice_hub import audio
+
+    readable: list[str] = []
+    for path, error in given_files(data):
+        if error is not None:
+            failures.add(path, error)
+        else:
+            readable.append(path)
+    chosen: list[Clip] = []
+    for path in (readable[i] for i in _spread(len(readable), most)):
+        try:
+            audio.load(path, target_rate=voice.sample_rate)  # not kept: many clips would not fit into memory
+            chosen.append(path)
+        except AudioError as error:
+            failures.add(path, error)
+    if not chosen:
+        raise failures.error()
+    return chosen
 
 
 def _is_corpus(path: Path) -> bool:
     """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
-    from snn_voice_hub.audio import SUFFIXES
+    from snn_voice_hub.folders import is_sound
 
     if path.is_dir():
-        return not any(inside.suffix.lower() in SUFFIXES for inside in path.iterdir() if inside.is_file())
-    if path.is_file():
-        return path.suffix.lower() == ".csv" or (
-            path.suffix.lower() not in SUFFIXES and tarfile.is_tarfile(path)
-        )
-    return path.suffix.lower() not in SUFFIXES
-
-
-def _files(path: Path) -> list[Path]:
-    from snn_voice_hub.audio import SUFFIXES
-
-    if not path.is_dir():
-        return [path]
-    inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not inside:
-        raise SnnVoiceError(f"{path} holds no sound files", hint=f"files ending in {', '.join(SUFFIXES)}")
-    return inside
+        return not any(is_sound(inside.name) and inside.is_file() for inside in path.iterdir())
+    if path.is_file() and path.suffix.lower() != ".csv":
+        return not is_sound(path.name) and tarfile.is_tarfile(path)
+    return not is_sound(path.name)
 
 
 def _spread(count: int, most: int) -> list[int]:

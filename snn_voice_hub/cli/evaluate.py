@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.cli.options import MODEL, Revision
 from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     data: Annotated[
         Path,
         typer.Option(
@@ -54,6 +55,7 @@ def evaluate(
             help="With --write: what the clips are, for the card. Default: what the model was trained on."
         ),
     ] = "",
+    revision: Revision = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
     as_json: Annotated[
@@ -77,7 +79,7 @@ def evaluate(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SnnVoiceError(f"--out {out} can't be made: {error.strerror}", hint="a folder") from error
-    voice = SnnVoice.from_pretrained(model, device=device, engine=engine)
+    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
     c = voice.config.features
     told = Console(stderr=True)
     with told.status(f"measuring {escape(visible(model))} on {escape(visible(data))}"):

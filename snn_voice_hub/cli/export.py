@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.options import MODEL, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError
@@ -14,7 +15,7 @@ from snn_voice_hub.export.names import FORMS, SUFFIXES
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Bundled name, folder or Hub id.")],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     to: Annotated[
         str,
         typer.Option(
@@ -23,6 +24,7 @@ def export(
             "spikes and logits out, for neuromorphic tools.",
         ),
     ] = "onnx",
+    revision: Revision = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The file.", show_default="such as resmel-snn.onnx")
     ] = None,
@@ -60,7 +62,7 @@ def export(
     from snn_voice_hub.models.base import Network
     from snn_voice_hub.voice import SnnVoice
 
-    voice = SnnVoice.from_pretrained(model, engine="torch")
+    voice = SnnVoice.from_pretrained(model, revision=revision, engine="torch")
     network, config = voice.network, voice.config
     assert isinstance(network, Network)
     target = out or Path((config.name or config.architecture).replace("/", "-") + SUFFIXES[to])

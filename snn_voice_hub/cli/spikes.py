@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from snn_voice_hub.cli.files import sound_of
+from snn_voice_hub.cli.options import MODEL, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.visible import visible, visible_json
@@ -28,9 +29,8 @@ def spikes(
     gif: Annotated[
         bool, typer.Option("--gif", help="With --out: also draw the steps one after the other, as a .gif.")
     ] = False,
-    model: Annotated[
-        str | None, typer.Option(help="Bundled name, folder or Hub id.", show_default="bundled default")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL, show_default="bundled default")] = None,
+    revision: Revision = None,
     neuron: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,10 +68,10 @@ def spikes(
     from snn_voice_hub.spikes.record import check_spiking
     from snn_voice_hub.voice import SnnVoice
 
-    voice = SnnVoice.from_pretrained(model, device=device, engine="torch")
+    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine="torch")
     network = check_spiking(voice.network)
     rate, labels, temperature = voice.sample_rate, voice.labels, voice.config.temperature
-    wave = audio.load(sys.stdin.buffer if clip == "-" else clip, target_rate=rate)
+    wave = audio.load(sound_of(clip), target_rate=rate)
     windows = voice.classify_windows(wave, sample_rate=rate)
     window = windows[clearest(windows)]
     wave = wave[round(window.start * rate) : round(window.end * rate)]

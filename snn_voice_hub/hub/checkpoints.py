@@ -67,7 +67,7 @@ def resolve(
 
     Args:
         source: None for the bundled default, a bundled name, a folder, a `.safetensors` or Lightning `.ckpt`
-            file, or a Hub id `owner/name`.
+            file, or a Hub id `owner/name` or `owner/name@revision`.
         revision: Branch, tag or commit of a Hub repository.
         subfolder: Folder of the checkpoint inside a repository or folder.
         filename: Its file of weights, where there are several.
@@ -85,6 +85,8 @@ def resolve(
         ConfigError: `num_steps` is given for a checkpoint that states it.
     """
     name = DEFAULT_MODEL if source is None else os.fspath(source)
+    if isinstance(source, str):
+        name, revision = split_revision(name, revision)
     path = Path(name).expanduser()
     request = RepoRequest(
         repo_id=name,
@@ -112,6 +114,29 @@ def resolve(
             "num_steps is for Lightning checkpoints that do not say it", hint=f"{found.config} says it"
         )
     return Checkpoint(found.config, found.weights)
+
+
+def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
+    """`owner/name@revision` as the two that it is; a path with an @ in it, and all else, stays as it is.
+
+    Args:
+        name: What a user calls a model.
+        revision: The revision, where it is given by itself.
+
+    Returns:
+        The name without revision, and the revision.
+
+    Raises:
+        CheckpointError: There is none behind the @, or another one than `revision`.
+    """
+    repo_id, mark, told = name.partition("@")
+    known = _REPO_ID.fullmatch(repo_id) or repo_id in bundled_names()
+    if not mark or not known or Path(name).expanduser().exists():
+        return name, revision
+    if not told or revision not in (None, told):
+        what = f"and revision={revision!r} are two revisions" if told else "names no revision"
+        raise CheckpointError(f"{name!r} {what}", hint=f"{repo_id}@v1.0", code="no_revision")
+    return repo_id, told
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,12 @@ def _bundled(request: RepoRequest) -> _Found:
 def _local(path: Path, request: RepoRequest) -> _Found:
     """The checkpoint that is a folder or file of this disk."""
     name = request.repo_id
+    if request.revision is not None:
+        raise CheckpointError(
+            f"{name} is on this disk and has no revision {request.revision!r}",
+            hint="revisions are of Hub repositories",
+            code="no_revision",
+        )
     if path.is_dir():
         walk = itertools.islice((found for found in path.rglob("*") if found.is_file()), _MAX_FILES)
         files = sorted(found.relative_to(path).as_posix() for found in walk)

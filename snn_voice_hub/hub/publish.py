@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
-from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
@@ -298,6 +298,7 @@ def pull_folder(
             num_steps=num_steps,
         )
         config = read_config(found)
+        repo_id, _ = split_revision(repo_id, revision)
         card = _card_beside(found, repo_id, token, cache_dir, local_files_only)
     text = card if card is not None else str(make_card(config, repo_id if "/" in repo_id else None))
     try:

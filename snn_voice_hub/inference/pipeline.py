@@ -74,7 +74,10 @@ class Options:
         check_choice("function_to_apply", self.function_to_apply, FUNCTIONS)
         check_choice("on_error", self.on_error, ("raise", "return"))
         if self.min_score is not None:
-            check_number("min_score", self.min_score)
+            if self.function_to_apply == "none":  # a logit may be any number
+                check_number("min_score", self.min_score)
+            else:
+                check_number("min_score", self.min_score, low=0.0, high=1.0)
         if self.progress is not None:
             check_bool("progress", self.progress)
         if self.early_exit is not None:

@@ -67,7 +67,7 @@ class HubModel(
         Args:
             pretrained_model_name_or_path: None for the bundled default, a bundled name (see
                 `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
-                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name`.
+                Lightning `.ckpt` of the paper's code, or a Hub id `owner/name` or `owner/name@revision`.
             revision: Branch, tag or commit of a Hub repository; all files of a load are from one commit.
             subfolder: Folder of the checkpoint inside the repository or folder.
             filename: Its file of weights, where there are several.

@@ -109,6 +109,10 @@ def test_commands(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     pulled = command(hub, "pull", "me/by-command", out, "--revision", "main")
     assert (pulled.code, pulled.out) == (0, f"{out}\n"), pulled.err
     assert "is not an empty folder" in one_line(command(hub, "pull", "me/by-command", out))
+    again = tmp_path / "again"
+    assert command(hub, "pull", "me/by-command@main", again).code == 0
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
     rows = json.loads(command(hub, "models", "--hub", "by-command", "--json").out)
     assert [row["id"] for row in rows] == ["me/by-command"]
     assert "me/by-command (private)" in command(hub, "models", "--hub", "").out

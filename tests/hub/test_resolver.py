@@ -88,7 +88,12 @@ def test_all_files_of_a_load_come_from_one_commit(hub: Sandbox, tmp_path: Path) 
     expected = {None: 1, "main": 1, "dev": 0, "v1": 0, first: 0, second: 1}
     for revision, which in expected.items():
         assert load(hub, "me/revisions", revision=revision)[0]["sum"] == sums[which]
+        if revision is not None:
+            assert load(hub, f"me/revisions@{revision}")[0]["sum"] == sums[which]
+    assert load(hub, "me/revisions@v1", revision="v1")[0]["sum"] == sums[0]
     refused(hub, "me/revisions", "no_revision", "'v2'", revision="v2")
+    refused(hub, "me/revisions@v2", "no_revision", "'v2'")
+    refused(hub, "me/revisions@v1", "no_revision", "two revisions", revision="main")
     # Files are asked for by commit, never by branch.
     paths = [noted.path for noted in hub.requests.find("*/resolve/*")]
     assert paths

@@ -15,6 +15,14 @@ def invoke(*arguments: str, stdin: bytes = b"") -> Result:
     return done
 
 
+def partly(*arguments: str, stdin: bytes = b"") -> Result:
+    """A command that answers, but not all that was asked."""
+    done = _invoke(*arguments, stdin=stdin)
+    assert done.exit_code == 2, (done.output, done.exception)
+    assert isinstance(done.exception, SystemExit)
+    return done
+
+
 def refused(*arguments: str) -> str:
     """The error of a command; `main` prints it as one line, and exits with 2."""
     done = _invoke(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.checkpoints import resolve
+from snn_voice_hub.hub.checkpoints import resolve, split_revision
 
 
 @pytest.fixture
@@ -121,6 +122,8 @@ def test_a_file_of_weights_opens_with_the_configuration_beside_it(folder: Path) 
         sv.SnnVoice.from_pretrained(path, subfolder="x")
     with pytest.raises(sv.CheckpointError, match="m5-snn is bundled and has no revision"):
         sv.SnnVoice.from_pretrained("m5-snn", revision="main")
+    with pytest.raises(sv.CheckpointError, match="m5-snn is bundled and has no revision"):
+        sv.SnnVoice.from_pretrained("m5-snn@v1.0")
 
 
 def test_a_damaged_checkpoint_is_named(folder: Path) -> None:
@@ -224,3 +227,27 @@ def test_the_default_is_bundled_and_first() -> None:
     assert {"m5-snn", "m5-cnn"} <= set(names)
     assert all("snn" in info.name for info in sv.list_models("*snn*"))
     assert sv.list_models("nothing") == []
+
+
+def test_a_revision_is_part_of_a_name_where_no_path_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert split_revision("me/words@v1.0") == ("me/words", "v1.0")
+    assert split_revision("me/words@refs/pr/1") == ("me/words", "refs/pr/1")
+    assert split_revision("me/words@v1", "v1") == ("me/words", "v1")
+    assert split_revision("me/words", "v1") == ("me/words", "v1")
+    for whole in ("me/words", "m5-snn", "not/a/repository@v1", "./me@home/words", ""):
+        assert split_revision(whole) == (whole, None)
+    for wrong in ("me/words@", "m5-snn@"):
+        with pytest.raises(sv.CheckpointError, match="names no revision"):
+            split_revision(wrong)
+    with pytest.raises(sv.CheckpointError, match="two revisions"):
+        split_revision("me/words@v1", "v2")
+    shutil.copytree(bundled_root() / "tcy-snn", "runs/words@home")
+    assert split_revision("runs/words@home") == ("runs/words@home", None)
+    assert sv.SnnVoice.from_pretrained("runs/words@home").config.name == "tcy-snn"
+    for asked in (("runs/words@home", "v1"), ("runs/words@v1", None)):
+        Path("runs/words").mkdir(exist_ok=True)
+        with pytest.raises(sv.CheckpointError, match="is on this disk and has no revision"):
+            sv.SnnVoice.from_pretrained(asked[0], revision=asked[1])

@@ -155,7 +155,9 @@ def test_top_k_and_min_score(default_model: sv.SnnVoice) -> None:
     assert sum(p.score for p in everything) == pytest.approx(1, abs=1e-4)
     (sure,) = default_model.classify(FILES[0], min_score=0.5)
     assert sure.label == word_of(FILES[0])
-    assert default_model.classify(FILES[0], min_score=1.1) == []
+    assert default_model.classify(FILES[0], min_score=1.0) == []
+    logits = default_model.classify(FILES[0], min_score=-2.0, function_to_apply="none")
+    assert logits[0].label == sure.label
     sigmoid = default_model.classify(FILES[0], function_to_apply="sigmoid", top_k=1000)
     assert all(0 <= p.score <= 1 for p in sigmoid)
 
@@ -167,6 +169,10 @@ def test_top_k_and_min_score(default_model: sv.SnnVoice) -> None:
         ({"top_k": 2.0}, "top_k=2.0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"min_score": float("nan")}, "min_score=nan"),
+        ({"min_score": 2}, r"min_score=2 .*from 0 to 1"),
+        ({"min_score": -1}, "min_score=-1"),
+        ({"min_score": 1.1, "function_to_apply": "sigmoid"}, "min_score=1.1"),
+        ({"min_score": float("inf"), "function_to_apply": "none"}, "min_score=inf"),
         ({"function_to_apply": "relu"}, "function_to_apply='relu'"),
         ({"on_error": "ignore"}, "on_error='ignore'"),
     ],
