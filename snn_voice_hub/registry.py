@@ -1,15 +1,23 @@
-"""Architecture name -> network class."""
+"""Architecture name -> network class.
+
+Known are this library's own and what has been registered in this process. Only for a name that is not among
+those, what `SNN_VOICE_IMPORT` names and what installed packages announce is imported. Nothing that stands in
+somebody's `config.json` is.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from typing import TypeVar
+import re
+from importlib.metadata import EntryPoint
+from typing import TypeVar, cast
 
 from snn_voice_hub import models
-from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.config import LIBRARY_NAME, ArchitecturePackage, VoiceConfig
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.packages import announced, import_named_packages, package_of, why
 
 N = TypeVar("N", bound=type[Network])
 
@@ -30,31 +38,69 @@ def register_architecture(cls: N) -> N:
         raise ConfigError(
             f"{cls.__name__} takes no num_classes", hint="a keyword num_classes of its constructor"
         )
-    if _ARCHITECTURES.setdefault(cls.__name__, cls) is not cls:
+    before = _ARCHITECTURES.get(cls.__name__, cls)
+    # The same definition once more: a module that was loaded again, or a cell of a notebook.
+    if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ConfigError(
-            f"an architecture named {cls.__name__} is registered already", hint="another class name"
+            f"an architecture named {cls.__name__} is registered already, by {before.__module__}",
+            hint="another class name",
         )
+    _ARCHITECTURES[cls.__name__] = cls
     return cls
 
 
 def list_architectures() -> list[str]:
-    """Names of all registered architectures, sorted."""
+    """Names of all architectures that can be had, sorted; packages that bring some are imported for it.
+
+    Raises:
+        ConfigError: A package that `SNN_VOICE_IMPORT` names can't be imported.
+    """
+    import_named_packages()
+    for entry in announced():
+        _load(entry)
     return sorted(_ARCHITECTURES)
 
 
-def get_architecture(name: str) -> type[Network]:
-    """The class of that name.
+def find_architecture(name: str) -> type[Network] | None:
+    """The class of that name; None where there is none, or none that can be imported.
 
     Raises:
-        ConfigError: No such architecture; the message names the nearest.
+        ConfigError: A package that `SNN_VOICE_IMPORT` names can't be imported.
     """
     if name in _ARCHITECTURES:
         return _ARCHITECTURES[name]
-    near = difflib.get_close_matches(name, _ARCHITECTURES, n=1)
-    raise ConfigError(
-        f"architecture {name!r} is not known",
-        hint=f"did you mean {near[0]!r}?" if near else f"one of {', '.join(list_architectures())}",
-    )
+    import_named_packages()
+    # A package may announce itself under the name of a network, or once under any name for all it has.
+    for entry in sorted(announced(), key=lambda entry: entry.name != name):
+        if name in _ARCHITECTURES:
+            break
+        _load(entry)
+    return _ARCHITECTURES.get(name)
+
+
+def get_architecture(name: str, package: ArchitecturePackage | None = None) -> type[Network]:
+    """The class of that name.
+
+    Args:
+        name: Of the class.
+        package: Where it comes from, as far as that is known; it is not imported.
+
+    Raises:
+        ConfigError: No such architecture, or one of another package. The message names the package and how to
+            get it, or the nearest name.
+    """
+    found = find_architecture(name)
+    if found is None:
+        raise _unknown(name, package)
+    if package is not None and package.name is not None:
+        own = package_of(found)
+        there = LIBRARY_NAME if own is None else own.name
+        if there is not None and _canonical(there) != _canonical(package.name):
+            raise ConfigError(
+                f"the architecture {name} of {package} is wanted, and the one known here is of {there}",
+                hint="one process knows one architecture of a name: leave out the other package",
+            )
+    return found
 
 
 def build_network(config: VoiceConfig) -> Network:
@@ -63,7 +109,62 @@ def build_network(config: VoiceConfig) -> Network:
     Raises:
         ConfigError: The architecture or one of its arguments is not legal.
     """
-    return get_architecture(config.architecture).from_config(config)
+    return get_architecture(config.architecture, config.architecture_package).from_config(config)
+
+
+def _load(entry: EntryPoint) -> str:
+    """Import what a package announces, a network class or a module that registers some; why not, or ""."""
+    try:
+        found = entry.load()
+        if inspect.isclass(found):
+            register_architecture(cast(type[Network], found))
+        elif not inspect.ismodule(found):
+            return "it is neither a class nor a module"
+    except (Exception, SystemExit) as error:  # whatever it is, the architectures of others are still there
+        return why(error)
+    return ""
+
+
+def _unknown(name: str, package: ArchitecturePackage | None) -> ConfigError:
+    what = f"architecture {name!r} is not known"
+    broken = [
+        f"the entry point {entry.name} = {entry.value} can't be loaded: {reason}"
+        for entry in announced()
+        if _concerns(entry, name, package) and (reason := _load(entry))
+    ]
+    if broken:
+        what += f"; {'; '.join(broken)}"
+    elif package is not None:
+        return ConfigError(f"{what}: it is of {package}", hint=_how_to_get(package))
+    if near := difflib.get_close_matches(name, _ARCHITECTURES, n=1):
+        return ConfigError(what, hint=f"did you mean {near[0]!r}?")
+    if broken:
+        return ConfigError(what, hint="mend or reinstall that package")
+    there = ", ".join(sorted(_ARCHITECTURES))
+    return ConfigError(what, hint=f"one of {there}; your own by --import PACKAGE, or by import in Python")
+
+
+def _concerns(entry: EntryPoint, name: str, package: ArchitecturePackage | None) -> bool:
+    """Whether an entry point may be what an architecture was to come from."""
+    return entry.name == name or package is None or _top(entry.module) == _top(package.module)
+
+
+def _how_to_get(package: ArchitecturePackage) -> str:
+    if package.module == "__main__":
+        return "it was defined in an interactive session: put it into a file, and --import that file"
+    by_hand = f"--import {package.module}, in Python: import {package.module}"
+    if package.name is None:
+        return f"with the file that defines it at hand: {by_hand}"
+    return f"if you trust its makers: pip install {package.requirement}, or {by_hand}"
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _canonical(name: str) -> str:
+    """A package's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 for _cls in (

@@ -27,6 +27,7 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import seeds_of
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
+from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import build_network, get_architecture
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_measure import Counted, bundled_twin, measure, untrained_twin
@@ -159,8 +160,9 @@ class SnnVoice(nn.Module, HubModel):
 
     def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
         # Raises where the architecture is not registered: nobody could open that checkpoint.
-        get_architecture(self.config.architecture)
-        return self.config, self.network.state_dict()
+        known = get_architecture(self.config.architecture)
+        config = dataclasses.replace(self.config, architecture_package=package_of(known))
+        return config, self.network.state_dict()
 
     # --- what it is -------------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ import typer
 
 from snn_voice_hub._version import __version__
 from snn_voice_hub.cli.commands import Commands
+from snn_voice_hub.cli.importing import Imports
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.packages import name_packages
 
 # Typer brings a copy of click, so its exceptions are not those of the package click.
 _UsageError: Any = typer.BadParameter.__base__
@@ -37,8 +39,10 @@ def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
+    imports: Imports = None,
 ) -> None:
     """Spoken words by spiking neural networks."""
+    name_packages(imports or ())  # the command imports them, if it is not asked for its --help
 
 
 def _tell(problem: str) -> NoReturn:

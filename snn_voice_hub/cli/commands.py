@@ -12,6 +12,7 @@ import typer
 import typer.core
 import typer.main
 
+from snn_voice_hub.cli.importing import with_imports
 from snn_voice_hub.errors import SnnVoiceError
 
 # In the order of `snn-voice --help`; each is the function of that name in the module of that name.
@@ -59,7 +60,8 @@ class _Loaded(Mapping[str, Any]):
             else:
                 function = _command_of(self._entries[name])
             alone = typer.Typer(add_completion=False)
-            alone.command(name, context_settings=getattr(function, "context_settings", None))(function)
+            settings = getattr(function, "context_settings", None)
+            alone.command(name, context_settings=settings)(with_imports(function))
             self._built[name] = typer.main.get_command(alone)
         return self._built[name]
 

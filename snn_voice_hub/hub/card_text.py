@@ -133,13 +133,16 @@ def _usage(config: VoiceConfig, source: str) -> str:
     words = [word for word in _words(config) if word.isascii() and word.isalnum()]
     clip = f"{'yes' if 'yes' in words or not words else words[0]}.wav"
     remark = "  # this folder, or its path" if source == "." else ""
+    package = config.architecture_package
+    needs = f'"{LIBRARY_NAME}[serve]"' + (f" {package.requirement}" if package and package.name else "")
+    command = f"snn-voice --import {package.module}" if package else "snn-voice"
     shell = f"""\
-pip install "{LIBRARY_NAME}[serve]"
-snn-voice classify --model {source} {clip}
-snn-voice serve --model {source}     # then, in another terminal:
+pip install {needs}
+{command} classify --model {source} {clip}
+{command} serve --model {source}     # then, in another terminal:
 curl --data-binary @{clip} "http://127.0.0.1:8000/classify?top_k=3\""""
     python = f"""\
-from snn_voice_hub import SnnVoice
+{_imported(config)}from snn_voice_hub import SnnVoice
 
 model = SnnVoice.from_pretrained({json.dumps(source)}){remark}
 for answer in model.classify("{clip}", top_k=3):
@@ -151,6 +154,19 @@ for answer in model.classify("{clip}", top_k=3):
         "with `sample_rate=`. On the command line, and as a service over HTTP:",
         f"```sh\n{shell}\n```",
     )
+
+
+def _imported(config: VoiceConfig) -> str:
+    """The line that makes an architecture known that is not this library's own."""
+    package = config.architecture_package
+    if package is None:
+        return ""
+    if package.module == "__main__":
+        return f"# First define {config.architecture} here, as where this checkpoint was saved.\n"
+    where = (
+        f"{package}" if package.name else f"the file {package.module.replace('.', '/')}.py, which is needed"
+    )
+    return f"import {package.module}  # {config.architecture}, of {where.removeprefix('the package ')}\n"
 
 
 def _labels(config: VoiceConfig) -> str:
@@ -268,7 +284,7 @@ def _limits(config: VoiceConfig) -> str:
 
 
 def _citation(config: VoiceConfig) -> str:
-    own = config.architecture.startswith(PAPER_NETWORKS)
+    own = config.architecture_package is None and config.architecture.startswith(PAPER_NETWORKS)
     said = "The network is" if own else f"The networks M5, Piczak, HJH and TCY of `{LIBRARY_NAME}` are"
     return section("Citation", f"{said} from this study:", f"```bibtex\n{_BIBTEX}\n```")
 

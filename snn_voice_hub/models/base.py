@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -11,6 +12,7 @@ from snn_voice_hub.config import SPEECH_COMMANDS, FeatureConfig, VoiceConfig, ch
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
+from snn_voice_hub.packages import package_of
 
 # What a recorder or counter wants to see of a forward pass: (layer name, tensor [T, B, ...]).
 Tap = Callable[[str, Tensor], None]
@@ -144,6 +146,7 @@ class Network(nn.Module, HubModel):
                 features=self.default_features,
                 labels=labels,
             )
+        config = dataclasses.replace(config, architecture_package=package_of(type(self)))
         return config, self.state_dict()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder
+
+logger = logging.getLogger(__name__)
 
 
 class LoadOptions(TypedDict, total=False):
@@ -139,6 +142,10 @@ class HubModel(
             weights = {key: cast_weight(where, key, tensor, target) for key, tensor in weights.items()}
         folder = Path(save_directory)
         write_checkpoint(folder, config, weights)
+        package = config.architecture_package
+        if package is not None and package.name is None:
+            what = f"{config.architecture} is in no installed package"
+            logger.warning("%s: who opens %s needs the file that defines it, and --import", what, folder)
         card = folder / "README.md"
         if not card.exists():
             self.generate_model_card(repo_id=repo_id).save(card)

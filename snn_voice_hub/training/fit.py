@@ -23,7 +23,8 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.registry import build_network
+from snn_voice_hub.packages import package_of
+from snn_voice_hub.registry import build_network, get_architecture
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.conversion import convert
@@ -303,6 +304,7 @@ def _config(job: Job, dataset: Dataset, labels: list[str], synthetic: Clips | No
         features = measure_constants(features, dataset.train, waveform=recipe.constants == "all")
     return VoiceConfig(
         architecture=recipe.architecture,
+        architecture_package=package_of(get_architecture(recipe.architecture)),
         network={**recipe.network, "num_classes": len(labels)},
         features=features,
         labels=labels,

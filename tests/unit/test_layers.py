@@ -11,7 +11,7 @@ import snn_voice_hub as sv
 
 ROOT = Path(sv.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("errors", "config", "plotting", "visible", "_version"), 0),
+    **dict.fromkeys(("errors", "config", "packages", "plotting", "visible", "_version"), 0),
     **dict.fromkeys(
         ("containers", "decoding", "audio", "folders", "features", "hub", "native", "writing"), 1
     ),

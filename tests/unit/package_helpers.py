@@ -1,0 +1,67 @@
+"""Packages with networks of their own, laid where Python finds them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from snn_voice_hub import packages, registry
+
+# A network small enough to be made in no time.
+NETWORK = """
+import torch
+from snn_voice_hub import ConvNetwork, register_architecture
+
+class {name}(ConvNetwork):
+    def build(self):
+        self.fc = torch.nn.Linear(1, self.num_classes)
+
+    def forward(self, features):
+        return self.fc(features.mean(-1))
+"""
+REGISTERED = NETWORK.replace("\nclass", "\n@register_architecture\nclass")
+
+
+def lay(folder: Path, name: str, code: str) -> Path:
+    """A module, and a way to see whether it was imported: `NAME.log` beside it has a line for each time."""
+    file = folder / f"{name}.py"
+    log = f"open({str(folder / name)!r} + '.log', 'a').write('imported\\n')\n"
+    file.write_text(log + code, encoding="utf-8")
+    return file
+
+
+def announce(folder: Path, name: str, version: str, *entries: str) -> None:
+    """What an installer leaves of a package: its metadata, with its entry points."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("\n".join(["[snn_voice_hub.architectures]", *entries, ""]))
+
+
+def imported(folder: Path, name: str) -> int:
+    """How often a module that `lay` has laid was imported."""
+    log = folder / f"{name}.log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+@contextmanager
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is registered, imported and named meanwhile is forgotten afterwards."""
+    known = {**sys.modules}
+    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(packages.VARIABLE, "")
+    packages._import_names.cache_clear()
+    yield
+    packages._import_names.cache_clear()
+    for name, module in {**sys.modules}.items():
+        # Those of the test; parts of a library that were imported late stay.
+        if (
+            name not in known
+            and (Path(getattr(module, "__file__", None) or "").parent / f"{name}.log").exists()
+        ):
+            del sys.modules[name]
