@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack, overload
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.config import FeatureConfig, VoiceConfig, check_int
+from snn_voice_hub.config import FORMAT_VERSION, FeatureConfig, VoiceConfig, check_int, shown
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
@@ -88,7 +88,7 @@ class SnnVoice(nn.Module, HubModel):
                     "features has an unknown or missing field", hint=f"legal fields: {legal}"
                 ) from error
         if not isinstance(features, FeatureConfig):
-            raise ConfigError(f"features={features!r} is not legal", hint="a FeatureConfig")
+            raise ConfigError(f"features={shown(features)} is not legal", hint="a FeatureConfig")
         num_classes = getattr(network, "num_classes", len(labels))
         if len(labels) != num_classes:
             raise ConfigError(
@@ -155,7 +155,9 @@ class SnnVoice(nn.Module, HubModel):
         network = build_network(config)
         network.load_state_dict(read_weights(checkpoint, network.state_dict()))
         model = cls(network, config.features, config.labels)
-        model.config = config
+        model.config = dataclasses.replace(
+            config, network=model.config.network, format_version=FORMAT_VERSION
+        )
         return model
 
     def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:

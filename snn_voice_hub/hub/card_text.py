@@ -10,23 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
-from snn_voice_hub.hub.card_figures import figures, flat, is_number, section, table
+from snn_voice_hub.hub.card_figures import as_dict, figures, flat, is_number, section, table
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
-# What a built-in spiking network takes where `network` does not say otherwise: floor 1 can't ask the
-# classes themselves. The tests compare these with their constructors.
-NEURON_DEFAULTS: dict[str, Any] = {
-    "num_steps": 5,
-    "beta": 0.5,
-    "learn_beta": False,
-    "beta_per_channel": False,
-    "threshold": 1.0,
-    "learn_threshold": False,
-    "encoding": "repeat",
-    "reset": "subtract",
-    "surrogate": "atan",
-}
-BUILT_IN_SPIKING = ("HjhSCNN", "HjhSNN", "M5SNN", "PiczakSNN", "ResMelSNN", "TcySNN")
 PAPER_NETWORKS = ("M5", "Piczak", "Hjh", "Tcy")
 
 _RESETS = {
@@ -65,13 +51,7 @@ _BIBTEX = """\
 
 def is_spiking(config: VoiceConfig) -> bool:
     """Whether the network is a spiking one."""
-    return config.architecture in BUILT_IN_SPIKING or "num_steps" in config.network
-
-
-def neuron(config: VoiceConfig) -> dict[str, Any]:
-    """The neuron's settings, as far as they are known."""
-    defaults = NEURON_DEFAULTS if config.architecture in BUILT_IN_SPIKING else {}
-    return defaults | {key: config.network[key] for key in NEURON_DEFAULTS if key in config.network}
+    return "num_steps" in config.network
 
 
 def card_body(config: VoiceConfig, source: str) -> str:
@@ -102,6 +82,11 @@ def card_body(config: VoiceConfig, source: str) -> str:
 # --- Markdown -------------------------------------------------------------------------------------
 
 
+def _told(words: Mapping[str, str], value: object) -> str:
+    """What a value is in words, where it is known."""
+    return words.get(str(value), visible(value))
+
+
 def _words(config: VoiceConfig) -> list[str]:
     return [visible(label) for label in config.labels if is_word(label)]
 
@@ -115,8 +100,8 @@ def _introduction(config: VoiceConfig) -> str:
     parameters = config.metrics.get("parameters")
     if is_number(parameters):
         facts.append(f"{parameters:,} parameters")
-    if steps := neuron(config).get("num_steps"):
-        facts.append(f"T = {steps} time steps")
+    if steps := config.network.get("num_steps"):
+        facts.append(f"T = {visible(steps)} time steps")
     lines = [f"# {visible(' '.join((config.name or config.architecture).split()))}"]
     if config.description:
         lines.append(visible(" ".join(config.description.split()).rstrip("."), LINE_LIMIT) + ".")
@@ -182,27 +167,27 @@ def _labels(config: VoiceConfig) -> str:
 def _neuron(config: VoiceConfig) -> str:
     if not is_spiking(config):
         return ""
-    known = neuron(config)
+    known = config.network
     lines = []
     if "num_steps" in known:
-        lines.append(f"- T = {known['num_steps']} time steps; the outputs of all steps are summed.")
+        lines.append(f"- T = {visible(known['num_steps'])} time steps; the outputs of all steps are summed.")
     if "encoding" in known:
-        lines.append(f"- Input: {_ENCODINGS.get(known['encoding'], known['encoding'])}.")
+        lines.append(f"- Input: {_told(_ENCODINGS, known['encoding'])}.")
     for key, learn, title in (
         ("beta", "learn_beta", "Membrane decay beta"),
         ("threshold", "learn_threshold", "Threshold"),
     ):
         if key == "threshold" and (found := config.training.get("thresholds")):
-            told = ", ".join(f"{value:g}" for value in found.values())
+            told = ", ".join(f"{value:g}" for value in as_dict(found).values() if is_number(value))
             lines.append(f"- {title}: from the activations of the CNN twin; layer by layer {told}.")
-        elif key in known:
+        elif is_number(known.get(key)):
             each = "channel" if key == "beta" and known.get("beta_per_channel") else "layer"
             learned = f", where training started; learned for each {each}" if known.get(learn) else ""
             lines.append(f"- {title}: {known[key]:g}{learned}.")
     if "reset" in known:
-        lines.append(f"- Reset: {_RESETS.get(known['reset'], known['reset'])}.")
+        lines.append(f"- Reset: {_told(_RESETS, known['reset'])}.")
     if "surrogate" in known:
-        lines.append(f"- Surrogate gradient in training: `{known['surrogate']}`.")
+        lines.append(f"- Surrogate gradient in training: `{visible(known['surrogate'])}`.")
     return section("Neuron", "Leaky integrate-and-fire.", "\n".join(lines))
 
 

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from snn_voice_hub.config import SPEECH_COMMANDS, VoiceConfig, check_choice, check_int
+from snn_voice_hub.config import MAX_STEPS, SPEECH_COMMANDS, VoiceConfig, check_choice, check_int
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub import paper
 from snn_voice_hub.hub.archives import TorchFile, read_torch_file
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 _NEURON_BUFFERS = {"reset_mechanism_val": 0.0, "graded_spikes_factor": 1.0, "mem": None}
 _NEURON_BUFFER = re.compile(rf"snn\.\d+(\.lif)?\.({'|'.join(_NEURON_BUFFERS)})")
 _REPLICA = re.compile(rf"snn_voice\.utils\.time_step_replica\.({'|'.join(paper.ENCODINGS)})_replica")
-_MAX_STEPS = 10_000
 # The card of `Eve-ning/snn_voice` gives these steps for its one checkpoint.
 _CARD_STEPS = {"PiczakSNN": 15}
 # A folder of an unfinished conversion that is older than this was left by one that was killed.
@@ -261,10 +260,10 @@ def _num_steps(
     path: Path, layout: Layout, hyper: Mapping[str, object], origin: str, given: int | None
 ) -> int:
     if given is not None:
-        check_int("num_steps", given, low=1)
+        check_int("num_steps", given, low=1, high=MAX_STEPS)
     steps = hyper.get("n_steps")
     if steps is not None:
-        if type(steps) is not int or not 1 <= steps <= _MAX_STEPS:
+        if type(steps) is not int or not 1 <= steps <= MAX_STEPS:
             raise _unfit(path, f"its hyper-parameters say n_steps={_brief(steps)}")
         if given not in (None, steps):
             raise ConfigError(f"num_steps={given}, but {path} says {steps}", hint="leave out num_steps=")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeVar, cast
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 from torch import Tensor, nn
 
-from snn_voice_hub.config import SPEECH_COMMANDS, FeatureConfig, VoiceConfig, check_int
-from snn_voice_hub.errors import CheckpointError, ConfigError
+from snn_voice_hub.config import (
+    FORMAT_VERSION,
+    MAX_CLASSES,
+    SPEECH_COMMANDS,
+    FeatureConfig,
+    VoiceConfig,
+    check_int,
+    check_plain,
+    shown,
+)
+from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
 from snn_voice_hub.packages import package_of
+from snn_voice_hub.visible import visible
 
 # What a recorder or counter wants to see of a forward pass: (layer name, tensor [T, B, ...]).
 Tap = Callable[[str, Tensor], None]
@@ -24,6 +36,23 @@ Block = TypeVar("Block", bound=nn.Module)
 def blocks(sequence: nn.Sequential, kind: type[Block]) -> list[Block]:
     """The members of a sequence that are of one class, typed as such."""
     return [member for member in sequence if isinstance(member, kind)]
+
+
+def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor's call by name; none where it can't be called so."""
+    try:
+        call = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc]
+    except TypeError:
+        return {}
+    call.apply_defaults()
+    _, *rest = call.arguments.items()
+    found: dict[str, Any] = {}
+    for name, value in rest:
+        if call.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            found |= value
+        else:
+            found[name] = value
+    return found
 
 
 class Network(nn.Module, HubModel):
@@ -43,9 +72,18 @@ class Network(nn.Module, HubModel):
     min_shape: tuple[int, ...] = (1,)
     default_features: ClassVar[FeatureConfig] = FeatureConfig(kind="waveform", normalization="clip")
 
+    # What the constructor was called with; before __init__ there is nothing else to keep it.
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the constructor's arguments, defaults too: see `arguments`."""
+        made: Self = super().__new__(cls, *args, **kwargs)
+        object.__setattr__(made, "_arguments", _bound(cls, args, kwargs))
+        return made
+
     def __init__(self, num_classes: int = 35) -> None:
         super().__init__()
-        self.num_classes = check_int("num_classes", num_classes, low=1)
+        self.num_classes = check_int("num_classes", num_classes, low=1, high=MAX_CLASSES)
         # The configuration it was loaded with, so that loading and saving keep features and labels.
         self._loaded_config: VoiceConfig | None = None
 
@@ -96,13 +134,15 @@ class Network(nn.Module, HubModel):
         Raises:
             ConfigError: An argument can't be written to JSON.
         """
-        kept = dict(cast(dict[str, Any], self._hub_mixin_config or {}))
-        lost = [name for name in self._hub_mixin_init_parameters if name != "self" and name not in kept]
-        if lost:
-            raise ConfigError(
-                f"{type(self).__name__}: argument {lost[0]} can't be saved", hint="plain JSON values"
-            )
-        return kept
+        for name, value in self._arguments.items():
+            try:
+                check_plain(name, value)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{type(self).__name__}: argument {name} can't be saved: {error.message}",
+                    hint="plain JSON values",
+                ) from error
+        return copy.deepcopy(self._arguments)
 
     def _bare_network(self) -> nn.Module:
         return self
@@ -117,7 +157,9 @@ class Network(nn.Module, HubModel):
             )
         network = cls.from_config(config)
         network.load_state_dict(read_weights(checkpoint, network.state_dict()))
-        network._loaded_config = config
+        network._loaded_config = dataclasses.replace(
+            config, network=network.arguments(), format_version=FORMAT_VERSION
+        )
         return network
 
     @classmethod
@@ -125,15 +167,85 @@ class Network(nn.Module, HubModel):
         """The network that a configuration describes, with fresh weights.
 
         Raises:
-            ConfigError: An argument is unknown or not legal.
+            ConfigError: An argument is unknown, missing or not legal, or the features do not fit.
         """
-        legal = [name for name in cls._hub_mixin_init_parameters if name != "self"]
-        unknown = [name for name in config.network if name not in legal]
+        cls._check_names(config.network)
+        missing = [name for name in cls._legal_arguments() if name not in config.network]
+        # Before version 2 the class's own defaults stood in for what was not said.
+        if missing and config.format_version >= 2:
+            raise ConfigError(
+                f"field network.{missing[0]} is missing",
+                hint=f"every argument of {cls.__name__} is",
+            )
+        cls.check_front_end(config.features)
+        return cls.from_arguments(config.network)
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """The network with these arguments of its constructor, and fresh weights.
+
+        Raises:
+            ConfigError: An argument is unknown or not legal; the message names it.
+        """
+        cls._check_names(arguments)
+        try:
+            return cls(**arguments)
+        except SnnVoiceError:
+            raise
+        except Exception as error:  # of a class that does not check: whatever its constructor raises
+            raise ConfigError(
+                f"{cls.__name__} can't be made with {cls._culprit(arguments)}: "
+                f"{type(error).__name__}: {visible(error)}"
+            ) from error
+
+    @classmethod
+    def _legal_arguments(cls) -> list[str]:
+        """Names of the constructor's arguments."""
+        return [name for name in cls._hub_mixin_init_parameters if name != "self"]
+
+    @classmethod
+    def _check_names(cls, arguments: Mapping[str, Any]) -> None:
+        legal = cls._legal_arguments()
+        unknown = [name for name in arguments if name not in legal]
         if unknown:
             raise ConfigError(
-                f"{cls.__name__} has no argument network.{unknown[0]}", hint=f"legal: {', '.join(legal)}"
+                f"{cls.__name__} has no argument network.{visible(unknown[0])}",
+                hint=f"legal: {', '.join(legal)}",
             )
-        return cls(**{"num_classes": len(config.labels), **config.network})
+
+    @classmethod
+    def _culprit(cls, arguments: Mapping[str, Any]) -> str:
+        """The arguments without which the class can be made; all, where it takes more than one of them."""
+        wrong = []
+        for name in arguments:
+            try:
+                cls(**{key: value for key, value in arguments.items() if key != name})
+            except Exception:
+                continue
+            wrong.append(name)
+        return ", ".join(f"network.{name}={shown(arguments[name])}" for name in wrong or arguments)
+
+    @classmethod
+    def check_front_end(cls, features: FeatureConfig) -> None:
+        """Refuse a front end whose features the layers can't take.
+
+        Raises:
+            ConfigError: The message names the field.
+        """
+        shape = features.shape
+        if len(shape) != cls.feature_dims:
+            kind = "waveform" if cls.feature_dims == 1 else "logmel"
+            raise ConfigError(
+                f"features.kind={features.kind!r} is not legal", hint=f"{cls.__name__} takes {kind!r}"
+            )
+        names = ("num_samples",) if len(shape) == 1 else ("n_mels", "num_samples")
+        for name, size, low in zip(names, shape, cls.min_shape, strict=True):
+            if size < low:
+                raise ConfigError(
+                    f"features.{name}={getattr(features, name)} is not legal: it gives features of shape "
+                    f"{list(shape)}",
+                    hint=f"{cls.__name__} takes {list(cls.min_shape)} at least",
+                )
 
     def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
         config = self._loaded_config

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from snn_voice_hub.config import check_bool, check_choice, check_int, check_number
+from snn_voice_hub.config import MAX_STEPS, check_bool, check_choice, check_int, check_number
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
@@ -139,7 +139,7 @@ class SpikingNetwork(Network):
 
     Args:
         num_classes: Number of classes C, at least 1.
-        num_steps: Number of time steps T, at least 1.
+        num_steps: Number of time steps T, 1 to 1,000.
         beta: Membrane decay, 0 to 1.
         learn_beta: Whether each layer's beta is a parameter.
         beta_per_channel: Whether each channel has a beta of its own, instead of one for the layer.
@@ -170,7 +170,7 @@ class SpikingNetwork(Network):
         beta_per_channel: bool = False,
     ) -> None:
         super().__init__(num_classes)
-        self.num_steps = check_int("num_steps", num_steps, low=1)
+        self.num_steps = check_int("num_steps", num_steps, low=1, high=MAX_STEPS)
         self.beta = check_number("beta", beta, low=0.0, high=1.0)
         self.learn_beta = check_bool("learn_beta", learn_beta)
         self.beta_per_channel = check_bool("beta_per_channel", beta_per_channel)

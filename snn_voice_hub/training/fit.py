@@ -24,7 +24,7 @@ from snn_voice_hub.hub.checkpoints import write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import package_of
-from snn_voice_hub.registry import build_network, get_architecture
+from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.conversion import convert
@@ -165,8 +165,10 @@ def fit(
     recipe = job.recipe
     words = sorted(set(dataset.train.labels))
     labels = words + [label for label in recipe.extra_labels if label not in words]
-    config = _config(job, dataset, labels, synthetic)
-    network = build_network(config)
+    architecture = get_architecture(recipe.architecture)
+    architecture.check_front_end(recipe.features)
+    network = architecture.from_arguments({**recipe.network, "num_classes": len(labels)})
+    config = _config(job, dataset, network.arguments(), labels, synthetic)
     features = Features(config.features)
     if job.start is not None:
         earlier = VoiceConfig.load(job.start / "config.json")
@@ -297,7 +299,9 @@ def _steps_taken(state: Path | None) -> int:
     return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
 
 
-def _config(job: Job, dataset: Dataset, labels: list[str], synthetic: Clips | None) -> VoiceConfig:
+def _config(
+    job: Job, dataset: Dataset, network: dict[str, Any], labels: list[str], synthetic: Clips | None
+) -> VoiceConfig:
     recipe = job.recipe
     features = recipe.features
     if recipe.constants != "none" and features.normalization == "fixed":
@@ -305,7 +309,7 @@ def _config(job: Job, dataset: Dataset, labels: list[str], synthetic: Clips | No
     return VoiceConfig(
         architecture=recipe.architecture,
         architecture_package=package_of(get_architecture(recipe.architecture)),
-        network={**recipe.network, "num_classes": len(labels)},
+        network=network,
         features=features,
         labels=labels,
         name=job.name,

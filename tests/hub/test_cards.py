@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 import re
 import shutil
 import subprocess
@@ -18,11 +17,8 @@ from huggingface_hub import ModelCard
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.card_text import BUILT_IN_SPIKING, NEURON_DEFAULTS
 from snn_voice_hub.hub.cards import make_card, update_card
 from snn_voice_hub.hub.checkpoints import read_config
-from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.registry import get_architecture
 
 ROOT = Path(__file__).parents[2]
 
@@ -238,15 +234,6 @@ def test_the_neuron_is_described_as_it_is() -> None:
     assert "m[t] = beta * (m[t-1] - s[t-1] * threshold) + x[t]" in text
     assert "nothing above 2 kHz" in text
     assert "## Neuron" not in make_card(bundled("m5-cnn")).text
-
-
-def test_what_the_card_knows_of_the_classes_is_so() -> None:
-    """`hub` stands below `models` and can't ask them."""
-    spiking = [n for n in sv.list_architectures() if issubclass(get_architecture(n), SpikingNetwork)]
-    assert sorted(BUILT_IN_SPIKING) == [name for name in spiking if name != "Tiny"]
-    for name in BUILT_IN_SPIKING:
-        parameters = inspect.signature(get_architecture(name)).parameters
-        assert {key: parameters[key].default for key in NEURON_DEFAULTS} == NEURON_DEFAULTS
 
 
 def test_the_citation_is_the_projects() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import write_checkpoint
-from snn_voice_hub.registry import build_network
+from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.training.results import Machine, Run, RunResult, Tested
@@ -85,14 +85,16 @@ def train_nothing(what: Run, data: Any, folder: Path) -> Any:
         what.architecture, num_steps=what.num_steps, learn_beta=what.learn_beta, epochs=what.epochs
     )
     torch.manual_seed(what.seed)
+    arguments = {**recipe.network, "num_classes": len(LABELS)}
+    network = get_architecture(recipe.architecture).from_arguments(arguments)
     config = VoiceConfig(
         architecture=recipe.architecture,
-        network={**recipe.network, "num_classes": len(LABELS)},
+        network=network.arguments(),
         features=recipe.features,
         labels=LABELS,
         name=what.name,
     )
-    write_checkpoint(folder, config, build_network(config).state_dict())
+    write_checkpoint(folder, config, network.state_dict())
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.ckpt").write_bytes(b"state")
     history = [

@@ -1,0 +1,49 @@
+"""Typed configuration <-> `config.json`.
+
+Reading is strict: an unknown field, a wrong type, an illegal value or one that asks for too much is a
+`ConfigError` that names the field and what would be legal. A configuration says everything that turns a
+waveform into words.
+"""
+
+from snn_voice_hub.config.features import FeatureConfig
+from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, is_word
+from snn_voice_hub.config.package import ArchitecturePackage
+from snn_voice_hub.config.values import (
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    check_plain,
+    check_text,
+    read_dataclass,
+    shown,
+)
+from snn_voice_hub.config.voice import (
+    FORMAT_VERSION,
+    LIBRARY_NAME,
+    MAX_STEPS,
+    WEIGHT_DTYPES,
+    VoiceConfig,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "LIBRARY_NAME",
+    "MAX_CLASSES",
+    "MAX_STEPS",
+    "SILENCE",
+    "SPEECH_COMMANDS",
+    "WEIGHT_DTYPES",
+    "ArchitecturePackage",
+    "FeatureConfig",
+    "VoiceConfig",
+    "check_bool",
+    "check_choice",
+    "check_int",
+    "check_number",
+    "check_plain",
+    "check_text",
+    "is_word",
+    "read_dataclass",
+    "shown",
+]
