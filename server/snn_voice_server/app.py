@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
-from snn_voice_server import errors, operations, pages, routes
+from snn_voice_server import documentation as document
+from snn_voice_server import errors, operations, pages, reference, routes
 from snn_voice_server.compute import Device, resolve_devices
 from snn_voice_server.interfaces import Models
 from snn_voice_server.keys import ApiKeys, read_keys
 from snn_voice_server.library import Library
 from snn_voice_server.metrics import Metrics
-from snn_voice_server.middleware import Seen
+from snn_voice_server.middleware import HeadAsGet, Seen
 from snn_voice_server.naming import source_of, sources_of
 from snn_voice_server.service import Service
 from snn_voice_server.settings import Settings
@@ -100,6 +102,7 @@ def assemble(settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics
         version=__version__,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
+        docs_url=None,  # FastAPI's own would load its files from another host
         redoc_url=None,
         # A redirected upload would have to be sent twice.
         redirect_slashes=False,
@@ -108,7 +111,15 @@ def assemble(settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics
     app.include_router(routes.router)
     app.include_router(operations.router)
     pages.install(app, page=settings.page)
+    reference.install(app)
     errors.install(app)
+    from_routes = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return document.with_keys(from_routes(), operations.OPEN, needed=bool(len(keys)))
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Seen, service=service, tracer=tracer_from_environment())
     if settings.cors_origins:
         app.add_middleware(

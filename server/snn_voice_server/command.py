@@ -14,21 +14,24 @@ def serve(context: typer.Context) -> None:
     """Answer over HTTP: POST a sound file to /classify."""
     mind_signals()
     with serve_extra("the service"):
-        from snn_voice_server.settings import read_settings
+        from snn_voice_server import logs
+        from snn_voice_server.settings import read_settings, warn_of_unknown
 
         settings = read_settings(context.args)
+        # Before anything else is imported: its warnings are to have the form of the log.
+        logs.set_up(settings.log_level, settings.log_format)
+        logs.take_over()
+        warn_of_unknown()
         if settings.ray:
             from snn_voice_server.ray_command import serve_on_ray
 
             serve_on_ray(settings)
             return
-        from snn_voice_server import logs
         from snn_voice_server.app import create_app
         from snn_voice_server.compute import resolve_devices, set_threads, settle
         from snn_voice_server.operations import reload_models
         from snn_voice_server.running import Life, bind, configuration, run, url_of
         from snn_voice_server.service import Service
-    logs.set_up(settings.log_level, settings.log_format)
     set_threads(settings.threads)
     with closing(bind(settings.host, settings.port)) as listener:
         app = create_app(settings=settings)

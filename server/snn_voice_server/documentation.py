@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import math
+import struct
+import wave
+from collections.abc import Collection
 from typing import Any
 
 from snn_voice_hub.inference.answers import FUNCTIONS
@@ -34,6 +40,18 @@ _ABOUT_SOUND = (
     "JSON of the Hugging Face Hub. The bytes decide what it is, a wrong Content-Type does no harm. "
     "Settings in the body win over the query."
 )
+
+
+def _example_sound() -> str:
+    """Base64 of a WAV file: a short beep, so that the example of a request can be sent as it is."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(4000)
+        beep = (round(9000 * math.sin(2 * math.pi * 440 * i / 4000)) for i in range(400))
+        sound.writeframes(b"".join(struct.pack("<h", value) for value in beep))
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _query(settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,7 +96,7 @@ def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
                             },
                         },
                     },
-                    "example": {"inputs": "UklGRiQAAABXQVZFZm10IBAAAAABAAEA...", "parameters": {"top_k": 3}},
+                    "example": {"inputs": _example_sound(), "parameters": {"top_k": 3}},
                 },
             },
         },
@@ -213,3 +231,22 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         "send it again, or less sound",
     ),
 }
+
+
+def with_keys(document: dict[str, Any], open_paths: Collection[str], *, needed: bool) -> dict[str, Any]:
+    """The OpenAPI document with the API key, so that a page of it can ask for one.
+
+    Args:
+        document: What FastAPI has made of the routes; is changed.
+        open_paths: Paths that need no key.
+        needed: Whether keys are set; else one may be sent, and says nothing.
+    """
+    name = "API key"
+    document.setdefault("components", {})["securitySchemes"] = {
+        name: {"type": "http", "scheme": "bearer", "description": "As `Authorization: Bearer KEY`."}
+    }
+    for path, operations in document["paths"].items():
+        if path not in open_paths:
+            for operation in operations.values():
+                operation["security"] = [{name: []}] if needed else [{}, {name: []}]
+    return document

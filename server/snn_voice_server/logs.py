@@ -13,10 +13,14 @@ from snn_voice_hub.visible import LINE_LIMIT, visible, visible_json
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 ROOTS = ("snn_voice_server", "snn_voice_hub", "uvicorn")
+# Libraries that print their log by themselves, in a form of their own.
+_PRINTERS = ("huggingface_hub", "torch", "ray")
+# Of a traceback the end is kept, which says most.
+_TRACE_LIMIT = 20_000
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line; what is given as `extra={"fields": {...}}` is part of it."""
+    """One JSON object a line; what is given as `extra={"fields": {...}, "request": {...}}` is part of it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
@@ -28,9 +32,10 @@ class JsonLines(logging.Formatter):
         }
         if identifier := request_id.get():
             line["request_id"] = identifier
+        line.update(getattr(record, "request", {}))
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = self.formatException(record.exc_info)[-_TRACE_LIMIT:]
         return visible_json(line, default=str)
 
 
@@ -47,7 +52,7 @@ class TextLines(logging.Formatter):
         lines = [visible(" ".join(parts), LINE_LIMIT)]
         if record.exc_info:
             # Indented: what an exception says can't pass for a line of the log.
-            trace = self.formatException(record.exc_info).splitlines()
+            trace = self.formatException(record.exc_info)[-_TRACE_LIMIT:].splitlines()
             lines += [f"    {visible(line, LINE_LIMIT)}" for line in trace]
         return "\n".join(lines)
 
@@ -70,3 +75,13 @@ def set_up(level: str, form: str) -> None:
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, getattr(logging, level.upper())))
     # A broken form is told to its sender; a line in the log for each would only fill it.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+def take_over() -> None:
+    """Tell what other libraries log or warn of in the same form; for a process that is the service's own."""
+    handler = logging.getLogger(ROOTS[0]).handlers[0]
+    logging.getLogger().handlers[:] = [handler]
+    for name in _PRINTERS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    logging.captureWarnings(True)

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from snn_voice_hub.visible import visible
 from snn_voice_server.errors import HUNG_UP, error_response
 from snn_voice_server.failures import Stopped
 from snn_voice_server.logs import request_id
@@ -21,8 +22,36 @@ from snn_voice_server.tracing import Tracer
 logger = logging.getLogger(__name__)
 
 _IDENTIFIER = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-# Of what is asked all the time and says nothing, no line is logged.
-_QUIET = ("/health", "/ready", "/metrics")
+# Of what is asked all the time and says nothing, no line is logged: probes, and the files of a page.
+_QUIET = ("/health", "/ready", "/metrics", "/web/", "/docs/")
+
+
+class HeadAsGet:
+    """ASGI middleware that answers HEAD as GET without the body: probes and `wget --spider` ask so.
+
+    Args:
+        app: What answers GET.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._app(as_get, receive, without_body)
+        finally:
+            scope["route"] = as_get.get("route")  # for who counts the request
 
 
 class Seen:
@@ -102,16 +131,17 @@ class Seen:
         metrics.duration.labels(route).observe(seconds)
         if status == HUNG_UP:
             metrics.abandoned.inc()
-        quiet = scope["path"] in _QUIET and status < 400
+        path = scope["path"]
+        quiet = status < 400 and path.startswith(_QUIET)
         if quiet or not logger.isEnabledFor(logging.INFO):
             return
+        # In a line for people these stand in the message.
+        request = {"method": scope["method"], "route": route, "status": status}
         fields: dict[str, Any] = {
-            "method": scope["method"],
-            "route": route,
-            "status": status,
             "milliseconds": round(1e3 * seconds, 2),
             **{name: round(1e3 * value, 2) for name, (_, value) in timings.stages.items()},
         }
         if timings.model:
             fields |= {"model": timings.model, "windows": timings.windows, "batch": timings.batch}
-        logger.info("%s %s %d", scope["method"], route, status, extra={"fields": fields})
+        shown = visible(path)
+        logger.info("%s %s %d", scope["method"], shown, status, extra={"request": request, "fields": fields})

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
+# These need no key, whoever asks.
+OPEN = ("/health", "/ready", "/metrics")
+
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)
 async def health() -> Health:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -50,7 +51,7 @@ GET  /openapi.json    documentation for programs
 
 
 @dataclass(frozen=True)
-class _File:
+class StaticFile:
     """A file of the page, as it is sent."""
 
     body: bytes
@@ -71,13 +72,14 @@ def _knows(if_none_match: str, etag: str) -> bool:
     return etag in known or known == ["*"]
 
 
-def _read_files() -> dict[str, _File]:
+def read_files(folder: Traversable) -> dict[str, StaticFile]:
+    """The files of a folder that a page may have, by name."""
     found = {}
-    for entry in files("snn_voice_server").joinpath("web").iterdir():
+    for entry in folder.iterdir():
         media_type = _TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type and entry.is_file():
             body = entry.read_bytes()
-            found[entry.name] = _File(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+            found[entry.name] = StaticFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
     return found
 
 
@@ -130,7 +132,7 @@ def install(app: FastAPI, *, page: bool = True) -> None:
         app: The application.
         page: False leaves the page out; then everyone gets the list.
     """
-    found = _read_files() if page else {}
+    found = read_files(files("snn_voice_server").joinpath("web")) if page else {}
     index = found.pop("index.html", None)
 
     async def root(request: Request) -> Response:

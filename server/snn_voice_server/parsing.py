@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import difflib
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -83,7 +84,7 @@ def parse(body: bytes, content_type: str, query: Iterable[tuple[str, str]] = ())
     Args:
         body: The whole body.
         content_type: The header of that name; "" where there is none.
-        query: Names and values of the query string; those that are not known here are left alone.
+        query: Names and values of the query string.
 
     Returns:
         The request. Whether its bytes are sound is for the loader to say. What stands in the body wins
@@ -141,12 +142,31 @@ def parse_batch(
 
 
 def question_of(query: Iterable[tuple[str, str]]) -> Question:
-    """The settings of a query string; names that are not known here are left alone.
+    """The settings of a query string.
 
     Raises:
-        RequestError: One is not legal.
+        RequestError: One is not known, or not legal.
     """
-    return _with_settings(Question(), [pair for pair in query if pair[0] in _SETTINGS])
+    pairs = list(query)
+    check_query([name for name, _ in pairs], _SETTINGS)
+    return _with_settings(Question(), pairs)
+
+
+def check_query(names: Iterable[str], legal: Collection[str]) -> None:
+    """Passing over what is not known would answer another question than the one that was asked.
+
+    Raises:
+        RequestError: A name is not legal.
+    """
+    for name in names:
+        if name not in legal:
+            near = difflib.get_close_matches(name, legal, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise RequestError(
+                f"unknown query parameter {shown(name)}",
+                hint=f"{meant}legal: {', '.join(legal)}" if legal else "this route takes none",
+                code="bad_query",
+            )
 
 
 def _media(content_type: str) -> str:

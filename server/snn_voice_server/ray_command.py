@@ -16,7 +16,6 @@ from snn_voice_hub.bulk.ray_session import ray_session
 from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.inference.decode import usable_cores
-from snn_voice_server import logs
 from snn_voice_server.failures import NotReady
 from snn_voice_server.keys import read_keys
 from snn_voice_server.operations import reload_models
@@ -42,7 +41,6 @@ def serve_on_ray(settings: Settings) -> None:
     """
     with needs_extra("--ray", "ray", "Ray Serve", ("ray",)):
         from snn_voice_server.ray_app import deployment_name, make_app, model_application, portable
-    logs.set_up(settings.log_level, settings.log_format)
     address = os.environ.get("RAY_ADDRESS") or None
     keys = read_keys(settings.api_keys, settings.api_keys_file)
     settings, sources = portable(settings)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from snn_voice_server import answers
 from snn_voice_server import documentation as doc
 from snn_voice_server.bodies import while_connected
+from snn_voice_server.parsing import check_query
 from snn_voice_server.schemas import (
     BatchAnswer,
     LabelScore,
@@ -136,8 +137,9 @@ async def spikes(request: Request) -> Response:
     response_model=ModelFacts,
     responses={401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
 )
-async def model(service: ServiceOf, _: Caller, model: str = "") -> ModelFacts:
+async def model(request: Request, service: ServiceOf, _: Caller, model: str = "") -> ModelFacts:
     """Labels, configuration, and what is known about the model's training and accuracy."""
+    check_query(request.query_params, ("model",))
     return await service.facts(model)
 
 
@@ -147,8 +149,9 @@ async def model(service: ServiceOf, _: Caller, model: str = "") -> ModelFacts:
     response_model=ModelList,
     responses={401: doc.UNAUTHORIZED},
 )
-async def models(service: ServiceOf, _: Caller) -> ModelList:
+async def models(request: Request, service: ServiceOf, _: Caller) -> ModelList:
     """All names that `model=` takes, the default first."""
+    check_query(request.query_params, ())
     known = service.models
     return ModelList(
         models=[
@@ -164,6 +167,7 @@ async def models(service: ServiceOf, _: Caller) -> ModelList:
     response_model=ModelFacts,
     responses={401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
 )
-async def model_by_name(service: ServiceOf, _: Caller, name: str) -> ModelFacts:
+async def model_by_name(request: Request, service: ServiceOf, _: Caller, name: str) -> ModelFacts:
     """Like `/model`, for any of the models; one that is not in memory is loaded."""
+    check_query(request.query_params, ())
     return await service.facts(name)

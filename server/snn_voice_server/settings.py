@@ -183,9 +183,6 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     Raises:
         ConfigError: One is not legal; the message names it in the way that it was given.
     """
-    for name in _unknown(os.environ):
-        near = difflib.get_close_matches(name, _names(), n=1)
-        logger.warning("%s is no setting%s", name, f"; is {near[0]} meant?" if near else "")
     try:
         settings: Settings = CliApp.run(Settings, cli_args=list(arguments))
     except ValidationError as error:
@@ -194,6 +191,13 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         text = str(error).removeprefix("error parsing CLI: ")
         raise ConfigError(text, hint="snn-voice serve --help shows all settings") from error
     return settings
+
+
+def warn_of_unknown() -> None:
+    """Log variables of the environment that look like settings and are none."""
+    for name in _unknown(os.environ):
+        near = difflib.get_close_matches(name, _names(), n=1)
+        logger.warning("%s is no setting%s", name, f"; is {near[0]} meant?" if near else "")
 
 
 def _names() -> list[str]:

@@ -262,7 +262,7 @@ def test_quiet_by_default(model: SnnVoice, logged: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_nothing_that_was_sent_is_logged(model: SnnVoice, logged: Callable[[], str], form: str) -> None:
-    """Not the key, not the sound, and no line that a client has made up."""
+    """Not the key, not the sound, and no line that a client has made up; but which path it asked for."""
     logs.set_up("debug", form)
     key = "a-key-that-nobody-guesses"
     audio = wav(3)
@@ -272,9 +272,12 @@ def test_nothing_that_was_sent_is_logged(model: SnnVoice, logged: Callable[[], s
         client.post("/classify", json={"inputs": base64.b64encode(audio).decode()}, headers=headers)
         client.post("/classify/batch", files={"file": ("private-name.wav", audio)}, headers=headers)
         client.post("/classify?model=private-model%0aforged", content=audio, headers=headers)
-        client.post("/private-path%0aforged", content=audio, headers=headers)
+        client.post("/elsewhere%0a12:00:00 info %1b[31m", content=audio, headers=headers)
         client.post("/classify", content=audio, headers={"Authorization": "Bearer almost-the-key"})
     text = logged()
     assert len(text.splitlines()) == 6
+    assert all(len(line) < 600 for line in text.splitlines())
+    assert r"/elsewhere\n12:00:00 info \x1b[31m" in text.replace("\\\\", "\\")
+    assert "\x1b" not in text
     for secret in (key, "almost", "RIFF", base64.b64encode(audio).decode()[:20], "private", "forged"):
         assert secret not in text

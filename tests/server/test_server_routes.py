@@ -2,9 +2,81 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
-from server_helpers import check
+from server_helpers import check, wav
+from snn_voice_server.app import create_app
+from snn_voice_server.settings import Settings
+
+from snn_voice_hub import SnnVoice
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/health", "/ready", "/metrics", "/models", "/model", "/openapi.json", "/docs", "/web/icon.svg"],
+)
+def test_head_is_get_without_a_body(client: httpx.Client, path: str) -> None:
+    asked = client.get(path)
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    for name in ("content-type", "etag"):
+        assert answer.headers.get(name) == asked.headers.get(name)
+    assert client.get("/health").status_code == 200  # the connection is still in step
+
+
+def test_head_of_what_is_not_there(client: httpx.Client) -> None:
+    assert client.head("/nope").status_code == 404
+    assert client.head("/models/nope").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "hint"),
+    [
+        ("POST", "/classify?topk=1", "did you mean top_k?"),
+        ("POST", "/classify?top_k=1&Model=x", "did you mean model?"),
+        ("POST", "/classify/batch?window=1", "did you mean windows?"),
+        ("POST", "/spikes?x=1", "legal: "),
+        ("GET", "/model?name=x", "legal: model"),
+        ("GET", "/models?top_k=1", "none"),
+    ],
+)
+def test_unknown_query_parameter_is_refused(client: httpx.Client, method: str, path: str, hint: str) -> None:
+    form = {"files": {"file": wav()}} if "batch" in path else {"content": wav() if method == "POST" else None}
+    assert hint in check(client.request(method, path, **form), 400, "bad_query")
+
+
+def test_documentation_needs_no_other_host(client: httpx.Client) -> None:
+    """Every file that the page loads is here, and its policy lets no browser ask elsewhere."""
+    page = client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {"/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/start.js"} <= set(loaded)
+    for address in loaded:
+        assert address.startswith("/")
+        assert client.get(address).status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    check(client.get("/docs/nope.js"), 404, "not_found")
+
+
+def test_example_of_a_request_can_be_sent(client: httpx.Client) -> None:
+    body = client.get("/openapi.json").json()["paths"]["/classify"]["post"]["requestBody"]
+    example = body["content"]["application/json"]["example"]
+    assert len(client.post("/classify", json=example).json()) == example["parameters"]["top_k"]
+
+
+@pytest.mark.parametrize("keys", [[], ["a-key"]])
+def test_openapi_says_where_the_key_goes(model: SnnVoice, keys: list[str]) -> None:
+    document = create_app(model, Settings(api_keys=keys)).openapi()
+    (name, scheme), *_ = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path in ("/health", "/ready", "/metrics"):
+                assert "security" not in operation
+            else:
+                assert operation["security"] == ([{name: []}] if keys else [{}, {name: []}])
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
