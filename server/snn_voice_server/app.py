@@ -12,13 +12,13 @@ from starlette.middleware.cors import CORSMiddleware
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_server import documentation as document
 from snn_voice_server import errors, operations, pages, reference, routes
-from snn_voice_server.compute import Device, resolve_devices
+from snn_voice_server.compute import Device, check_answers, resolve_devices
 from snn_voice_server.interfaces import Models
 from snn_voice_server.keys import ApiKeys, read_keys
 from snn_voice_server.library import Library
 from snn_voice_server.metrics import Metrics
 from snn_voice_server.middleware import HeadAsGet, Seen
-from snn_voice_server.naming import source_of, sources_of
+from snn_voice_server.naming import check_sources, source_of, sources_of
 from snn_voice_server.service import Service
 from snn_voice_server.settings import Settings
 from snn_voice_server.tracing import tracer_from_environment
@@ -62,14 +62,19 @@ def make_library(
 
     Raises:
         ConfigError: A setting is not legal.
+        CheckpointError: There is no such checkpoint.
     """
     devices = [str(model.device)] if model is not None else resolve_devices(settings.device)
 
     def load(spec: str, device: str) -> SnnVoice:
-        return SnnVoice.from_pretrained(spec, device=device, engine=settings.engine, dtype=settings.dtype)
+        voice = SnnVoice.from_pretrained(spec, device=device, engine=settings.engine, dtype=settings.dtype)
+        check_answers(voice)
+        return voice
 
+    sources = [source_of(model)] if model is not None else sources_of(settings.model)
+    check_sources(sources)
     return Library(
-        [source_of(model)] if model is not None else sources_of(settings.model),
+        sources,
         [Device(name) for name in devices],
         load,
         settings.limits(len(keys)),

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import typer
 
 from snn_voice_server.extra import serve_extra
-from snn_voice_server.starting import mind_signals
+from snn_voice_server.starting import minding_signals
 
 
 def serve(context: typer.Context) -> None:
     """Answer over HTTP: POST a sound file to /classify."""
-    mind_signals()
+    with minding_signals():
+        _serve(context.args)
+
+
+def _serve(arguments: Sequence[str]) -> None:
     with serve_extra("the service"):
         from snn_voice_server import logs
         from snn_voice_server.settings import read_settings, warn_of_unknown
 
-        settings = read_settings(context.args)
+        settings = read_settings(arguments)
         # Before anything else is imported: its warnings are to have the form of the log.
         logs.set_up(settings.log_level, settings.log_format)
         logs.take_over()

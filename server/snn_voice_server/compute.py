@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from snn_voice_hub import ConfigError, SnnVoice
+from snn_voice_hub import CheckpointError, ConfigError, SnnVoice
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.models.pretrained import pick_device
@@ -74,6 +75,25 @@ def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
         traceback.clear_frames(error.__traceback__)
         torch.cuda.empty_cache()
         raise OutOfMemory("the device has no memory for this now", hint="send it again later") from error
+
+
+def check_answers(model: SnnVoice) -> None:
+    """Whether a model that was loaded can answer at all, by what it says to silence.
+
+    Raises:
+        CheckpointError: Its scores are not finite, or what it says of itself can't be sent.
+    """
+    silence = torch.zeros(model.config.features.num_samples, dtype=torch.float32, device="cpu")
+    if not bool(logits_of(model, [silence]).isfinite().all()):
+        raise CheckpointError(
+            "the model's scores for silence are not finite", hint="weights and feature_std of a sane size"
+        )
+    try:
+        json.dumps(model.config.to_dict(), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise CheckpointError(
+            "config.json holds text or numbers that JSON can't carry", hint="labels and names in UTF-8"
+        ) from error
 
 
 # Recordings of one model that wait: each takes as long as several windows in a batch.

@@ -14,7 +14,7 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 
 ROOTS = ("snn_voice_server", "snn_voice_hub", "uvicorn")
 # Libraries that print their log by themselves, in a form of their own.
-_PRINTERS = ("huggingface_hub", "torch", "ray")
+PRINTERS = ("huggingface_hub", "torch", "ray")
 # Of a traceback the end is kept, which says most.
 _TRACE_LIMIT = 20_000
 
@@ -81,7 +81,7 @@ def take_over() -> None:
     """Tell what other libraries log or warn of in the same form; for a process that is the service's own."""
     handler = logging.getLogger(ROOTS[0]).handlers[0]
     logging.getLogger().handlers[:] = [handler]
-    for name in _PRINTERS:
+    for name in PRINTERS:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.captureWarnings(True)

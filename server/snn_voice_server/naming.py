@@ -9,6 +9,7 @@ from pathlib import Path
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names
+from snn_voice_hub.hub.checkpoints import is_repo_id, read_config, resolve, split_revision
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ def sources_of(specs: Sequence[str]) -> list[Source]:
             raise ConfigError(f"two models are called {name}", hint="--model: give folders other names")
         found[name] = Source(name, spec)
     return list(found.values())
+
+
+def check_sources(sources: Sequence[Source]) -> None:
+    """Say at the start what could never be loaded later; nothing is downloaded for it.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it can't be used.
+        ConfigError: Its configuration can't be used.
+    """
+    for source in sources:
+        if source.model is None and not is_repo_id(split_revision(source.spec)[0]):
+            read_config(resolve(source.spec, local_files_only=True))
 
 
 def source_of(model: SnnVoice) -> Source:

@@ -23,6 +23,7 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_server.compute import (
     Device,
     Recorded,
+    check_answers,
     facts_of,
     largest_batch,
     logits_of,
@@ -119,6 +120,7 @@ class Replica:
                 self._spec, device=self._device.name, engine=settings.engine, dtype=settings.dtype
             ).eval()
             voice.warm_up(*{1, largest_batch(voice.config.features, settings.limits())})
+            check_answers(voice)
             return voice
 
         voice = await self._device.do(load)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
 
+from snn_voice_hub.config import MAX_THREADS
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_server.batching import Limits
@@ -97,8 +98,12 @@ class Settings(BaseSettings):
         30.0, gt=0, description="Seconds that a request's body may take, and one more for each 16 kB of it."
     )
 
-    threads: int = Field(0, ge=0, description="PyTorch's threads; 0: one fewer than cores, at most 4.")
-    decode_threads: int = Field(0, ge=0, description="Threads that decode sound; 0: one a core, at most 4.")
+    threads: int = Field(
+        0, ge=0, le=MAX_THREADS, description="PyTorch's threads; 0: one fewer than cores, at most 4."
+    )
+    decode_threads: int = Field(
+        0, ge=0, le=MAX_THREADS, description="Threads that decode sound; 0: one a core, at most 4."
+    )
 
     api_keys: Listed = Field([], repr=False, description="Keys that callers need: Authorization: Bearer KEY.")
     api_keys_file: Path | None = Field(

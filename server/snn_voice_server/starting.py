@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 
-def mind_signals() -> None:
+@contextlib.contextmanager
+def minding_signals() -> Iterator[None]:
     """Until the service takes signals itself: SIGTERM and Ctrl-C end it as a wish, SIGHUP changes nothing.
 
     By default they would end it as if it had failed. Nothing is there yet to be finished or loaded again.
     """
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
     had_terminal = has_terminal()
 
@@ -22,10 +26,15 @@ def mind_signals() -> None:
         if had_terminal and not has_terminal():
             _end()  # the user has closed the window
 
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, _end)
+    handlers: dict[int, Callable[..., object]] = {signal.SIGTERM: _end, signal.SIGINT: _end}
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, hang_up)
+        handlers[signal.SIGHUP] = hang_up
+    before = {sig: signal.signal(sig, handler) for sig, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
 
 
 def _end(*_: object) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snn_voice_hub.cli.output import say
+from snn_voice_hub.config import MAX_THREADS
 from snn_voice_hub.errors import SnnVoiceError
 
 # Of `--data`.
@@ -36,8 +37,8 @@ def use_threads(threads: int | None) -> None:
     """
     if threads is None:
         return
-    if threads < 1:
-        raise SnnVoiceError(f"--threads {threads} is not legal", hint="a whole number of at least 1")
+    if not 1 <= threads <= MAX_THREADS:
+        raise SnnVoiceError(f"--threads {threads} is not legal", hint=f"a whole number, 1 to {MAX_THREADS}")
     import torch
 
     torch.set_num_threads(threads)

@@ -9,6 +9,7 @@ from snn_voice_hub.config.features import FeatureConfig
 from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, is_word
 from snn_voice_hub.config.package import ArchitecturePackage
 from snn_voice_hub.config.values import (
+    MAX_THREADS,
     check_bool,
     check_choice,
     check_int,
@@ -31,6 +32,7 @@ __all__ = [
     "LIBRARY_NAME",
     "MAX_CLASSES",
     "MAX_STEPS",
+    "MAX_THREADS",
     "SILENCE",
     "SPEECH_COMMANDS",
     "WEIGHT_DTYPES",

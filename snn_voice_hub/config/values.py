@@ -19,6 +19,8 @@ MAX_DEPTH = 64
 MAX_INT = 2**63
 # Of one text.
 MAX_TEXT = 10_000
+# Of PyTorch, or that decode: with a million of them the process ends in a segmentation fault.
+MAX_THREADS = 512
 
 T = TypeVar("T")
 

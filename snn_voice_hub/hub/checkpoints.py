@@ -102,7 +102,7 @@ def resolve(
         found = _bundled(request)
     elif path.exists():
         found = _local(path, request)
-    elif isinstance(source, str) and _REPO_ID.fullmatch(name):
+    elif isinstance(source, str) and is_repo_id(name):
         fetched = fetch(request)
         found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.commit)
     else:
@@ -137,6 +137,11 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
         what = f"and revision={revision!r} are two revisions" if told else "names no revision"
         raise CheckpointError(f"{name!r} {what}", hint=f"{repo_id}@v1.0", code="no_revision")
     return repo_id, told
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether a name that is no path here, and not bundled, is looked for on the Hub."""
+    return _REPO_ID.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

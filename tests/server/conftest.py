@@ -26,13 +26,14 @@ from snn_voice_hub import SnnVoice, TcySNN
 
 @pytest.fixture(autouse=True)
 def _loggers_as_before() -> Iterator[None]:
-    """`logs.set_up` is for a whole process: without this, later tests would not see its records."""
-    found = [logging.getLogger(name) for name in logs.ROOTS]
+    """What `logs` sets up is for a whole process: without this, later tests would not see its records."""
+    found = [logging.getLogger(name) for name in (*logs.ROOTS, *logs.PRINTERS, None)]
     before = [(logger.handlers[:], logger.level, logger.propagate) for logger in found]
     yield
     for logger, (handlers, level, propagate) in zip(found, before, strict=True):
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
+    logging.captureWarnings(False)
 
 
 SMALL_BODY_MB = 2

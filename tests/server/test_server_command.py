@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import json
+import re
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -10,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
+import torch
 import typer
-from server_helpers import PROGRAM
+from fastapi.testclient import TestClient
+from server_helpers import PROGRAM, Running, start
 from snn_voice_server import running
+from snn_voice_server.app import create_app
 from snn_voice_server.command import serve
 from snn_voice_server.running import bind
-from snn_voice_server.settings import read_settings
+from snn_voice_server.settings import Settings, read_settings
 
-from snn_voice_hub import ConfigError, MissingExtraError, SnnVoice, SnnVoiceError
+from snn_voice_hub import CheckpointError, ConfigError, MissingExtraError, SnnVoice, SnnVoiceError, TcySNN
 
 # What should be refused, but is not, would serve for ever.
 pytestmark = pytest.mark.timeout(60)
@@ -146,14 +153,6 @@ def test_two_models_of_one_name(tmp_path: Path, refused: Callable[..., str]) -> 
     assert "two models are called words" in refused("--port", "0", "--model", models)
 
 
-def test_a_misspelt_variable_is_pointed_out(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("SNN_VOICE_MAX_QUEU", "3")
-    read_settings(["--port", "0"])
-    assert "SNN_VOICE_MAX_QUEU is no setting; is SNN_VOICE_MAX_QUEUE meant?" in caplog.text
-
-
 @pytest.mark.parametrize(
     "package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client", "pydantic_settings"]
 )
@@ -205,3 +204,49 @@ def test_bind_gives_the_port_it_was_asked_for() -> None:
             bind("127.0.0.1", port)
     with bind("127.0.0.1", port) as again:
         assert again.getsockname()[1] == port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "tcy-snn", "--model", "no-such-model"), "no checkpoint 'no-such-model'"),
+        (("--model", "tcy-snn", "--model", "/nowhere/at all"), "no checkpoint '/nowhere/at all'"),
+        (("--threads", "1000000"), "--threads=1000000 is not legal"),
+        (("--decode-threads", "1000000"), "--decode-threads=1000000 is not legal"),
+    ],
+)
+def test_what_can_never_work_stops_the_start(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SnnVoiceError, match=re.escape(said)):
+        create_app(settings=read_settings(arguments))
+
+
+def test_a_checkpoint_that_can_not_answer_stops_the_start(tmp_path: Path) -> None:
+    """Its weights are finite, what they make of any sound is not."""
+    voice = SnnVoice(TcySNN(num_classes=2), labels=["a", "b"])
+    with torch.no_grad():
+        for parameter in voice.network.parameters():
+            parameter.fill_(3e38)
+    voice.save_pretrained(tmp_path)
+    app = create_app(settings=Settings(model=[str(tmp_path)], device="cpu"))
+    with pytest.raises(CheckpointError, match="for silence are not finite"), TestClient(app):
+        pass
+
+
+def test_the_log_is_json_from_the_first_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNN_VOICE_MAX_QUEU", "1")
+        process = start(log, "--model", "tcy-snn", "--log-format", "json", "--log-level", "info")
+    running = Running.wait_for(process, log)
+    assert httpx.get(f"{running.url}/nope").status_code == 404
+    assert httpx.get(f"{running.url}/", headers={"Accept": "text/html"}).status_code == 200
+    assert httpx.get(f"{running.url}/web/app.js").status_code == 200
+    assert running.stop(signal.SIGTERM) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["message"] for line in lines if "is no setting" in line["message"]] == [lines[0]["message"]]
+    assert [line["message"] for line in lines if line["logger"].endswith("middleware")] == [
+        "GET /nope 404",
+        "GET / 200",
+    ]

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
-from snn_voice_server.settings import Settings, read_settings
+from snn_voice_server.settings import Settings, read_settings, warn_of_unknown
 
 from snn_voice_hub import ConfigError
 
@@ -254,6 +254,7 @@ def test_a_variable_that_is_no_setting(
 ) -> None:
     monkeypatch.setenv(given, "geheim")
     assert read_settings([]) == Settings()
+    warn_of_unknown()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     wanted = f"{given} is no setting; is {near} meant?" if near else f"{given} is no setting"
@@ -268,6 +269,7 @@ def test_variables_of_the_library_are_no_mistake(
     for name in FIELDS:
         monkeypatch.setenv(variable_of(name), legal(name)[0][0])
     read_settings([])
+    warn_of_unknown()
     assert not caplog.records
 
 

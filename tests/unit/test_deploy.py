@@ -76,6 +76,7 @@ def exposed(client: TestClient) -> dict[str, set[str]]:
     assert client.post("/classify", content=clip).status_code == 200
     metrics = client.app.state.service.metrics  # type: ignore[attr-defined]
     metrics.refused.labels("busy").inc()
+    metrics.turned_away("silent")
     found: dict[str, set[str]] = {}
     # The memory of GPUs is there only where one is.
     with pytest.MonkeyPatch.context() as patch:
