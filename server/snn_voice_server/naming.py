@@ -55,7 +55,8 @@ def check_sources(sources: Sequence[Source]) -> None:
         ConfigError: Its configuration can't be used.
     """
     for source in sources:
-        if source.model is None and not is_repo_id(split_revision(source.spec)[0]):
+        here = Path(source.spec).expanduser().exists()
+        if source.model is None and (here or not is_repo_id(split_revision(source.spec)[0])):
             read_config(resolve(source.spec, local_files_only=True))
 
 
