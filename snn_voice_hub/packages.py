@@ -49,6 +49,19 @@ def name_packages(names: Iterable[str]) -> None:
         os.environ[VARIABLE] = ",".join(dict.fromkeys([*named_packages(), *found]))
 
 
+def use_packages(names: Iterable[str] = ()) -> None:
+    """Add to `SNN_VOICE_IMPORT`, and import all that it names now.
+
+    Args:
+        names: As `name_packages` takes them.
+
+    Raises:
+        ConfigError: One can't be imported; the message says which, and why.
+    """
+    name_packages(names)
+    import_named_packages()
+
+
 def import_named_packages() -> None:
     """Import what `SNN_VOICE_IMPORT` names; what has been imported already costs nothing.
 

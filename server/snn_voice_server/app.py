@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
+from snn_voice_hub.packages import use_packages
 from snn_voice_server import documentation as document
 from snn_voice_server import errors, operations, pages, reference, routes
 from snn_voice_server.compute import Device, check_answers, resolve_devices
@@ -41,9 +42,10 @@ def create_app(model: SnnVoice | None = None, settings: Settings | None = None) 
         The application. It is ready when its lifespan has started.
 
     Raises:
-        ConfigError: A setting is not legal.
+        ConfigError: A setting is not legal, or a package can't be imported.
     """
     settings = settings or Settings()
+    use_packages(settings.packages)
     keys = read_keys(settings.api_keys, settings.api_keys_file)
     metrics = Metrics()
     return assemble(settings, make_library(settings, metrics, keys, model), keys, metrics)

@@ -21,6 +21,7 @@ from ray import serve
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.packages import name_packages, named_packages
 from snn_voice_server import logs
 from snn_voice_server.app import assemble
 from snn_voice_server.compute import largest_batch
@@ -80,7 +81,9 @@ def portable(settings: Settings) -> tuple[Settings, list[Source]]:
         ConfigError: Two models have the same name.
     """
     sources = [Source(source.name, _absolute(source.spec)) for source in sources_of(settings.model)]
-    return settings.model_copy(update={"api_keys": [], "api_keys_file": None}), sources
+    name_packages(settings.packages)
+    changes = {"api_keys": [], "api_keys_file": None, "packages": named_packages()}
+    return settings.model_copy(update=changes), sources
 
 
 def _absolute(spec: str) -> str:

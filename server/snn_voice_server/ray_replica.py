@@ -20,6 +20,7 @@ from torch import Tensor
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.packages import use_packages
 from snn_voice_server.compute import (
     Device,
     Recorded,
@@ -98,11 +99,12 @@ class Replica:
     Args:
         spec: Where the model comes from; this process must be able to reach it.
         device: Where it runs, as PyTorch writes it; Ray shows a replica only its own GPU.
-        settings: Sizes, engine and threads.
+        settings: Sizes, engine, threads, and packages to import, which this process must have.
     """
 
     async def __init__(self, spec: str, device: str, settings: Settings) -> None:  # type: ignore[misc]
         set_threads(settings.threads)
+        use_packages(settings.packages)
         self._spec = spec
         self._settings = settings
         self._device = Device(device)

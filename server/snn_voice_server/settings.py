@@ -33,6 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
+        env_prefix_target="all",
         extra="forbid",
         frozen=True,
         cli_prog_name="snn-voice serve",
@@ -51,6 +52,11 @@ class Settings(BaseSettings):
         [],
         description="Bundled name, folder or Hub id; the bundled default if none is given. The first is "
         "loaded at the start and answers where a request names none; the others when first asked for.",
+    )
+    packages: Listed = Field(
+        [],
+        validation_alias="import",  # which Python doesn't take as a name
+        description="Packages, or files ending in .py, that have networks of your own.",
     )
     device: str = Field(
         "auto", description="auto, cpu, mps, cuda (every GPU, a replica each), cuda:0,cuda:1."
@@ -125,7 +131,7 @@ class Settings(BaseSettings):
     ray_max_replicas: int = Field(4, ge=1, description="With --ray: copies of each model at most.")
     ray_cpus: float = Field(1.0, ge=0, description="With --ray: cores that a copy reserves; 0.5 is legal.")
 
-    @field_validator("model", "api_keys", "cors_origins", mode="before")
+    @field_validator("model", "packages", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         texts = [value] if isinstance(value, str) else value
@@ -206,7 +212,8 @@ def warn_of_unknown() -> None:
 
 
 def _names() -> list[str]:
-    return [PREFIX + name.upper() for name in Settings.model_fields]
+    fields = Settings.model_fields.items()
+    return [PREFIX + str(field.validation_alias or name).upper() for name, field in fields]
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from snn_voice_hub.bulk.ray_session import import_ray, ray_session
 from snn_voice_hub.bulk.sources import Sources, find_sources
-from snn_voice_hub.config import check_int, check_number
+from snn_voice_hub.config import VoiceConfig, check_int, check_number
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.inference.engines.names import check_engine
+from snn_voice_hub.packages import named_packages, package_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,24 +116,38 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
 
     sources = find_sources(arguments)
     checkpoint = resolve(options.model, revision=options.revision)
-    name = read_config(checkpoint).name
+    read = read_config(checkpoint)
     config, weights = checkpoint.config.read_bytes(), checkpoint.weights.read_bytes()
+    packages = _packages_of(read)
     sums = {
         "config_sha256": hashlib.sha256(config).hexdigest(),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     shaping = {"top_k": options.top_k, "min_score": options.min_score, "engine": options.engine}
-    manifest = Manifest(options.model or name, sums, shaping)
+    manifest = Manifest(options.model or read.name, sums, shaping)
     with closing(Output(target, manifest)) as output:
         done = output.done()
         cores = options.num_workers or usable_cores()
         with ray_session(options.ray_address, cores, len(weights) + 16 * len(done)) as (ray, terminal):
             device, workers = _resources(ray, options)
             asking = Asking(options.top_k, options.min_score, device, options.engine, options.batch_size)
-            work = Work(config, weights, sources, asking)
+            work = Work(config, weights, sources, asking, packages)
             chunks = _dataset(ray, work, done, workers)
             clips, errors = _collect(chunks, output, _Progress(len(done), terminal), options.part_clips)
     return Summary(clips, errors, len(done), done.errors, time.monotonic() - begun)
+
+
+def _packages_of(config: VoiceConfig) -> tuple[str, ...]:
+    """What a worker is to import: what is named here, and what this very process has the architecture from.
+
+    Raises:
+        ConfigError: The architecture is not known; that is told before Ray is started.
+    """
+    from snn_voice_hub.registry import get_architecture
+
+    own = package_of(get_architecture(config.architecture, config.architecture_package))
+    found = [] if own is None or own.module == "__main__" else [own.module]
+    return tuple(dict.fromkeys([*named_packages(), *found]))
 
 
 def _resources(ray: Any, options: BulkOptions) -> tuple[str, int]:

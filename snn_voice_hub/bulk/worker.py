@@ -21,6 +21,7 @@ from snn_voice_hub.bulk.sources import Entry, Sources
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.answers import Prediction
+from snn_voice_hub.packages import use_packages
 from snn_voice_hub.voice import SnnVoice
 
 logger = logging.getLogger(__name__)
@@ -64,12 +65,15 @@ class Work:
         weights: Content of its safetensors file; so every worker has the driver's weights.
         sources: Where the clips are.
         asking: How to ask.
+        packages: What has the network's architecture, where it is none of this library's; the worker's Python
+            must find it.
     """
 
     config: bytes
     weights: bytes
     sources: Sources
     asking: Asking
+    packages: tuple[str, ...] = ()
 
     def load(self) -> SnnVoice:
         """The model.
@@ -77,6 +81,7 @@ class Work:
         Raises:
             SnnVoiceError: It can't run on this machine.
         """
+        use_packages(self.packages)
         with tempfile.TemporaryDirectory(prefix="snn-voice-") as folder:
             (Path(folder) / CONFIG_FILE).write_bytes(self.config)
             (Path(folder) / WEIGHTS_FILE).write_bytes(self.weights)

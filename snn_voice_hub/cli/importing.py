@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_voice_hub.packages import import_named_packages, name_packages
+from snn_voice_hub.packages import use_packages
 
 Imports = Annotated[
     list[str] | None,
@@ -28,8 +28,7 @@ def with_imports(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*arguments: Any, imports: list[str] | None = None, **options: Any) -> None:
-        name_packages(imports or ())
-        import_named_packages()
+        use_packages(imports or ())
         command(*arguments, **options)
 
     option = inspect.Parameter("imports", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Imports)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import snn_voice_hub
 from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.packages import announced, named_packages
 
 if TYPE_CHECKING:
     from snn_voice_hub.config import VoiceConfig
@@ -27,7 +29,12 @@ def train(
         typer.Option(help=DATA),
     ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run and of its checkpoint.")] = None,
-    model: Annotated[str, typer.Option(help="What to train, for example m5-snn.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="What to train: m5-snn, say, or an architecture by its name, such as one of your own."
+        ),
+    ] = "",
     start: Annotated[
         str,
         typer.Option(
@@ -156,31 +163,53 @@ def _recipe(
 ) -> Recipe:
     from snn_voice_hub.training.paper_recipes import paper_recipe
     from snn_voice_hub.training.recipe import changed, read_recipe
-    from snn_voice_hub.training.recipes import RECIPES, fine_tuning
+    from snn_voice_hub.training.recipes import fine_tuning
 
-    if model and model not in RECIPES:
-        raise SnnVoiceError(f"there is no model {model!r}", hint=f"one of {', '.join(RECIPES)}")
     more: list[str] = []
     if config is not None and not model:
         if recipe == "paper":
             raise SnnVoiceError("the paper trained nothing further", hint="--recipe goes with --model")
         found = fine_tuning(config, clips)
-        if recipe:
-            own = read_recipe(Path(recipe))
-            if own.architecture != found.architecture:
-                raise SnnVoiceError(f"{recipe} is for {own.architecture}, not {found.architecture}")
-            found = own
-    elif recipe == "paper":
-        found = paper_recipe(RECIPES[model].architecture)
     else:
-        found = read_recipe(Path(recipe)) if recipe else RECIPES[model]
+        found = _recipe_of(model)
+    if recipe == "paper":
+        found = paper_recipe(found.architecture)
+    elif recipe:
+        own = read_recipe(Path(recipe))
+        if own.architecture != found.architecture:
+            raise SnnVoiceError(f"{recipe} is for {own.architecture}, not {found.architecture}")
+        found = own
     if num_steps is not None or learn_beta is not None:
-        if found.architecture.endswith("CNN"):
+        if not _spikes(found.architecture):
             raise SnnVoiceError(f"{found.architecture} has no time steps and no neurons")
         more += [f"network.num_steps={num_steps}"] if num_steps is not None else []
         more += [f"network.learn_beta={str(learn_beta).lower()}"] if learn_beta is not None else []
     more += [f"epochs={epochs}"] if epochs is not None else []
     return changed(found, [*more, *changes])
+
+
+def _recipe_of(model: str) -> Recipe:
+    """The recipe of a bundled model, or the default one of an architecture."""
+    from snn_voice_hub.training.recipes import RECIPES, default_recipe
+
+    if model in RECIPES:
+        return RECIPES[model]
+    # Where nobody could have brought an architecture, a slip of the pen need not wait for PyTorch.
+    if model in snn_voice_hub.__all__ or named_packages() or announced():
+        try:
+            return default_recipe(model)
+        except ConfigError as error:
+            hint = f"{', '.join(RECIPES)}, or an architecture; {error.hint}"
+            raise SnnVoiceError(f"there is no model {model!r}: {error.message}", hint=hint) from error
+    hint = f"one of {', '.join(RECIPES)}; an architecture of your own by --import PACKAGE"
+    raise SnnVoiceError(f"there is no model {model!r}", hint=hint)
+
+
+def _spikes(architecture: str) -> bool:
+    from snn_voice_hub.models.network import SpikingNetwork
+    from snn_voice_hub.registry import get_architecture
+
+    return issubclass(get_architecture(architecture), SpikingNetwork)
 
 
 def _yaml(recipe: Recipe) -> str:

@@ -14,27 +14,31 @@ from importlib.resources import files
 from pathlib import Path
 
 from snn_voice_hub._version import __version__
-from snn_voice_hub.config import LIBRARY_NAME
+from snn_voice_hub.config import LIBRARY_NAME, ArchitecturePackage
 from snn_voice_hub.errors import CheckpointError
 
 HANDLER_FILE = "handler.py"
 REQUIREMENTS_FILE = "requirements.txt"
 _SEAL = re.compile(rb"# Made by snn-voice-hub \S+; SHA-256 of the lines above: ([0-9a-f]{64})\n")
-_REQUIREMENT = f"{LIBRARY_NAME}>={__version__}\n"
-_OUR_REQUIREMENT = re.compile(rf"{LIBRARY_NAME}>=\S+\n?")
-_NAMES_US = re.compile(r"^\s*snn[-_.]voice[-_.]hub\b", re.IGNORECASE | re.MULTILINE)
+_REQUIREMENT = f"{LIBRARY_NAME}>={__version__}"
 
 
-def endpoint_files(repo_id: str, folder: Path, theirs: Callable[[str], bytes | None]) -> dict[str, bytes]:
+def endpoint_files(
+    repo_id: str,
+    folder: Path,
+    theirs: Callable[[str], bytes | None],
+    package: ArchitecturePackage | None = None,
+) -> dict[str, bytes]:
     """The files to push beside a checkpoint.
 
     What the folder holds under these names is pushed as it is. What somebody wrote on the Hub stays: of a
-    handler that is an error, requirements get our line added if they lack it.
+    handler that is an error, requirements get our lines added if they lack them.
 
     Args:
         repo_id: For the message.
         folder: The checkpoint folder.
         theirs: A file on the Hub by its name; None where there is none.
+        package: What has the architecture, if not this library; an endpoint has to install it.
 
     Returns:
         Name -> content.
@@ -44,7 +48,8 @@ def endpoint_files(repo_id: str, folder: Path, theirs: Callable[[str], bytes | N
     """
     return {
         HANDLER_FILE: _mine(folder, HANDLER_FILE) or _handler(repo_id, theirs(HANDLER_FILE)),
-        REQUIREMENTS_FILE: _mine(folder, REQUIREMENTS_FILE) or _requirements(theirs(REQUIREMENTS_FILE)),
+        REQUIREMENTS_FILE: _mine(folder, REQUIREMENTS_FILE)
+        or _requirements(theirs(REQUIREMENTS_FILE), package),
     }
 
 
@@ -76,10 +81,22 @@ def _is_as_made(text: bytes) -> bool:
     return seal is not None and hashlib.sha256(body).hexdigest() == seal.group(1).decode()
 
 
-def _requirements(theirs: bytes | None) -> bytes:
+def _requirements(theirs: bytes | None, package: ArchitecturePackage | None) -> bytes:
+    """What somebody wrote, and our lines where they are missing; a file that is all ours is made anew."""
+    wanted, as_made = {LIBRARY_NAME: _REQUIREMENT}, [rf"{LIBRARY_NAME}>=\S+"]
+    if package is not None and package.name is not None:
+        wanted[package.name] = package.requirement
+        as_made.append(rf"{re.escape(package.name)}(==\S+)?")
     text = (theirs or b"").decode("utf-8-sig", "replace")
-    if not text.strip() or _OUR_REQUIREMENT.fullmatch(text):
-        return _REQUIREMENT.encode()
-    if _NAMES_US.search(text):
+    if all(re.fullmatch("|".join(as_made), line) for line in text.split()):
+        text = ""
+    missing = [line for name, line in wanted.items() if not _names(text, name)]
+    if not missing:
         return theirs or b""
-    return f"{text.rstrip()}\n{_REQUIREMENT}".encode()
+    return "\n".join([*filter(None, [text.rstrip()]), *missing, ""]).encode()
+
+
+def _names(requirements: str, package: str) -> bool:
+    """Whether requirements name a package; to pip `-`, `_` and `.` are the same."""
+    name = "[-_.]+".join(map(re.escape, re.split(r"[-_.]+", package)))
+    return re.search(rf"^\s*{name}(?![\w.-])", requirements, re.IGNORECASE | re.MULTILINE) is not None

@@ -124,7 +124,12 @@ def push_folder(
         card = _card(api, repo_id, info, folder, config, replace=replace_card)
         made = {CARD_FILE: card.encode()}
         if endpoint_handler:
-            made |= endpoint_files(repo_id, folder, lambda name: _remote_file(api, repo_id, info, name))
+            made |= endpoint_files(
+                repo_id,
+                folder,
+                lambda name: _remote_file(api, repo_id, info, name),
+                config.architecture_package,
+            )
         files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder, made)]
         additions = [CommitOperationAdd(name, folder / name) for name in files]
         additions += [CommitOperationAdd(name, content) for name, content in made.items()]

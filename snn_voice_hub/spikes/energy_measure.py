@@ -18,7 +18,7 @@ from snn_voice_hub.hub.checkpoints import read_config, resolve, write_config
 from snn_voice_hub.inference.pipeline import Clip, Pipeline
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.registry import get_architecture, list_architectures
+from snn_voice_hub.registry import find_architecture, get_architecture
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_count import Counter
 
@@ -54,15 +54,14 @@ def twin_architecture(name: str) -> str | None:
     Returns:
         A registered name, or None where there is no such architecture.
     """
-    known = list_architectures()
-    if name not in known:
+    found = find_architecture(name)
+    if found is None:
         return None
     stem = name.removesuffix("SCNN").removesuffix("SNN").removesuffix("CNN")
-    spiking = issubclass(get_architecture(name), SpikingNetwork)
+    spiking = issubclass(found, SpikingNetwork)
     wanted = f"{stem}{'CNN' if spiking else 'SNN'}"
-    if stem == name or wanted not in known:
-        return None
-    return wanted if issubclass(get_architecture(wanted), SpikingNetwork) is not spiking else None
+    twin = None if stem == name else find_architecture(wanted)
+    return wanted if twin is not None and issubclass(twin, SpikingNetwork) is not spiking else None
 
 
 def bundled_twin(config: VoiceConfig) -> str | None:

@@ -123,6 +123,35 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
+
+def default_recipe(architecture: str) -> Recipe:
+    """How a network is trained that has no recipe of its own, such as one of another package.
+
+    The front end is the one that its class names. Of a class that names none and takes two dimensions, it is
+    the log-mel of the default model.
+
+    Args:
+        architecture: A name in the registry.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    from snn_voice_hub.models.base import Network  # the recipes themselves need no PyTorch
+    from snn_voice_hub.registry import get_architecture
+
+    cls = get_architecture(architecture)
+    named = cls.default_features is not Network.default_features or cls.feature_dims == 1
+    features = cls.default_features if named else LOGMEL_16K
+    return Recipe(
+        architecture=architecture,
+        features=features,
+        description=f"{architecture}, trained by the default recipe",
+        augmentation=_RESMEL_AUGMENTATION if features.kind == "logmel" else Augmentation(),
+        distil=0.5,
+        threshold_percentile=95.0,
+    )
+
+
 # So many steps let a network learn a few words of its user; less changes little, more only takes longer.
 _FINE_TUNING_STEPS = 600
 # Of an epoch: with a hundred clips, a pass over them is over in a second.

@@ -24,12 +24,17 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def said(name: str) -> str:
+    """What a field is called outside of Python, where "import" is a name as good as any."""
+    return str(Settings.model_fields[name].validation_alias or name)
+
+
 def flag_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return "--" + said(name).replace("_", "-")
 
 
 def variable_of(name: str) -> str:
-    return "SNN_VOICE_" + name.upper()
+    return "SNN_VOICE_" + said(name).upper()
 
 
 def type_of(name: str) -> Any:
@@ -133,7 +138,7 @@ def test_lists(name: str, values: list[str], wanted: list[str], monkeypatch: pyt
     assert getattr(read_settings([f"{flag_of(name)}={value}" for value in values]), name) == wanted
     monkeypatch.setenv(variable_of(name), ",".join(values))
     assert getattr(read_settings([]), name) == wanted
-    assert getattr(Settings(**{name: values}), name) == wanted  # type: ignore[arg-type]
+    assert getattr(Settings(**{said(name): values}), name) == wanted  # type: ignore[arg-type]
     monkeypatch.setenv(variable_of(name), "")
     assert getattr(read_settings([]), name) == []
 
