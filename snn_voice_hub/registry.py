@@ -109,7 +109,16 @@ def build_network(config: VoiceConfig) -> Network:
     Raises:
         ConfigError: The architecture or one of its arguments is not legal.
     """
-    return get_architecture(config.architecture, config.architecture_package).from_config(config)
+    package = config.architecture_package
+    cls = get_architecture(config.architecture, package)
+    try:
+        return cls.from_config(config)
+    except ConfigError as error:
+        here = package_of(cls)
+        if package is None or here is None or here.version == package.version:
+            raise
+        hint = "; ".join(filter(None, [error.hint, f"it was saved with {package}, and here is {here}"]))
+        raise ConfigError(error.message, hint=hint) from error
 
 
 def _load(entry: EntryPoint) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cli_helpers import invoke, refused
 from package_helpers import NETWORK, REGISTERED, announce, fresh, imported, lay
 
 import snn_voice_hub as sv
-from snn_voice_hub.config import ArchitecturePackage
+from snn_voice_hub.config import ArchitecturePackage, FeatureConfig
+from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.packages import (
     VARIABLE,
     import_named_packages,
@@ -228,12 +230,43 @@ def test_another_packages_architecture_of_the_same_name_is_refused(site: Path, t
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
 
 
+def test_an_argument_that_another_version_has_is_told_with_both_versions(site: Path, tmp_path: Path) -> None:
+    lay(site, "own_net", NETWORK.format(name="OwnNet"))
+    announce(site, "own-net", "1.2", "OwnNet = own_net:OwnNet")
+    config = saved("OwnNet", tmp_path / "mine")
+    config["architecture_package"]["version"] = "2.0"
+    config["network"]["width"] = 3
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(sv.ConfigError) as caught:
+        sv.SnnVoice.from_pretrained(tmp_path / "mine")
+    assert "has no argument network.width" in str(caught.value)
+    assert "saved with the package own-net 2.0, and here is the package own-net 1.2" in str(caught.value)
+
+
 def test_a_definition_that_runs_again_takes_the_place_of_the_first(site: Path) -> None:
     lay(site, "notebook", REGISTERED.format(name="Cell"))
     module = importlib.import_module("notebook")
     first = get_architecture("Cell")
     importlib.reload(module)
     assert get_architecture("Cell") is module.Cell is not first
+
+
+def test_an_endpoint_installs_the_package() -> None:
+    package = ArchitecturePackage(module="own_net", name="own-net", version="1.2")
+    ours = f"snn-voice-hub>={sv.__version__}"
+    for theirs, after in (
+        (None, f"{ours}\nown-net==1.2\n"),
+        ("snn-voice-hub>=0.0.9\nown-net==1.1\n", f"{ours}\nown-net==1.2\n"),
+        ("snn-voice-hub==0.1.0\nOwn_Net[fast]>=1\n", "snn-voice-hub==0.1.0\nOwn_Net[fast]>=1\n"),
+        ("own-net-extras\n", f"own-net-extras\n{ours}\nown-net==1.2\n"),
+    ):
+        files = endpoint_files("me/x", Path("/nowhere"), _remote(theirs), package)
+        assert files["requirements.txt"].decode() == after
+
+
+def _remote(requirements: str | None) -> Callable[[str], bytes | None]:
+    files = {} if requirements is None else {"requirements.txt": requirements.encode()}
+    return files.get
 
 
 # --- what the user names --------------------------------------------------------------------------
@@ -310,3 +343,55 @@ def test_commands_import_what_they_are_told_to(site: Path, tmp_path: Path, befor
 
 def test_commands_refuse_what_can_not_be_imported(site: Path) -> None:
     assert "no_such_net (--import" in refused("models", "--import", "no_such_net")
+
+
+# --- training -------------------------------------------------------------------------------------
+
+SPIKING = """
+import torch
+from snn_voice_hub import SpikingNetwork
+
+class {name}(SpikingNetwork):
+    feature_dims = 2
+    min_shape = (1, 1)
+
+    def build(self):
+        self.lif = self.make_lif()
+        self.fc = torch.nn.Linear(1, self.num_classes)
+
+    def layers(self, x, run):
+        return run.readout(self.fc, run.fire("lif", self.lif, x).mean((-2, -1)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "rate"), [(NETWORK, "waveform", 4_000), (SPIKING, "logmel", 16_000)]
+)
+def test_a_network_without_a_recipe_gets_one(site: Path, code: str, kind: str, rate: int) -> None:
+    lay(site, "own_net", code.format(name="OwnNet"))
+    announce(site, "own-net", "1.2", "OwnNet = own_net:OwnNet")
+    shown = yaml.safe_load(invoke("train", "--model", "OwnNet", "--show-recipe").stdout)
+    assert shown["architecture"] == "OwnNet"
+    assert (shown["features"]["kind"], shown["features"]["feature_rate"]) == (kind, rate)
+    get_architecture("OwnNet").check_front_end(FeatureConfig(**shown["features"]))
+    steps = ["train", "--model", "OwnNet", "--num-steps", "3", "--show-recipe"]
+    if code is SPIKING:
+        assert yaml.safe_load(invoke(*steps).stdout)["network"] == {"num_steps": 3}
+    else:
+        assert "OwnNet has no time steps" in refused(*steps)
+
+
+def test_an_architecture_of_ours_may_be_named_too(site: Path) -> None:
+    shown = yaml.safe_load(invoke("train", "--model", "HjhSCNN", "--show-recipe").stdout)
+    assert (shown["architecture"], shown["features"]["kind"]) == ("HjhSCNN", "logmel")
+
+
+def test_what_can_not_be_trained_is_said(site: Path, tmp_path: Path) -> None:
+    assert "there is no model 'OwnNet'" in refused("train", "--model", "OwnNet")
+    lay(site, "broken", "import no_such_dependency")
+    announce(site, "broken", "1", "OwnNet = broken:OwnNet")
+    assert "No module named 'no_such_dependency'" in refused("train", "--model", "OwnNet")
+    recipe = tmp_path / "other.yaml"
+    recipe.write_text(invoke("train", "--model", "tcy-cnn", "--show-recipe").stdout)
+    said = refused("train", "--model", "tcy-snn", "--recipe", str(recipe), "--show-recipe")
+    assert f"{recipe} is for TcyCNN, not TcySNN" in said
