@@ -170,7 +170,7 @@ def _base_model(config: VoiceConfig) -> list[str]:
     `start` is often the bare name of a folder, which the Hub would take for another model.
     """
     named = config.training.get("base_model") or config.training.get("start")
-    return [name for name in (named if isinstance(named, list) else [named]) if _is_repo_id(name)]
+    return [str(name) for name in (named if isinstance(named, list) else [named]) if _is_repo_id(name)]
 
 
 def _is_repo_id(name: object) -> bool:
