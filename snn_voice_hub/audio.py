@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -32,6 +32,7 @@ from snn_voice_hub.decoding import (
     open_decoder,
 )
 from snn_voice_hub.errors import AudioError
+from snn_voice_hub.samples import Pair, unpacked
 
 __all__ = [
     "MAX_ENCODED_BYTES",
@@ -43,9 +44,8 @@ __all__ = [
     "load",
 ]
 
-AudioSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any] | torch.Tensor
-)
+_Encoded: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+AudioSource: TypeAlias = _Encoded | npt.NDArray[Any] | torch.Tensor | Pair | Mapping[str, Any]
 
 
 # Endings of the files that a folder is searched for.
@@ -79,9 +79,11 @@ def load(
     Args:
         source: A path; `bytes`, `bytearray` or `memoryview` of an encoded file; a binary file object,
             read from where it stands to its end (it need not be seekable); or samples as a NumPy array
-            or torch tensor (any device) of shape `[samples]` or `[channels, samples]`.
-        sample_rate: Rate of an array's samples in Hz, required there. Encoded files carry their own,
-            so for them it has no effect; headerless raw data is not supported.
+            or torch tensor (any device) of shape `[samples]` or `[channels, samples]`. Samples may also come
+            with their rate: as a pair `(samples, rate)` or `(rate, samples)`, as a dict of `datasets` or of
+            the transformers pipeline, or as a decoder of `torchcodec`; there the longer side is the time.
+        sample_rate: Rate in Hz of an array that comes without one, required there. Encoded files carry their
+            own, so for them it has no effect; headerless raw data is not supported.
         target_rate: Rate of the result in Hz.
         max_seconds: Longest sound that is accepted, in seconds; `math.inf` for no limit.
 
@@ -99,16 +101,17 @@ def load(
     if not number or isinstance(max_seconds, bool) or not max_seconds > 0:
         raise audio_error("bad_type", f"max_seconds must be a number above 0, not {_short(max_seconds)}")
 
-    if isinstance(source, np.ndarray | torch.Tensor):
+    unwrapped, sample_rate = unpacked(source, sample_rate)
+    if isinstance(unwrapped, np.ndarray | torch.Tensor):
         if sample_rate is None:
             raise audio_error("no_sample_rate", "an array carries no sample rate", "pass sample_rate=")
         rate = _check_rate(sample_rate, "sample_rate")
-        blocks = _array_blocks(_as_frames(source))
+        blocks = _array_blocks(_as_frames(unwrapped))
         return _assemble(blocks, rate, target, max_seconds, "the array")
 
-    label = _label(source)
+    label = _label(unwrapped)
     try:
-        with _open(source, label) as file, open_decoder(file, label) as sound:
+        with _open(unwrapped, label) as file, open_decoder(file, label) as sound:
             check_decoder(sound, label)
             blocks = decoded_blocks(sound, label)
             return _assemble(blocks, sound.samplerate, target, max_seconds, label)
@@ -226,7 +229,10 @@ def _open(source: object, label: str) -> Iterator[BinaryIO]:
     elif callable(getattr(source, "read", None)):
         yield _read_all(source, label)
     else:
-        hint = "legal are a path, bytes, a binary file object, a NumPy array or a torch tensor"
+        hint = "legal are a path, bytes, a binary file object, a NumPy array or a torch tensor, "
+        hint += "and a tuple of such an array and its rate"
+        if isinstance(source, Iterable):
+            hint += "; classify_each() takes any iterable of clips"
         raise audio_error("bad_type", f"sound can't be read from {type(source).__name__}", hint)
 
 

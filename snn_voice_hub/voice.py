@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Self, Unpack, overload
+from typing import Any, Never, Self, Unpack, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,14 @@ from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from snn_voice_hub.inference.pipeline import HOP_SECONDS, ClassifyOptions, Clip, Options, Pipeline
+from snn_voice_hub.inference.pipeline import (
+    HOP_SECONDS,
+    ClassifyOptions,
+    Clip,
+    Options,
+    Pipeline,
+    check_names,
+)
 from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import seeds_of
@@ -29,6 +36,7 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import build_network, get_architecture
+from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_measure import Counted, bundled_twin, measure, untrained_twin
 from snn_voice_hub.spikes.record import (
@@ -284,7 +292,7 @@ class SnnVoice(nn.Module, HubModel):
 
     def classify(
         self,
-        clips: Clip | list[Clip] | tuple[Clip, ...],
+        clips: Any,
         *,
         sample_rate: int | None = None,
         top_k: int = 5,
@@ -295,6 +303,7 @@ class SnnVoice(nn.Module, HubModel):
         on_error: str = "raise",
         progress: bool | None = None,
         early_exit: float | None = None,
+        **unknown: Never,
     ) -> Any:
         """The best words of one clip or of many.
 
@@ -307,8 +316,9 @@ class SnnVoice(nn.Module, HubModel):
 
         Args:
             clips: One clip (a path, the bytes of a sound file, a binary file object, an array or tensor
-                `[N]` or `[channels, N]`), or a list or tuple of clips.
-            sample_rate: Rate of arrays in Hz; files carry their own.
+                `[N]` or `[channels, N]`, a tuple of such an array and its rate, or a dict as `datasets` and
+                the transformers pipeline have it), or a list or tuple of clips.
+            sample_rate: Rate in Hz of arrays that come without one; files carry their own.
             top_k: At most so many labels, best first.
             min_score: Words of at least this score only; the answer may then be empty: no word.
             function_to_apply: "softmax", "sigmoid", or "none" for raw logits.
@@ -320,6 +330,7 @@ class SnnVoice(nn.Module, HubModel):
             early_exit: Add no more time steps to a window once its best score is at least this, above 0 to 1;
                 `Prediction.steps` says how many were run. Steps then run one after the other, whatever the
                 engine. For spiking networks.
+            **unknown: Other names are refused.
 
         Returns:
             A list of `Prediction` for one clip; a list of such lists for many, in their order.
@@ -328,6 +339,7 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: A clip can't be used; in a list the message names which.
             ConfigError: An argument is not legal.
         """
+        check_names(unknown)
         pipeline = self._pipeline(
             sample_rate=sample_rate,
             top_k=top_k,
@@ -339,7 +351,7 @@ class SnnVoice(nn.Module, HubModel):
             progress=progress,
             early_exit=early_exit,
         )
-        return list(pipeline.each(clips)) if isinstance(clips, list | tuple) else pipeline.one(clips)
+        return list(pipeline.each(clips)) if are_several(clips) else pipeline.one(clips)
 
     def classify_each(
         self, clips: Iterable[Clip], **options: Unpack[ClassifyOptions]
@@ -425,6 +437,7 @@ class SnnVoice(nn.Module, HubModel):
         sample_rate: int | None = None,
         batch_size: int = 8,
         max_seconds: float = 600.0,
+        **unknown: Never,
     ) -> Energy:
         """Estimate what the network's arithmetic costs on clips, beside its twin: operations and microjoules.
 
@@ -441,6 +454,7 @@ class SnnVoice(nn.Module, HubModel):
             sample_rate: Rate of arrays in Hz; files carry their own.
             batch_size: Windows that run together; it changes no figure.
             max_seconds: Longer clips are an error.
+            **unknown: Other names are refused.
 
         Returns:
             Means over the windows; `print` shows tables, `to_dict` is for JSON.
@@ -451,6 +465,7 @@ class SnnVoice(nn.Module, HubModel):
             ConfigError: No clip, a twin with another window, a network in training mode, or one with layers
                 that are not counted.
         """
+        check_names(unknown)
         options = Options(sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
         pipeline = Pipeline(self.config, self, options)
         return measure(self._counted(), self._counted_twin(twin), clips, pipeline)
@@ -475,6 +490,7 @@ class SnnVoice(nn.Module, HubModel):
         return SnnVoice(network, self.config.features, self.labels).eval()._counted(shapes_only=True)
 
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
+        check_names(options)
         checked = Options(**options)
         sure = checked.early_exit
         stepped = None if sure is None else check_stoppable(self.network, recordings_of(self.network))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snn_voice_hub import audio
 from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
-from snn_voice_hub.errors import AudioError
+from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
 from snn_voice_hub.inference.early_exit import Stopped
@@ -47,6 +47,20 @@ class ClassifyOptions(TypedDict, total=False):
     on_error: str
     progress: bool | None
     early_exit: float | None
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse keyword arguments that `classify` does not have.
+
+    Raises:
+        ConfigError: The first of them, with the name that was meant, or those that there are.
+    """
+    legal = ClassifyOptions.__annotations__
+    for name in names:
+        if name not in legal:
+            rate = "rate" in name.lower() or name.endswith(("sr", "fs"))
+            hint = "the rate of arrays is sample_rate=" if rate else f"legal are {', '.join(legal)}"
+            raise ConfigError(f"unknown argument {name}=", hint=hint)
 
 
 @dataclass(frozen=True, kw_only=True)

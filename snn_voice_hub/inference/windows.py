@@ -40,8 +40,14 @@ def fitted(waveforms: Tensor, config: FeatureConfig) -> Tensor:
         config: The front end.
 
     Raises:
-        AudioError: They are longer than one window.
+        AudioError: They are no tensor, or longer than one window.
     """
+    if not isinstance(waveforms, Tensor):
+        raise AudioError(
+            f"a model is called with a tensor [B, N], not with {type(waveforms).__name__}",
+            hint="classify() takes files, bytes and arrays: model.classify(...)",
+            code="bad_type",
+        )
     if config.normalization == "batch" or waveforms.ndim != 2 or waveforms.shape[1] == config.num_samples:
         return waveforms  # of another shape, the front end says what is wrong
     if waveforms.shape[1] > config.num_samples + round(CUT_SECONDS * config.sample_rate):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from snn_voice_hub.inference.pipeline import Clip, Pipeline
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import find_architecture, get_architecture
+from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_count import Counter
 
@@ -165,8 +167,8 @@ def measure(
     return dataclasses.replace(found, twin=beside)
 
 
-def _windows(clips: Clip | list[Clip] | tuple[Clip, ...], pipeline: Pipeline) -> Iterator[list[Tensor]]:
-    if not isinstance(clips, list | tuple):
+def _windows(clips: Any, pipeline: Pipeline) -> Iterator[list[Tensor]]:
+    if not are_several(clips):
         yield pipeline.prepare(clips).windows
         return
     for index, clip in enumerate(clips):
