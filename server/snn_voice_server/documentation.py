@@ -36,7 +36,7 @@ _MODEL = {"type": "string", "default": "", "description": "One of GET /models; b
 _SETTINGS = {"top_k": _TOP_K, "function_to_apply": _FUNCTION, "windows": _WINDOWS, "model": _MODEL}
 
 _ABOUT_SOUND = (
-    "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF): raw, in a form, or as base64 in the "
+    "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF, CAF, AU): raw, in a form, or as base64 in the "
     "JSON of the Hugging Face Hub. The bytes decide what it is, a wrong Content-Type does no harm. "
     "Settings in the body win over the query."
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.text import read_text
 from snn_voice_server.failures import Unauthorized
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -82,7 +83,7 @@ def read_keys(plain: Sequence[str], file: Path | None) -> ApiKeys:
     hashed: list[tuple[str, str]] = []
     if file is not None:
         try:
-            lines = file.read_text("utf-8-sig").splitlines()
+            lines = read_text(file).splitlines()
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise ConfigError(f"the file of API keys {file} can't be read: {reason}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import difflib
 import json
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snn_voice_hub.inference.answers import FUNCTIONS
+from snn_voice_hub.text import decoded_text
 from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.forms import Part, read_form
 
@@ -23,6 +25,7 @@ _SOUND = (
     *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff.\x91\xcf\x11", b"FORM", b"caff", b".snd", b"dns."),
     *(b"fLaC", b"OggS", b"ID3"),
 )
+_START = 256  # bytes that are looked at
 _JSON_TYPE = re.compile(r"(application|text)/([\w.+-]+\+)?json")
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 # Base64 has none of these characters, so a request has few; millions would become gigabytes of objects.
@@ -176,14 +179,25 @@ def _media(content_type: str) -> str:
 def is_sound(body: bytes) -> bool:
     """Whether a body begins like a sound file, so that nothing has to be unpacked."""
     # An MP3 file without tags begins with eleven set bits.
-    return body.startswith(_SOUND) or (body[:1] == b"\xff" and body[1:2] >= b"\xe0")
+    sync = body[:1] == b"\xff" and body[1:2] >= b"\xe0"
+    return body.startswith(_SOUND) or (sync and not _is_wide_json(body))
 
 
 def _is_json(body: bytes, media: str) -> bool:
-    start = body[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if _JSON_TYPE.fullmatch(media):
-        return b"\0" not in start  # no text: then the header is wrong, and the loader may know better
-    return start.startswith(b"{") and not media.startswith("audio/")
+    typed = _JSON_TYPE.fullmatch(media) is not None
+    # With a zero byte it is UTF-16, or no text: then the header is wrong, and the loader may know better.
+    if typed and b"\0" not in body[:_START]:
+        return True
+    return _begins_an_object(body) and (typed or not media.startswith("audio/"))
+
+
+def _is_wide_json(body: bytes) -> bool:
+    """Whether a body is JSON in UTF-16, whose mark looks like the beginning of a frame of MP3."""
+    return body.startswith(codecs.BOM_UTF16_LE) and _begins_an_object(body)
+
+
+def _begins_an_object(body: bytes) -> bool:
+    return decoded_text(body[:_START], "ignore").lstrip().startswith("{")
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -268,7 +282,7 @@ def _from_json(question: Question, body: bytes) -> ClassifyRequest:
     if sum(map(body.count, _STRUCTURE)) > _MAX_STRUCTURE:
         raise RequestError("the JSON body has too many values", hint=_HUB_FORM, code="bad_json")
     try:
-        data = json.loads(body.decode("utf-8-sig"))
+        data = json.loads(decoded_text(body))
     except (ValueError, RecursionError) as error:  # among the first: not UTF-8, a number of 5000 digits
         raise RequestError("the body is not valid JSON", hint=_HUB_FORM, code="bad_json") from error
     if not isinstance(data, dict):

@@ -11,7 +11,7 @@ from snn_voice_hub.errors import SnnVoiceError
 # Of `--data`.
 DATA = (
     "speech_commands; a folder of folders word/clip.wav, or a tar of one; a folder with train.tar and "
-    "val.tar; or a manifest .csv with the columns path and label."
+    "val.tar; or a manifest, .csv, .tsv or .jsonl, with a path and a label a row."
 )
 
 # Of the files that can't be read, so many are named one by one.

@@ -135,10 +135,11 @@ def _files(data: Sequence[Path], most: int, voice: SnnVoice, failures: Failures)
 def _is_corpus(path: Path) -> bool:
     """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
     from snn_voice_hub.folders import is_sound
+    from snn_voice_hub.training.tables import is_table
 
     if path.is_dir():
         return not any(is_sound(inside.name) and inside.is_file() for inside in path.iterdir())
-    if path.is_file() and path.suffix.lower() != ".csv":
+    if path.is_file() and not is_table(path):
         return not is_sound(path.name) and tarfile.is_tarfile(path)
     return not is_sound(path.name)
 

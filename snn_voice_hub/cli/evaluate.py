@@ -25,7 +25,7 @@ def evaluate(
         Path,
         typer.Option(
             help="Folder of folders word/clip.wav, or a tar of one; of a folder with testing_list.txt or "
-            "test.tar, its test clips. Or a manifest .csv with the columns path and label; speech_commands."
+            "test.tar, its test clips. Or a manifest .csv, .tsv or .jsonl; speech_commands."
         ),
     ],
     noise: Annotated[

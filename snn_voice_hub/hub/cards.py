@@ -169,8 +169,8 @@ def _base_model(config: VoiceConfig) -> list[str]:
 
     `start` is often the bare name of a folder, which the Hub would take for another model.
     """
-    named = config.training.get("base_model") or config.training.get("start")
-    return [str(name) for name in (named if isinstance(named, list) else [named]) if _is_repo_id(name)]
+    named = config.training.get("base_model") or config.training.get("start") or []
+    return [name for name in ([named] if isinstance(named, str) else named) if _is_repo_id(name)]
 
 
 def _is_repo_id(name: object) -> bool:

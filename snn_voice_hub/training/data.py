@@ -19,6 +19,7 @@ import torch
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.files import LISTS, Item, files_of, source_items
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ COVERED = (
 
 BACKGROUND = "_background_noise_"  # the folder of recordings that are mixed in, and are no word
 
-_CACHE_VERSION = 2  # of the cached files' layout, and of what decoding does
+_CACHE_VERSION = 3  # of the cached files' layout, and of what decoding does
 
 Wave = npt.NDArray[np.float32]
 
@@ -125,11 +126,13 @@ def decode(
     for item in items:
         path = PurePosixPath(item.name)
         if item.content is not None and path.name in LISTS and not told:
-            lists.setdefault(path.name, []).extend(_list_entries(item.content))
+            lists.setdefault(path.name, []).extend(list_entries(item.content))
             continue
         try:
             if item.content is None or not item.word:
                 skipped.append((item.name, item.reason or "not in a folder named by its word"))
+                if told:
+                    lost.add(item.word)
                 continue
             wave = audio.load(item.content, target_rate=sample_rate).numpy()
         except AudioError as error:
@@ -153,7 +156,7 @@ def decode(
     skipped += [(item.name, misplaced[item.name]) for item in found if item.name in misplaced]
     clips = Clips(rows, [item.word for item in rest], [item.name for item in rest], skipped)
     parts, speakers = [item.part for item in rest], [item.speaker for item in rest]
-    return Reading(clips, parts, speakers, noises, lists, sorted(lost - {BACKGROUND}))
+    return Reading(clips, parts, speakers, noises, lists, sorted(lost - {BACKGROUND, ""}))
 
 
 def squeezed(rows: npt.NDArray[np.int16], kept: list[int]) -> npt.NDArray[np.int16]:
@@ -164,8 +167,9 @@ def squeezed(rows: npt.NDArray[np.int16], kept: list[int]) -> npt.NDArray[np.int
     return rows[: len(kept)]
 
 
-def _list_entries(content: bytes) -> list[str]:
-    lines = content.decode("utf-8-sig", "replace").replace("\\", "/").splitlines()
+def list_entries(content: bytes) -> list[str]:
+    """The clips that a list such as `testing_list.txt` names, `word/clip.wav`."""
+    lines = decoded_text(content, "replace").replace("\\", "/").splitlines()
     return [line.strip().removeprefix("./") for line in lines if line.strip()]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.text import read_text
 from snn_voice_hub.training.evaluate import clip_logits
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.training.recipe import read_yaml
@@ -162,7 +163,7 @@ def read_plan(path: Path, epochs: int | None = None) -> list[Run]:
         SnnVoiceError: The file can't be read, or names an illegal run.
     """
     try:
-        entries = read_dataclass(_PlanFile, read_yaml(path.read_text(encoding="utf-8"))).runs
+        entries = read_dataclass(_PlanFile, read_yaml(read_text(path))).runs
         ranked: list[tuple[int, Run]] = []
         for entry in entries:
             steps = entry.num_steps if isinstance(entry.num_steps, list) else [entry.num_steps]

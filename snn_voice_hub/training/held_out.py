@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
-from snn_voice_hub.training.data import BACKGROUND, Clips, check_readable, decode
+from snn_voice_hub.training.data import BACKGROUND, Clips, check_readable, decode, list_entries
 from snn_voice_hub.training.files import Item, file_content, source_items
 from snn_voice_hub.training.manifest import read_manifest
 from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.training.sources import CORPUS, ROOT_VARIABLE
+from snn_voice_hub.training.tables import is_table
 
 _TEST_LIST = "testing_list.txt"
 _CORPUS_FOLDER = Path("SpeechCommands", "speech_commands_v0.02")
@@ -41,14 +42,13 @@ def load_test(
     data = _corpus(data)
     source = data / "test.tar" if (data / "test.tar").is_file() else data
     skipped: list[tuple[str, str]] = []
-    told = source.suffix.lower() == ".csv"
+    told = is_table(source)
     if told:
         items, skipped = _manifest(source)
     else:
         items = source_items(source)
     if (data / _TEST_LIST).is_file():
-        lines = (data / _TEST_LIST).read_text(encoding="utf-8", errors="replace").splitlines()
-        listed = {line.strip() for line in lines}
+        listed = set(list_entries((data / _TEST_LIST).read_bytes()))
         # Chosen before decoding: the test clips are a tenth of a data set.
         items = (item for item in items if item.word == BACKGROUND or item.name in listed)
     reading = decode(items, sample_rate=sample_rate, num_samples=num_samples, told=told)

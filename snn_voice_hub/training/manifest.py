@@ -1,26 +1,52 @@
-"""A list of clips as a CSV file: the columns `path` and `label`, and perhaps `split` and `speaker`."""
+"""A list of clips as a table: which file is which word, and perhaps its part and speaker.
+
+Tools call these columns by several names, and write others besides, which are passed over.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import difflib
+import re
 import unicodedata
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.splits import PARTS
+from snn_voice_hub.training.tables import Table, read_table
 
-_NEEDED = ("path", "label")
-_COLUMNS = (*_NEEDED, "split", "speaker")
-_LEGAL = "path, label and, if wanted, split and speaker, separated by commas"
+# The first that is there counts, in this order.
+_NAMES = {
+    "path": (
+        *("path", "file_name", "filename", "file", "filepath", "file_path", "audio", "audio_filepath"),
+        *("audio_path", "audio_file", "wav", "wav_path", "fname", "slice_file_name"),
+    ),
+    "label": (
+        *("label", "category", "class", "class_name", "word", "keyword", "command", "target"),
+        *("text", "transcript", "transcription", "sentence"),
+    ),
+    "split": ("split", "subset", "partition", "set"),
+    "speaker": ("speaker", "speaker_id", "client_id"),
+}
+_SENTENCES = ("text", "transcript", "transcription", "sentence")
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+# Where tools put the sound, in the folder of the list or beside it.
+_PLACES = ("", "audio", "clips", "wavs", "..", "../audio", "../clips", "../wavs")
+_LEGAL = (
+    f"a column {', '.join(_NAMES['path'][:5])} or audio_filepath; "
+    f"one of {', '.join(_NAMES['label'][:7])}; and perhaps split and speaker"
+)
 
 
 class Row(NamedTuple):
     """A line of a manifest.
 
     Attributes:
-        path: The file.
+        path: The file, which need not be there.
         name: As it stands in the manifest.
         label: Its word.
         part: "train", "val" or "test"; "" without a column `split`.
@@ -38,36 +64,27 @@ def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
     """Read and check a manifest.
 
     Args:
-        source: The CSV file; its paths are relative to its folder.
+        source: A table as `read_table` takes it. Its paths are relative to its folder, or to a folder
+            `audio`, `clips` or `wavs` in it or beside it; they may have backslashes.
 
     Returns:
-        A row for each file, and `(name, reason)` of each row that was left out.
+        A row for each file, and `(name, reason)` of each row that was left out. A file that does not exist
+        has its row: it is listed like others that can't be read.
 
     Raises:
-        SnnVoiceError: The file can't be read, or is not such a manifest; the message names the line.
+        SnnVoiceError: The file can't be read, or is not such a manifest, or none of its files exists; the
+            message names the line.
     """
     rows: list[Row] = []
     seen: dict[Path, Row] = {}
     skipped: list[tuple[str, str]] = []
     absent: list[str] = []
-    for line, cells in _cells(source):
-        label = unicodedata.normalize("NFC", cells["label"])
-        part = cells.get("split", "")
-        for column in _NEEDED:
-            if not cells[column]:
-                raise SnnVoiceError(f"line {line} of {source} has no {column}", hint=_LEGAL)
-        if "split" in cells and part not in PARTS:
-            raise SnnVoiceError(
-                f"line {line} of {source} has split {part!r}", hint=f"one of {', '.join(PARTS)}"
-            )
-        path = _found(source.parent, cells["path"])
-        if path is None:
-            absent.append(f"{cells['path']} (line {line})")
-            continue
-        row = Row(path, cells["path"], label, part, cells.get("speaker", ""))
-        before = seen.setdefault(path.resolve(), row)
+    for line, row in _rows(source, read_table(source, _fits)):
+        before = seen.setdefault(row.path.resolve(), row)
         if before is row:
             rows.append(row)
+            if not _exists(row.path):
+                absent.append(f"{row.name} (line {line})")
         elif (before.label, before.part) == (row.label, row.part):
             skipped.append((row.name, "listed twice"))
         else:
@@ -76,62 +93,96 @@ def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
                 f"{row.name} is listed twice in {source}, as {pair[0]!r} and as {pair[1]!r} (line {line})",
                 hint="every file once",
             )
-    if absent:
-        raise SnnVoiceError(
-            f"{len(absent)} files of {source} do not exist, the first is {absent[0]}",
-            hint=f"paths are relative to {source.parent}",
-        )
     if not rows:
         raise SnnVoiceError(f"{source} lists no clips", hint=_LEGAL)
+    if len(absent) == len(rows):
+        raise SnnVoiceError(
+            f"none of the {len(rows)} files of {source} exists, the first is {absent[0]}",
+            hint=f"paths are relative to {source.parent}",
+        )
     return rows, skipped
 
 
-def _cells(source: Path) -> list[tuple[int, dict[str, str]]]:
-    """Each line's number and cells, once the header is known to be right."""
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise SnnVoiceError(f"{source} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SnnVoiceError(f"{source} is not UTF-8", hint="save it as CSV, UTF-8") from error
-    found = []
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(source, header)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
+def _rows(source: Path, table: Table) -> Iterator[tuple[int, Row]]:
+    """Each line's number and what it says."""
+    roles = _roles(source, table)
+    for line, cells in table.rows:
+        told = {role: cells[index] for role, index in roles.items()}
+        for role in ("path", "label"):
+            if not told[role]:
+                column = table.columns[roles[role]]
+                raise SnnVoiceError(f"line {line} of {source} has no {column}", hint=_LEGAL)
+        part = told.get("split", "")
+        if "split" in told and (part := _PARTS.get(part.lower(), "")) == "":
+            raise SnnVoiceError(
+                f"line {line} of {source} has split {told['split']!r}", hint=f"one of {', '.join(_PARTS)}"
+            )
+        label = unicodedata.normalize("NFC", told["label"])
+        path = _found(source.parent, told["path"])
+        yield line, Row(path, told["path"], label, part, told.get("speaker", ""))
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+
+def _plain(column: str) -> str:
+    return re.sub(r"[ \-]", "_", column.strip().lower())
+
+
+def _fits(columns: Sequence[str]) -> bool:
+    plain = set(map(_plain, columns))
+    return not plain.isdisjoint(_NAMES["path"]) and not plain.isdisjoint(_NAMES["label"])
+
+
+def _roles(source: Path, table: Table) -> dict[str, int]:
+    """Which column is which, by index."""
+    plain = [_plain(column) for column in table.columns]
+    known = [name for names in _NAMES.values() for name in names]
+    for name, column in zip(plain, table.columns, strict=True):
+        if name in known and plain.count(name) > 1:
+            raise SnnVoiceError(f"{source} has the column {column!r} twice", hint=_LEGAL)
+    found = {role: [plain.index(name) for name in names if name in plain] for role, names in _NAMES.items()}
+    for role in ("path", "label"):
+        if not found[role]:
+            seen = ", ".join(map(repr, table.columns))[:300] or "none"
+            what = "files" if role == "path" else "words"
+            raise SnnVoiceError(f"{source} has no column of {what}; its columns are {seen}", hint=_LEGAL)
+    for role in ("split", "speaker"):
+        for name, column in zip(plain, table.columns, strict=True):
+            if found[role] or name in known or not difflib.get_close_matches(name, (role,), 1, 0.75):
                 continue
-            if len(cells) != len(header):
-                raise SnnVoiceError(
-                    f"line {reader.line_num} of {source} has {len(cells)} cells, the header {len(header)}",
-                    hint='a name with a comma stands in "quotes"',
-                )
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-            found.append((reader.line_num, row))
-    except csv.Error as error:
-        raise SnnVoiceError(f"{source} is not a CSV file: {error}", hint=_LEGAL) from error
-    return found
+            # Passing over a misspelled column would divide the clips in another way, without a word.
+            raise SnnVoiceError(f"{source} has an unknown column {column!r}", hint=f"is it {role}? {_LEGAL}")
+    chosen = {role: indices[0] for role, indices in found.items() if indices}
+    chosen["label"] = _words(table, plain, found["label"])
+    return chosen
 
 
-def _check_header(source: Path, header: list[str]) -> None:
-    for name in header:
-        if name not in _COLUMNS:
-            raise SnnVoiceError(f"{source} has an unknown column {name!r}", hint=_LEGAL)
-        if header.count(name) > 1:
-            raise SnnVoiceError(f"{source} has the column {name!r} twice", hint=_LEGAL)
-    for name in _NEEDED:
-        if name not in header:
-            raise SnnVoiceError(f"{source} has no column {name!r}", hint=_LEGAL)
+def _words(table: Table, plain: list[str], candidates: list[int]) -> int:
+    """The column of the words: of several, the first that does not hold numbers only, as indices do."""
+    for index in candidates:
+        if plain[index] not in _SENTENCES and not all(cells[index].isdigit() for _, cells in table.rows):
+            return index
+    return candidates[0]
 
 
-def _found(folder: Path, name: str) -> Path | None:
-    """The file of a name; accents may be written in one or in two characters."""
-    for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
-        try:
-            path = folder / form
-            path.stat()
-        except (OSError, ValueError):
-            continue
-        return path
-    return None
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _found(folder: Path, name: str) -> Path:
+    """The file of a name; backslashes may stand in it, and accents be written in one or in two characters."""
+    slashed = PureWindowsPath(name).as_posix()
+    for known in (name, slashed) if slashed != name else (name,):
+        for place in _PLACES:
+            for form in (known, unicodedata.normalize("NFC", known), unicodedata.normalize("NFD", known)):
+                if _exists(path := folder / place / form):
+                    return path
+    return folder / slashed
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.text import read_text
 from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.writing import write_whole, writing_into
@@ -255,7 +256,7 @@ def read_json(cls: type[T], path: Path) -> T:
         SnnVoiceError: It can't be read, or does not fit; the message names the file.
     """
     try:
-        return read_dataclass(cls, json.loads(path.read_text(encoding="utf-8")))
+        return read_dataclass(cls, json.loads(read_text(path)))
     except (OSError, ValueError) as error:  # broken JSON and illegal values are ValueErrors
         raise SnnVoiceError(f"{path} can't be read: {error}", hint="delete it, and run again") from error
 

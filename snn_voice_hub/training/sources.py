@@ -30,6 +30,7 @@ from snn_voice_hub.training.data import (
 from snn_voice_hub.training.files import LISTS, Item, file_content, files_of, source_items
 from snn_voice_hub.training.manifest import read_manifest
 from snn_voice_hub.training.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
+from snn_voice_hub.training.tables import is_table
 
 CORPUS = "speech_commands"
 ROOT_VARIABLE = "SNN_VOICE_DATA"
@@ -93,7 +94,7 @@ def load_dataset(
         data: `"speech_commands"` (torchaudio's corpus, under `$SNN_VOICE_DATA` or the current folder) or
             `"speech_commands:ROOT"`; a folder of folders, `word/clip.wav`, or a tar of one; a folder with
             a `train` and a `val` (perhaps a `test` and a `background_noise`), each a tar or a folder of
-            folders; or a manifest, `.csv`.
+            folders; or a manifest (`.csv`, `.tsv`, `.jsonl`, `.json`).
         val: Folder of folders or tar to validate with, where `data` says nothing about that.
         val_share: Share of the clips to validate with, where nobody says which.
         sample_rate: Rate in Hz to resample to.
@@ -123,10 +124,8 @@ def load_dataset(
     else:
         source = Path(data)
         if not source.exists():
-            raise SnnVoiceError(
-                f"{source} does not exist",
-                hint=f"a folder of folders word/clip.wav, a tar of one, a manifest .csv, or {CORPUS}",
-            )
+            forms = "a folder of folders word/clip.wav, a tar of one, a manifest such as clips.csv"
+            raise SnnVoiceError(f"{source} does not exist", hint=f"{forms}, or {CORPUS}")
         name = source.resolve().name
         parts, noises, skipped, rule = _local(source, settings)
     if val is not None:
@@ -169,7 +168,7 @@ def _local(source: Path, settings: _Settings) -> _Found:
         places = _places(source)
         if places:
             return _by_place(places, settings)
-    if source.suffix.lower() == ".csv" and not source.is_dir():
+    if is_table(source):
         reading = check_readable(_manifest(source, settings), source)
         given = [part or "train" for part in reading.parts]
         rule = f"as the column split of {source.name} says" if any(reading.parts) else ""
@@ -367,7 +366,7 @@ def _check_lost(reading: Reading, source: str) -> None:
     for word in sorted(set(reading.lost) - set(reading.clips.labels)):
         raise SnnVoiceError(
             f"no clip of the word {word!r} in {source} can be read",
-            hint="convert the files to WAV, or take the word away",
+            hint="see that its files are there, and convert them to WAV; or take the word away",
         )
 
 

@@ -31,7 +31,7 @@ NOT_SOUND = {
     "one byte": b"x",
     "riff of another kind": b"RIFF\x10\0\0\0AVI " + bytes(20),
     "form of curl -d": b"file=yes.wav&top_k=3",
-    "utf-16": '{"inputs": ""}'.encode("utf-16"),
+    "utf-16": "hello, this is no sound".encode("utf-16"),
 }
 
 

@@ -28,6 +28,10 @@ from snn_voice_hub import M5SNN, ConfigError, SnnVoice
     [
         (b'{"inputs": "QUJD"}', ""),
         (b'\xef\xbb\xbf \n{"inputs": "QUJD"}', ""),
+        ('{"inputs": "QUJD"}'.encode("utf-16"), ""),
+        ('{"inputs": "QUJD"}'.encode("utf-16-be"), "application/json"),
+        ('{"inputs": "QUJD"}'.encode("utf-16-le"), "application/json; charset=utf-16"),
+        ('\ufeff\n{"inputs": "QUJD"}'.encode("utf-32-le"), "text/plain"),
         (b'{"inputs": "QUJD"}', "text/plain"),
         (b'{"inputs": "QUJD"}', "application/octet-stream"),
         (b'{"inputs": "QUJD"}', "Application/JSON ; charset=utf-8"),
