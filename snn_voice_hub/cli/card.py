@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 
 def card(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Model,
     repo_id: Annotated[
         str | None, typer.Option(help="Where it will be published; stands in the examples.")
     ] = None,

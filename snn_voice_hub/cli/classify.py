@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.answers import Csv, Form, Json, Part, Text
+from snn_voice_hub.cli.completion import engine_names
 from snn_voice_hub.cli.files import STDIN, Failures, Given, given_files, sound_of
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.options import OptionalModel, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_number
 from snn_voice_hub.errors import AudioError, SnnVoiceError
@@ -30,7 +31,7 @@ def classify(
             help="Sound files, folders of them, or - for stdin; with --ray also URIs and patterns."
         ),
     ],
-    model: Annotated[str | None, typer.Option(help=MODEL, show_default="bundled default")] = None,
+    model: OptionalModel = None,
     revision: Revision = None,
     top_k: Annotated[int, typer.Option(help="How many labels a clip.", min=1)] = 3,
     min_score: Annotated[
@@ -40,7 +41,9 @@ def classify(
         bool, typer.Option("--windows", help="An answer for each window of a file, with its time.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
-    engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
+    ] = "auto",
     early_exit: Annotated[
         float | None,
         typer.Option(

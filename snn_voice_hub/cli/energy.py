@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped
+from snn_voice_hub.cli.completion import model_names
 from snn_voice_hub.cli.files import Failures, given_files
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say_json
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.visible import visible
@@ -24,7 +25,7 @@ _CLIPS = 200
 
 
 def energy(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Model,
     data: Annotated[
         list[Path],
         typer.Option(
@@ -36,6 +37,7 @@ def energy(
         str | None,
         typer.Option(
             help="What to compare with: bundled name, folder or Hub id; none for nothing.",
+            autocompletion=model_names,
             show_default="the bundled model of the same name with -cnn for -snn, else the CNN's shapes",
         ),
     ] = None,

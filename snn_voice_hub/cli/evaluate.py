@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.completion import engine_names
+from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Model,
     data: Annotated[
         Path,
         typer.Option(
@@ -57,7 +58,9 @@ def evaluate(
     ] = "",
     revision: Revision = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
-    engine: Annotated[str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
+    ] = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="All of it as one JSON object, with every word.")
     ] = False,

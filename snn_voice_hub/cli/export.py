@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.completion import format_names
+from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError
@@ -15,18 +16,22 @@ from snn_voice_hub.export.names import FORMS, SUFFIXES
 
 
 def export(
-    model: Annotated[str, typer.Argument(help=MODEL)],
+    model: Model,
     to: Annotated[
         str,
         typer.Option(
             metavar="FORMAT",
             help="onnx: waveforms in, scores out. torch: the same, for torch.export.load. nir: features in, "
             "spikes and logits out, for neuromorphic tools.",
+            autocompletion=format_names,
         ),
     ] = "onnx",
     revision: Revision = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file.", show_default="such as resmel-snn.onnx")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The file.", show_default="such as resmel-snn.onnx, resmel-snn-int8.onnx"
+        ),
     ] = None,
     features_outside: Annotated[
         bool, typer.Option("--features-outside", help="onnx: features in, instead of waveforms.")
@@ -65,7 +70,10 @@ def export(
     voice = SnnVoice.from_pretrained(model, revision=revision, engine="torch")
     network, config = voice.network, voice.config
     assert isinstance(network, Network)
-    target = out or Path((config.name or config.architecture).replace("/", "-") + SUFFIXES[to])
+    # Each form has its own name: a second command does not write over what the first one has made.
+    form = ("-features" if features_outside else "") + ("-int8" if int8 else "")
+    form += f"-{neurons}" if neurons not in (None, "lif") else ""
+    target = out or Path((config.name or config.architecture).replace("/", "-") + form + SUFFIXES[to])
     if to == "nir":
         graph = export_nir(network, config, target, neurons=neurons or "lif")
         say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")

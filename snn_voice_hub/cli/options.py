@@ -6,8 +6,14 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-# What the option or argument for a model takes.
-MODEL = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
+from snn_voice_hub.cli.completion import model_names
+
+_MODEL = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
+
+Model: TypeAlias = Annotated[str, typer.Argument(help=_MODEL, autocompletion=model_names)]
+OptionalModel: TypeAlias = Annotated[
+    str | None, typer.Option(help=_MODEL, show_default="bundled default", autocompletion=model_names)
+]
 
 Revision: TypeAlias = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from snn_voice_hub.cli.files import sound_of
-from snn_voice_hub.cli.options import MODEL, Revision
+from snn_voice_hub.cli.options import OptionalModel, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.visible import visible, visible_json
@@ -29,7 +29,7 @@ def spikes(
     gif: Annotated[
         bool, typer.Option("--gif", help="With --out: also draw the steps one after the other, as a .gif.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help=MODEL, show_default="bundled default")] = None,
+    model: OptionalModel = None,
     revision: Revision = None,
     neuron: Annotated[
         list[str] | None,

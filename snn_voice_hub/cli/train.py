@@ -11,6 +11,7 @@ import typer
 
 import snn_voice_hub
 from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
+from snn_voice_hub.cli.completion import model_names, recipe_names
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.packages import announced, named_packages
@@ -23,57 +24,119 @@ if TYPE_CHECKING:
     from snn_voice_hub.training.sources import Dataset
 
 
+_WHAT = "What to train"
+_CLIPS = "Clips"
+_HOW = "How"
+_WHERE = "Where, and by which machine"
+
+
 def train(
-    data: Annotated[
-        str,
-        typer.Option(help=DATA),
-    ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run and of its checkpoint.")] = None,
     model: Annotated[
         str,
         typer.Option(
-            help="What to train: m5-snn, say, or an architecture by its name, such as one of your own."
+            help="What to train: m5-snn, say, or an architecture by its name, such as one of your own.",
+            rich_help_panel=_WHAT,
+            autocompletion=recipe_names,
         ),
     ] = "",
     start: Annotated[
         str,
         typer.Option(
-            "--from", help="Checkpoint to start from: to learn other words, or with --model as its twin."
+            "--from",
+            help="Checkpoint to start from: to learn other words, or with --model as its twin.",
+            rich_help_panel=_WHAT,
+            autocompletion=model_names,
         ),
     ] = "",
-    freeze: Annotated[bool, typer.Option("--freeze", help="With --from: only the last layer.")] = False,
-    num_steps: Annotated[int | None, typer.Option(help="Time steps of a spiking network.")] = None,
-    learn_beta: Annotated[
-        bool | None, typer.Option("--learn-beta/--fixed-beta", help="Whether membranes' decay is learned.")
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="With --from: only the last layer.", rich_help_panel=_WHAT)
+    ] = False,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Checkpoint whose answers to learn as well; may be repeated.",
+            rich_help_panel=_WHAT,
+            autocompletion=model_names,
+        ),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="The model's own, `paper`, or a YAML file.")] = "",
+    num_steps: Annotated[
+        int | None, typer.Option(help="Time steps of a spiking network.", rich_help_panel=_WHAT)
+    ] = None,
+    learn_beta: Annotated[
+        bool | None,
+        typer.Option(
+            "--learn-beta/--fixed-beta",
+            help="Whether membranes' decay is learned.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    data: Annotated[str, typer.Option(help=DATA, rich_help_panel=_CLIPS)] = "",
+    val: Annotated[
+        Path | None,
+        typer.Option(help="Clips to validate with; default: a part.", rich_help_panel=_CLIPS),
+    ] = None,
+    val_share: Annotated[float, typer.Option(help="How large a part.", rich_help_panel=_CLIPS)] = 0.1,
+    synthetic: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of synthetic clips word/clip.wav, drawn less often.", rich_help_panel=_CLIPS
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Where to keep decoded clips for the next run.", rich_help_panel=_CLIPS),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="With speech_commands: fetch what is not there (2.3 GB).",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = False,
+    recipe: Annotated[
+        str, typer.Option(help="The model's own, `paper`, or a YAML file.", rich_help_panel=_HOW)
+    ] = "",
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field of the recipe."),
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Another value for a field of the recipe.",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     show_recipe: Annotated[
-        bool, typer.Option("--show-recipe", help="Print the recipe as YAML, and train nothing.")
+        bool,
+        typer.Option(
+            "--show-recipe", help="Print the recipe as YAML, and train nothing.", rich_help_panel=_HOW
+        ),
     ] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the clips.")] = None,
-    val: Annotated[Path | None, typer.Option(help="Clips to validate with; default: a part.")] = None,
-    val_share: Annotated[float, typer.Option(help="How large a part.")] = 0.1,
-    synthetic: Annotated[
-        Path | None, typer.Option(help="Folder of synthetic clips word/clip.wav, drawn less often.")
+    epochs: Annotated[int | None, typer.Option(help="Passes over the clips.", rich_help_panel=_HOW)] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of weights, sampling and augmentation.", rich_help_panel=_HOW)
+    ] = 0,
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16 (products only).", rich_help_panel=_HOW)
+    ] = "float32",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run and of its checkpoint.", rich_help_panel=_WHERE),
     ] = None,
-    teacher: Annotated[
-        list[str] | None, typer.Option(help="Checkpoint whose answers to learn as well; may be repeated.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    seed: Annotated[int, typer.Option(help="Of weights, sampling and augmentation.")] = 0,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16 (products only).")] = "float32",
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many; a batch is shared among them.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="PyTorch's threads on the CPU.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where to keep decoded clips for the next run.")] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="With speech_commands: fetch what is not there (2.3 GB).")
+    name: Annotated[
+        str,
+        typer.Option(help="The checkpoint's name; default: that of --out.", rich_help_panel=_WHERE),
+    ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out.", rich_help_panel=_WHERE)
     ] = False,
-    name: Annotated[str, typer.Option(help="The checkpoint's name; default: that of --out.")] = "",
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.", rich_help_panel=_WHERE)] = "auto",
+    devices: Annotated[
+        int, typer.Option(help="How many; a batch is shared among them.", rich_help_panel=_WHERE)
+    ] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="PyTorch's threads on the CPU.", rich_help_panel=_WHERE)
+    ] = None,
 ) -> None:
     """Train a model, or train one further for your own words.
 

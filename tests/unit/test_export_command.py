@@ -32,8 +32,16 @@ def test_each_format(tmp_path: Path) -> None:
 def test_options_of_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = invoke("export", "m5-cnn", "--features-outside", "--int8")
-    assert done.stdout.startswith("m5-cnn.onnx: 0.58 MB, features in")
-    assert onnxruntime.InferenceSession("m5-cnn.onnx").get_inputs()[0].name == "features"
+    assert done.stdout.startswith("m5-cnn-features-int8.onnx: 0.58 MB, features in")
+    assert onnxruntime.InferenceSession("m5-cnn-features-int8.onnx").get_inputs()[0].name == "features"
+
+
+def test_no_form_is_written_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for form in ((), ("--int8",), ("--to", "nir"), ("--to", "nir", "--neurons", "parts"), ("--to", "torch")):
+        invoke("export", "tcy-cnn" if "nir" not in form else "tcy-snn", *form)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"tcy-cnn.onnx", "tcy-cnn-int8.onnx", "tcy-cnn.pt2", "tcy-snn.nir", "tcy-snn-parts.nir"}
 
 
 def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

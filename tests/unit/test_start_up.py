@@ -116,6 +116,17 @@ def test_completion_imports_nothing_heavy() -> None:
     assert completed("snn-voice classify --mod") == (["--model"], [])
 
 
+def test_completion_knows_the_bundled_models() -> None:
+    for line in (
+        *("classify --model ", "spikes --model ", "energy ", "energy m5-snn --twin ", "evaluate "),
+        *("export ", "card ", "train --from ", "train --teacher "),
+    ):
+        assert completed(f"snn-voice {line}m5") == (["m5-cnn", "m5-snn"], []), line
+    assert completed("snn-voice train --model pi") == (["piczak-cnn", "piczak-snn"], [])
+    assert completed("snn-voice classify --engine na") == (["native", "native+bf16"], [])
+    assert completed("snn-voice export m5-snn --to n") == (["nir"], [])
+
+
 @pytest.mark.parametrize("what", ["", ".errors", ".config", ".hub.bundled"])
 def test_a_package_that_is_only_imported_loads_nothing_heavy(what: str) -> None:
     assert not {*HEAVY} & {*python(f"import sys, snn_voice_hub{what}; print(*sys.modules)").split()}
