@@ -8,11 +8,15 @@ from contextlib import closing
 import typer
 
 from snn_voice_server.extra import serve_extra
+from snn_voice_server.options import ServeCommand
 from snn_voice_server.starting import minding_signals
 
 
 def serve(context: typer.Context) -> None:
-    """Answer over HTTP: POST a sound file to /classify."""
+    """Answer over HTTP: POST a sound file to /classify.
+
+    Each option is a variable of the environment too, such as SNN_VOICE_MAX_QUEUE for --max-queue.
+    """
     with minding_signals():
         _serve(context.args)
 
@@ -65,9 +69,4 @@ def _serve(arguments: Sequence[str]) -> None:
         run(config, listener, greeting, life)
 
 
-# All flags are the settings', which need the extra: `snn-voice --help` is to work without it.
-serve.context_settings = {  # type: ignore[attr-defined]
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
+serve.command_class = ServeCommand  # type: ignore[attr-defined]

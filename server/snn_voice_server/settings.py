@@ -29,7 +29,7 @@ Listed = Annotated[list[str], NoDecode]
 
 
 class Settings(BaseSettings):
-    """Answer over HTTP: POST a sound file to /classify. Each flag is a variable too: SNN_VOICE_MAX_QUEUE."""
+    """What an operator can set; `options` shows it as the options of the command."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
-    """Settings of a command line and the environment; `--help` prints them all and exits.
+    """Settings of a command line and the environment.
 
     Raises:
         ConfigError: One is not legal; the message names it in the way that it was given.

@@ -60,8 +60,8 @@ class _Loaded(Mapping[str, Any]):
             else:
                 function = _command_of(self._entries[name])
             alone = typer.Typer(add_completion=False)
-            settings = getattr(function, "context_settings", None)
-            alone.command(name, context_settings=settings)(with_imports(function))
+            kind = getattr(function, "command_class", None)
+            alone.command(name, cls=kind)(with_imports(function))
             self._built[name] = typer.main.get_command(alone)
         return self._built[name]
 

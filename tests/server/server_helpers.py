@@ -26,7 +26,7 @@ import sys, typer
 from snn_voice_hub import SnnVoiceError
 from snn_voice_server.command import serve
 app = typer.Typer(pretty_exceptions_enable=False)
-app.command(context_settings=serve.context_settings)(serve)
+app.command(cls=serve.command_class)(serve)
 try:
     app()
 except SnnVoiceError as error:

@@ -119,7 +119,7 @@ def test_completion_imports_nothing_heavy() -> None:
 def test_completion_knows_the_bundled_models() -> None:
     for line in (
         *("classify --model ", "spikes --model ", "energy ", "energy m5-snn --twin ", "evaluate "),
-        *("export ", "card ", "train --from ", "train --teacher "),
+        *("export ", "card ", "train --from ", "train --teacher ", "serve --port 0 --model "),
     ):
         assert completed(f"snn-voice {line}m5") == (["m5-cnn", "m5-snn"], []), line
     assert completed("snn-voice train --model pi") == (["piczak-cnn", "piczak-snn"], [])
