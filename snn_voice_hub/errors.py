@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from snn_voice_hub.install import extra_hint
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
 
@@ -86,5 +87,4 @@ def needs_extra(what: str, extra: str, needs: str, packages: Collection[str]) ->
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in packages:
             raise
-        hint = f'pip install "snn-voice-hub[{extra}]"'
-        raise MissingExtraError(f"{what} needs {needs}", hint=hint) from error
+        raise MissingExtraError(f"{what} needs {needs}", hint=extra_hint(extra)) from error

@@ -28,7 +28,9 @@ def push(
     endpoint_handler: Annotated[
         bool,
         typer.Option(
-            "--endpoint-handler", help="Push the handler.py that Hugging Face Inference Endpoints need, too."
+            "--endpoint-handler",
+            help="Push the handler.py that Hugging Face Inference Endpoints need, too. Its "
+            "requirements.txt names this package, which is not on PyPI yet.",
         ),
     ] = False,
     token: Annotated[

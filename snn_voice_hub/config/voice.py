@@ -25,6 +25,7 @@ from snn_voice_hub.config.values import (
     shown,
 )
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.install import UPGRADE
 
 FORMAT_VERSION = 2
 LIBRARY_NAME = "snn-voice-hub"
@@ -132,7 +133,7 @@ class VoiceConfig:
         if version > FORMAT_VERSION:
             raise ConfigError(
                 f"config.json has format_version {version}, this release reads up to {FORMAT_VERSION}",
-                hint="pip install --upgrade snn-voice-hub",
+                hint=UPGRADE,
             )
         data = upgraded(data)
         config = read_dataclass(cls, data)

@@ -26,6 +26,7 @@ from snn_voice_hub.export.nir_module import NirNetwork
 from snn_voice_hub.export.nir_nodes import DT
 from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.export.whole import graph_inputs
+from snn_voice_hub.install import UPGRADE
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.writing import check_target, write_whole
@@ -153,9 +154,7 @@ def load(path: str | os.PathLike[str], *, reset: str | None = None) -> NirNetwor
     except (TypeError, ValueError) as error:
         raise SnnVoiceError(f"{os.fspath(path)}: the graph's metadata are damaged: {error}") from error
     if newer:
-        raise SnnVoiceError(
-            f"{os.fspath(path)} was written by a newer release", hint="pip install --upgrade snn-voice-hub"
-        )
+        raise SnnVoiceError(f"{os.fspath(path)} was written by a newer release", hint=UPGRADE)
     return NirNetwork(graph, reset=reset).eval()
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
 from snn_voice_hub.hub.card_figures import as_dict, figures, flat, is_number, section, table
 from snn_voice_hub.visible import LINE_LIMIT, visible
@@ -119,10 +120,10 @@ def _usage(config: VoiceConfig, source: str) -> str:
     clip = f"{'yes' if 'yes' in words or not words else words[0]}.wav"
     remark = "  # this folder, or its path" if source == "." else ""
     package = config.architecture_package
-    needs = f'"{LIBRARY_NAME}[serve]"' + (f" {package.requirement}" if package and package.name else "")
+    needs = f" {package.requirement}" if package and package.name else ""
     command = f"snn-voice --import {package.module}" if package else "snn-voice"
     shell = f"""\
-pip install {needs}
+{install.command("serve")}{needs}  # in a clone of {LIBRARY_NAME}, which is not on PyPI yet
 {command} classify --model {source} {clip}
 {command} serve --model {source}     # then, in another terminal:
 curl --data-binary @{clip} "http://127.0.0.1:8000/classify?top_k=3\""""

@@ -16,11 +16,12 @@ from pathlib import Path
 from snn_voice_hub._version import __version__
 from snn_voice_hub.config import LIBRARY_NAME, ArchitecturePackage
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.install import REQUIREMENT_NOTE
 
 HANDLER_FILE = "handler.py"
 REQUIREMENTS_FILE = "requirements.txt"
 _SEAL = re.compile(rb"# Made by snn-voice-hub \S+; SHA-256 of the lines above: ([0-9a-f]{64})\n")
-_REQUIREMENT = f"{LIBRARY_NAME}>={__version__}"
+_REQUIREMENT = f"{REQUIREMENT_NOTE}\n{LIBRARY_NAME}>={__version__}"
 
 
 def endpoint_files(
@@ -83,12 +84,12 @@ def _is_as_made(text: bytes) -> bool:
 
 def _requirements(theirs: bytes | None, package: ArchitecturePackage | None) -> bytes:
     """What somebody wrote, and our lines where they are missing; a file that is all ours is made anew."""
-    wanted, as_made = {LIBRARY_NAME: _REQUIREMENT}, [rf"{LIBRARY_NAME}>=\S+"]
+    wanted, as_made = {LIBRARY_NAME: _REQUIREMENT}, [rf"{LIBRARY_NAME}>=\S+", re.escape(REQUIREMENT_NOTE), ""]
     if package is not None and package.name is not None:
         wanted[package.name] = package.requirement
         as_made.append(rf"{re.escape(package.name)}(==\S+)?")
     text = (theirs or b"").decode("utf-8-sig", "replace")
-    if all(re.fullmatch("|".join(as_made), line) for line in text.split()):
+    if all(re.fullmatch("|".join(as_made), line.strip()) for line in text.splitlines()):
         text = ""
     missing = [line for name, line in wanted.items() if not _names(text, name)]
     if not missing:

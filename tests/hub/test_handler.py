@@ -21,6 +21,7 @@ from sandbox import ROOT, Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.endpoint import handler_text
+from snn_voice_hub.install import REQUIREMENT_NOTE as NOTE
 
 __all__ = ["folder"]
 
@@ -56,7 +57,7 @@ def test_a_handler_is_pushed_on_request_only(hub: Sandbox, folder: Path, tmp_pat
     assert len(heads(hub, "me/deployed")) == 2  # the repository's own first one, and ours
     assert (
         read(hub, "me/deployed", "requirements.txt", tmp_path)
-        == f"snn-voice-hub>={sv.__version__}\n".encode()
+        == f"{NOTE}\nsnn-voice-hub>={sv.__version__}\n".encode()
     )
     pushed = read(hub, "me/deployed", "handler.py", tmp_path)
     source = Path(sv.__file__).parent / "templates" / "handler.py"
@@ -107,7 +108,8 @@ def test_a_handler_of_an_older_release_is_replaced(hub: Sandbox, folder: Path, t
     hub.push("me/old", {"handler.py": body + seal.encode(), "requirements.txt": "snn-voice-hub>=0.0.9\n"})
     assert push(hub, folder, "me/old", endpoint_handler=True)[0] is None
     assert read(hub, "me/old", "handler.py", tmp_path) == handler_text()
-    assert read(hub, "me/old", "requirements.txt", tmp_path).decode() == f"snn-voice-hub>={sv.__version__}\n"
+    wanted = f"{NOTE}\nsnn-voice-hub>={sv.__version__}\n"
+    assert read(hub, "me/old", "requirements.txt", tmp_path).decode() == wanted
 
 
 def test_the_folders_own_handler_is_pushed_instead(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
@@ -125,11 +127,11 @@ def test_the_folders_own_handler_is_pushed_instead(hub: Sandbox, folder: Path, t
 @pytest.mark.parametrize(
     ("theirs", "after"),
     [
-        ("noisereduce==3.0\n", "noisereduce==3.0\nsnn-voice-hub>={}\n"),
-        ("noisereduce==3.0\n\n", "noisereduce==3.0\nsnn-voice-hub>={}\n"),
+        ("noisereduce==3.0\n", f"noisereduce==3.0\n{NOTE}\nsnn-voice-hub>={{}}\n"),
+        ("noisereduce==3.0\n\n", f"noisereduce==3.0\n{NOTE}\nsnn-voice-hub>={{}}\n"),
         ("a\nsnn_voice_hub @ https://example.org/x.whl\n", "a\nsnn_voice_hub @ https://example.org/x.whl\n"),
         ("snn-voice-hub[export]==0.1.0\nb\n", "snn-voice-hub[export]==0.1.0\nb\n"),
-        ("", "snn-voice-hub>={}\n"),
+        ("", f"{NOTE}\nsnn-voice-hub>={{}}\n"),
     ],
 )
 def test_requirements_on_the_hub_are_added_to(
