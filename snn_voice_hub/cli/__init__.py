@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.cli.commands import Commands
 from snn_voice_hub.cli.importing import Imports
 from snn_voice_hub.cli.output import say
+from snn_voice_hub.cli.streams import finish_stdout, open_streams
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.packages import name_packages
 
@@ -50,23 +51,33 @@ def _tell(problem: str) -> NoReturn:
     sys.exit(2)
 
 
+def _tell_stdout(error: OSError) -> NoReturn:
+    if isinstance(error, BrokenPipeError):  # `snn-voice ... | head`: the reader has what it wanted
+        sys.exit(1)
+    why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+    _tell(f"stdout can't be written: {why}")
+
+
 def main() -> None:
     """Entry point of the `snn-voice` program."""
+    open_streams()
     try:
         # Alone, Typer would tell what is wrong with the arguments in a box of several lines.
-        sys.exit(app(standalone_mode=len(sys.argv) < 2))
+        code = app(standalone_mode=len(sys.argv) < 2)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "snn-voice"
         _tell(f"{error.format_message().rstrip('.')} (see `{command} --help`)")
     except SnnVoiceError as error:
         _tell(str(error))
-    except BrokenPipeError:
-        # `snn-voice ... | head`: the reader has what it wanted.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
+        lost = finish_stdout()
+        if lost is not None or error.errno == errno.EBADF:  # nothing waits where Python does not buffer
+            _tell_stdout(lost or error)
         # What no command expects of its files: a disk that is full, a folder that may not be read.
         name = f"{error.filename}: " if error.filename else ""
         _tell(f"{name}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    if (lost := finish_stdout()) is not None:
+        _tell_stdout(lost)
+    sys.exit(code)
