@@ -8,6 +8,7 @@ could not know the length.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ import soundfile as sf
 
 from snn_voice_hub.containers.faults import CONVERT, audio_error, cut, not_audio
 from snn_voice_hub.containers.kinds import arrange
+from snn_voice_hub.containers.quiet import unheard
 from snn_voice_hub.containers.window import Window
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -52,6 +54,10 @@ class _Decoder(sf.SoundFile):  # type: ignore[misc]  # soundfile has no type inf
         return False
 
 
+def _quietly(kind: str | None) -> AbstractContextManager[None]:
+    return unheard() if kind == "MP3" else nullcontext()
+
+
 def open_decoder(file: BinaryIO, label: str) -> _Decoder:
     """See what the bytes are and whether they are complete, and open a decoder on them."""
     window = Window(file)
@@ -59,7 +65,8 @@ def open_decoder(file: BinaryIO, label: str) -> _Decoder:
         raise audio_error("empty", f"{label} is empty (0 bytes)")
     kind, found = arrange(window, label)
     try:
-        return _Decoder(window)
+        with _quietly(kind):
+            return _Decoder(window)
     except sf.SoundFileError as error:
         if kind == "MP3":  # anything may begin with a sync word by chance
             raise not_audio(label, window.peek(0, 16)) from error
@@ -90,7 +97,8 @@ def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
     try:
         # Asking for more than the header promises can run the decoder into tags behind the sound.
         while (count := min(step, total - done)) > 0:
-            block = sound.read(count, dtype="float32", always_2d=True)
+            with _quietly(sound.format):
+                block = sound.read(count, dtype="float32", always_2d=True)
             if not len(block):
                 break
             done += len(block)
@@ -109,6 +117,7 @@ def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
 def _goes_on(sound: Any) -> bool:
     """Whether a decoder that was not told the length has more samples."""
     try:
-        return bool(len(sound.read(1, dtype="float32", always_2d=True)))
+        with _quietly(sound.format):
+            return bool(len(sound.read(1, dtype="float32", always_2d=True)))
     except sf.SoundFileError:  # what follows is no sound
         return False

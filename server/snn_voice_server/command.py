@@ -7,6 +7,7 @@ from contextlib import closing
 
 import typer
 
+from snn_voice_hub.containers.quiet import keep_stderr
 from snn_voice_server.extra import serve_extra
 from snn_voice_server.options import ServeCommand
 from snn_voice_server.starting import minding_signals
@@ -17,6 +18,7 @@ def serve(context: typer.Context) -> None:
 
     Each option is a variable of the environment too, such as SNN_VOICE_MAX_QUEUE for --max-queue.
     """
+    keep_stderr()
     with minding_signals():
         _serve(context.args)
 

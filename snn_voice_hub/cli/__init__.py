@@ -13,6 +13,7 @@ from snn_voice_hub.cli.commands import Commands
 from snn_voice_hub.cli.importing import Imports
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.cli.streams import finish_stdout, open_streams
+from snn_voice_hub.containers.quiet import keep_stderr
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.packages import name_packages
 
@@ -61,6 +62,7 @@ def _tell_stdout(error: OSError) -> NoReturn:
 def main() -> None:
     """Entry point of the `snn-voice` program."""
     open_streams()
+    keep_stderr()
     try:
         # Alone, Typer would tell what is wrong with the arguments in a box of several lines.
         code = app(standalone_mode=len(sys.argv) < 2)
