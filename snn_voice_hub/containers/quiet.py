@@ -55,17 +55,17 @@ def keep_stderr() -> None:
 
     Where `sys.stderr` is not the process' own, nothing is changed.
     """
-    if _descriptor.ours or sys.stderr is None or sys.stderr is not sys.__stderr__:
+    stderr = sys.stderr
+    if _descriptor.ours or stderr is None or stderr is not sys.__stderr__:
         return
     try:
-        if sys.stderr.fileno() != _STDERR:
+        if stderr.fileno() != _STDERR:
             return
         copy = os.dup(_STDERR)
     except OSError:  # it is closed
         return
-    encoding, errors = sys.stderr.encoding, sys.stderr.errors
-    sys.stderr.flush()
-    sys.stderr = sys.__stderr__ = open(copy, "w", 1, encoding, errors)  # noqa: SIM115, PTH123
+    stderr.flush()
+    sys.stderr = open(copy, "w", 1, stderr.encoding, stderr.errors)  # noqa: SIM115, PTH123
     _descriptor.ours = True
 
 
