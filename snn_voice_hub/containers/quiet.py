@@ -8,6 +8,7 @@ the descriptor up while an MP3 is decoded. A library may not: the process is its
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -56,7 +57,7 @@ def keep_stderr() -> None:
     Where `sys.stderr` is not the process' own, nothing is changed.
     """
     stderr = sys.stderr
-    if _descriptor.ours or stderr is None or stderr is not sys.__stderr__:
+    if _descriptor.ours or stderr is not sys.__stderr__ or not isinstance(stderr, io.TextIOWrapper):
         return
     try:
         if stderr.fileno() != _STDERR:
