@@ -7,7 +7,9 @@ filters, logarithm, standardise; a configuration with other constants makes toda
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections.abc import Callable
+from typing import Self
 
 import torch
 import torchaudio
@@ -16,6 +18,7 @@ from torch.nn import functional
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import AudioError
+from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, no_autocast
 
 # Under "clip", deviations below these are noise of the recorder, or digital silence; dividing by them
 # would blow it up to speech. The unit is that of the waveform (1.0 = full scale), and of its logarithm.
@@ -43,21 +46,10 @@ class MelPower(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length = config.n_fft, config.hop_length
         before = (config.n_fft - config.win_length) // 2
-        window = functional.pad(
-            torch.hann_window(config.win_length), (before, config.n_fft - config.win_length - before)
-        )
-        with warnings.catch_warnings():
-            # The paper's filters have empty bands at its resolution; that is part of the model.
-            warnings.filterwarnings("ignore", message=".*all zero values.*")
-            filters = torchaudio.functional.melscale_fbanks(
-                n_freqs=config.n_fft // 2 + 1,
-                f_min=config.f_min,
-                f_max=config.f_max if config.f_max is not None else float(config.mel_rate // 2),
-                n_mels=config.n_mels,
-                sample_rate=config.mel_rate,
-            )
-        self.register_buffer("window", window)
-        self.register_buffer("filters", filters)
+        window = torch.hann_window(config.win_length, **FLOAT32)
+        after = config.n_fft - config.win_length - before
+        self.register_buffer("window", functional.pad(window, (before, after)))
+        self.register_buffer("filters", _mel_filters(config))
 
     def forward(self, x: Tensor) -> Tensor:
         """Mel power of waveforms `[B, N]`."""
@@ -73,8 +65,26 @@ class MelPower(nn.Module):
         return (power @ self.filters).transpose(-1, -2)
 
 
+def _mel_filters(config: FeatureConfig) -> Tensor:
+    """Triangles that overlap by half on the mel scale (HTK's), `[n_fft // 2 + 1, n_mels]`.
+
+    Their numbers are those of torchaudio's `melscale_fbanks`, which warns of empty bands. The paper's filters
+    have some at its resolution, and to silence a warning is to change a setting of all threads.
+    """
+    high = config.f_max if config.f_max is not None else float(config.mel_rate // 2)
+    low_mel, high_mel = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (config.f_min, high))
+    mels = torch.linspace(low_mel, high_mel, config.n_mels + 2, **FLOAT32)
+    edges = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    bins = torch.linspace(0, config.mel_rate // 2, config.n_fft // 2 + 1, **FLOAT32)
+    above, widths = edges - bins.unsqueeze(1), edges.diff()
+    return torch.minimum(-above[:, :-2] / widths[:-1], above[:, 2:] / widths[1:]).clamp(min=0)
+
+
 class Features(nn.Module):
     """Waveforms `[B, N]` at `config.sample_rate` -> `[B, 1, M]` or `[B, 1, n_mels, frames]`.
+
+    It computes in float32, whatever the model around it is cast to and whatever autocast says: the logarithm
+    of a nearly empty band has no meaning in half precision. Devices are followed.
 
     Args:
         config: What to compute; see `FeatureConfig`.
@@ -85,13 +95,20 @@ class Features(nn.Module):
         self.config = config
         self.resample: nn.Module = nn.Identity()
         if config.feature_rate != config.sample_rate:
-            self.resample = torchaudio.transforms.Resample(config.sample_rate, config.feature_rate)
+            with float32_on_cpu():
+                self.resample = torchaudio.transforms.Resample(config.sample_rate, config.feature_rate)
         self.mel: nn.Module = nn.Identity()
         if config.kind == "logmel":
             self.mel = MelPower(config)
         # The kernels follow from the configuration; a checkpoint holds the network's tensors alone.
         for module in self.modules():
             module._non_persistent_buffers_set.update(module._buffers)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Behind `to`, `half`, `double` and their like: kernels go where the function would bring them, and
+        # keep their dtype.
+        super()._apply(lambda kernel: kernel.to(fn(kernel).device), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Compute the features of a batch.
@@ -112,11 +129,12 @@ class Features(nn.Module):
                 hint="a float tensor [B, N] with N > 0",
                 code="bad_shape",
             )
-        x = self._standardise_waveform(self._resample(waveforms.float()))
-        if self.config.kind == "waveform":
-            return x.unsqueeze(1)
-        # float64 offset and float32 sound, as in the paper: the sum is float32.
-        return self._standardise_logmel(torch.log(self.mel(x).unsqueeze(1) + self.config.log_offset))
+        with no_autocast(waveforms.device):
+            x = self._standardise_waveform(self._resample(waveforms.float()))
+            if self.config.kind == "waveform":
+                return x.unsqueeze(1)
+            # float64 offset and float32 sound, as in the paper: the sum is float32.
+            return self._standardise_logmel(torch.log(self.mel(x).unsqueeze(1) + self.config.log_offset))
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self.resample

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Never, Self, Unpack, overload
 
@@ -47,6 +47,7 @@ from snn_voice_hub.spikes.record import (
     recordings_of,
     run_recorded,
 )
+from snn_voice_hub.tensors import FLOAT32, no_autocast
 
 
 class SnnVoice(nn.Module, HubModel):
@@ -115,6 +116,8 @@ class SnnVoice(nn.Module, HubModel):
         )
         self.network = network
         self.features = Features(features)
+        if self.device.type != "meta":
+            self.features.to(self.device)
         self._engine = EngineSlot(engine)
 
     # --- loading and saving -----------------------------------------------------------------------
@@ -153,6 +156,12 @@ class SnnVoice(nn.Module, HubModel):
         model = super().from_pretrained(pretrained_model_name_or_path, **loading)
         model.engine = engine
         return model
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Behind `to`, `half` and their like: an engine holds copies of weights as they were.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._engine = EngineSlot(self.engine)
+        return self
 
     def _bare_network(self) -> nn.Module:
         return self.network
@@ -232,8 +241,8 @@ class SnnVoice(nn.Module, HubModel):
             MissingExtraError: The engine was asked for by name, and its package is not installed.
         """
         for size in batch_sizes or (1,):
-            silence = torch.zeros(check_int("batch_size", size, low=1), self.config.features.num_samples)
-            self(silence.to(self.device))
+            clips = check_int("batch_size", size, low=1)
+            self(self.to_device(torch.zeros(clips, self.config.features.num_samples, **FLOAT32)))
 
     def to_device(self, waveforms: Tensor) -> Tensor:
         """Waveforms where the weights are.
@@ -256,10 +265,13 @@ class SnnVoice(nn.Module, HubModel):
     def forward(self, waveforms: Tensor) -> Tensor:
         """Raw logits of waveforms.
 
+        In evaluation mode an answer does not depend on `torch.autocast`: it is off inside. In training mode
+        the network obeys it; the front end stays in float32.
+
         Args:
-            waveforms: `[B, N]` float at `sample_rate`. Clips shorter than the window are padded with zeros,
-                up to 0.25 s longer ones are cut at their quieter end; under `normalization="batch"` they
-                are taken as they are.
+            waveforms: `[B, N]` float at `sample_rate`, on any device. Clips shorter than the window are
+                padded with zeros, up to 0.25 s longer ones are cut at their quieter end; under
+                `normalization="batch"` they are taken as they are.
 
         Returns:
             Logits `[B, C]`, float32, summed over the time steps, before temperature and softmax.
@@ -268,14 +280,15 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
         """
         x, seeds = self._inputs(waveforms)
-        if isinstance(self.network, SpikingNetwork) and (open_here := recordings_of(self.network)):
-            return run_recorded(self.network, x, seeds, open_here).float()
-        return self._engine(self.network, x, seeds).float()
+        with nullcontext() if self.network.training else no_autocast(self.device):
+            if isinstance(self.network, SpikingNetwork) and (open_here := recordings_of(self.network)):
+                return run_recorded(self.network, x, seeds, open_here).float()
+            return self._engine(self.network, x, seeds).float()
 
     def _inputs(self, waveforms: Tensor) -> tuple[Tensor, list[int] | None]:
         """What the network takes: features, and a seed a clip where its encoding draws."""
         c = self.config.features
-        waveforms = fitted(waveforms, c)
+        waveforms = fitted(waveforms, c).to(self.device)
         x = self.features(waveforms).to(self.dtype)
         draws = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat"
         return x, seeds_of(waveforms) if draws and c.normalization != "batch" else None
@@ -468,7 +481,8 @@ class SnnVoice(nn.Module, HubModel):
         check_names(unknown)
         options = Options(sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
         pipeline = Pipeline(self.config, self, options)
-        return measure(self._counted(), self._counted_twin(twin), clips, pipeline)
+        with no_autocast(self.device):
+            return measure(self._counted(), self._counted_twin(twin), clips, pipeline)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -501,6 +515,7 @@ class SnnVoice(nn.Module, HubModel):
                 logits: Tensor = self(windows)
                 return logits
             inputs = self._inputs(windows)
-            return run_until_sure(stepped, *inputs, temperature=self.config.temperature, sure=sure)
+            with no_autocast(self.device):
+                return run_until_sure(stepped, *inputs, temperature=self.config.temperature, sure=sure)
 
         return Pipeline(self.config, run, checked, partial(expect_clips, self.network))

@@ -69,7 +69,7 @@ def run_until_sure(
     num_steps = network.num_steps
     rows = torch.arange(x.shape[1], device=x.device)  # of the clips that still run
     taken = torch.full_like(rows, num_steps)
-    total = logits = torch.zeros(len(rows), network.num_classes, device=x.device)
+    total = logits = torch.zeros(len(rows), network.num_classes, dtype=torch.float32, device=x.device)
     state: State | None = None
     for t in range(num_steps):
         out, state = network.step(x[t if len(x) > 1 else 0], state)

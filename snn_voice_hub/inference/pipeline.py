@@ -19,6 +19,7 @@ from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
 from snn_voice_hub.inference.early_exit import Stopped
 from snn_voice_hub.inference.progress import with_progress
 from snn_voice_hub.inference.windows import CUT_SECONDS, views
+from snn_voice_hub.tensors import FLOAT32
 
 Clip: TypeAlias = audio.AudioSource
 Answer: TypeAlias = list[Prediction]
@@ -268,7 +269,7 @@ class Pipeline:
         counts = [len(clip) for clip in clips]
         windows = [window for clip in clips for window in clip]
         if not windows:
-            return [(torch.empty(0), None) for _ in clips]
+            return [(torch.empty(0, **FLOAT32), None) for _ in clips]
         if self._announce is not None:
             self._announce(counts)
         logits: list[Tensor] = []

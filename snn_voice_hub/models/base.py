@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import (
@@ -24,6 +25,7 @@ from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
 from snn_voice_hub.packages import package_of
+from snn_voice_hub.tensors import autocasts, float32_on_cpu
 from snn_voice_hub.visible import visible
 
 # What a recorder or counter wants to see of a forward pass: (layer name, tensor [T, B, ...]).
@@ -87,6 +89,11 @@ class Network(nn.Module, HubModel):
         # The configuration it was loaded with, so that loading and saving keep features and labels.
         self._loaded_config: VoiceConfig | None = None
 
+    def make_layers(self) -> None:
+        """Call `build()`, for layers in float32 on the CPU whatever torch's defaults say; `to` moves them."""
+        with float32_on_cpu():
+            self.build()
+
     def build(self) -> None:
         """Make the layers; called once, when all settings are known."""
         raise NotImplementedError(f"{type(self).__name__} does not define build()")
@@ -104,6 +111,15 @@ class Network(nn.Module, HubModel):
             raise ConfigError(
                 f"{type(self).__name__} got features of shape {list(shape)}, {features.dtype}",
                 hint=f"a float tensor [{wanted}]",
+            )
+        weight = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if weight is None or autocasts(features.device):
+            return
+        if (features.dtype, features.device) != (weight.dtype, weight.device):
+            own, given = (f"{_short(t.dtype)} on {t.device}" for t in (weight, features))
+            raise ConfigError(
+                f"{type(self).__name__} computes in {own} and got features in {given}",
+                hint=f'features.to("{weight.device}", torch.{_short(weight.dtype)})',
             )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -189,7 +205,8 @@ class Network(nn.Module, HubModel):
         """
         cls._check_names(arguments)
         try:
-            return cls(**arguments)
+            with float32_on_cpu():
+                return cls(**arguments)
         except SnnVoiceError:
             raise
         except Exception as error:  # of a class that does not check: whatever its constructor raises
@@ -262,6 +279,10 @@ class Network(nn.Module, HubModel):
         return config, self.state_dict()
 
 
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 class ConvNetwork(Network):
     """What the plain CNNs share: they have one "step".
 
@@ -274,7 +295,7 @@ class ConvNetwork(Network):
 
     def __init__(self, num_classes: int = 35) -> None:
         super().__init__(num_classes)
-        self.build()
+        self.make_layers()
 
     def forward_steps(self, features: Tensor) -> Tensor:
         """Logits as the one step `[1, B, C]`, so that a CNN can stand where its spiking twin stands."""

@@ -9,6 +9,8 @@ import torch
 from snntorch import spikegen
 from torch import Tensor
 
+from snn_voice_hub.tensors import FLOAT32
+
 ENCODINGS = ("repeat", "rate", "latency")
 
 
@@ -43,9 +45,9 @@ def encode(
     # Bernoulli draws are made on the CPU, where a seed gives the same spikes on every machine.
     drawn = []
     for clip, seed in zip(torch.split(magnitude, 1), clip_seeds, strict=True):
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         chance = _unit(clip).expand(num_steps, *clip.shape)
-        uniform = torch.rand(chance.shape, generator=generator).to(chance.device)
+        uniform = torch.rand(chance.shape, generator=generator, **FLOAT32).to(chance.device)
         drawn.append((uniform < chance).to(features.dtype))
     return torch.cat(drawn, dim=1)
 

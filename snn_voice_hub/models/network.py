@@ -186,7 +186,7 @@ class SpikingNetwork(Network):
                 UserWarning,
                 stacklevel=2,
             )
-        self.build()
+        self.make_layers()
 
     def make_lif(self, channels: int | None = None) -> Lif:
         """A LIF layer with this network's settings.

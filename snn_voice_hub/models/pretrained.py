@@ -18,6 +18,7 @@ from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder
+from snn_voice_hub.tensors import float32_on_cpu
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class HubModel(
             force_download=force_download,
             num_steps=num_steps,
         )
-        model = cls._from_checkpoint(checkpoint)
+        with float32_on_cpu():
+            model = cls._from_checkpoint(checkpoint)
         assert isinstance(model, nn.Module)
         model._bare_network().to(number)
         model.to(where).eval()

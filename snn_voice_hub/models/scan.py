@@ -14,6 +14,8 @@ from snntorch import surrogate as _surrogate
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from snn_voice_hub.errors import ConfigError
+
 RESETS = ("subtract", "subtract-before-decay")
 
 SpikeGrad = Callable[[Tensor], Tensor]
@@ -27,6 +29,45 @@ SURROGATES: dict[str, Callable[[], SpikeGrad]] = {
     "heaviside": _surrogate.heaviside,
     "straight_through": _surrogate.straight_through_estimator,
 }
+
+
+def check_run(x: Tensor, mem: Tensor | None, num_steps: int, *constants: Tensor) -> Tensor | None:
+    """Check what goes into a run over all steps.
+
+    Args:
+        x: Input currents, `[T, ...]` or `[1, ...]`.
+        mem: Membrane potential before the first step, or None.
+        num_steps: T.
+        *constants: What is broadcast to one step: decay and threshold.
+
+    Returns:
+        `mem` in the shape of one step.
+
+    Raises:
+        ConfigError: Other steps than T, or a membrane or constant that can't be broadcast to one step.
+    """
+    if num_steps < 1:
+        raise ConfigError(f"num_steps={num_steps} is not legal", hint="at least 1")
+    if x.ndim < 1 or x.shape[0] not in (1, num_steps):
+        raise ConfigError(
+            f"a current of shape {list(x.shape)} for num_steps={num_steps}",
+            hint=f"[{num_steps}, B, ...], or [1, B, ...] where it is the same in all steps",
+        )
+    step = x.shape[1:]
+    for constant in constants:
+        if constant.ndim:
+            _expanded("a decay or threshold", constant, step)
+    return mem if mem is None or mem.shape == step else _expanded("a membrane", mem, step)
+
+
+def _expanded(what: str, tensor: Tensor, step: torch.Size) -> Tensor:
+    try:
+        return tensor.expand(step)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{what} of shape {list(tensor.shape)} for a current of {list(step)} a step",
+            hint=f"{list(step)}, or what can be broadcast to it",
+        ) from error
 
 
 def lif_step(
@@ -92,7 +133,11 @@ def lif_scan(
 
     Returns:
         Spikes and membrane potentials after each step, both `[T, B, ...]`.
+
+    Raises:
+        ConfigError: A current of other steps than T, or what can't be broadcast to one step.
     """
+    mem = check_run(x, mem, num_steps, beta, threshold)
     if torch.compiler.is_compiling():  # exporters and compilers want to see the steps
         x = x.expand(num_steps, *x.shape[1:])
         mem = torch.zeros_like(x[0]) if mem is None else mem

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from snn_voice_hub.models.scan import RESETS, SURROGATES, SpikeGrad, lif_scan, lif_step
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.models.scan import RESETS, SURROGATES, SpikeGrad, check_run, lif_scan, lif_step
 from snn_voice_hub.native import lif as native
+from snn_voice_hub.tensors import FLOAT32
 
 __all__ = ["RESETS", "SURROGATES", "Lif", "SpikeGrad", "lif_scan", "lif_spikes", "lif_step", "lif_train"]
 
@@ -40,22 +42,28 @@ def lif_spikes(
         threshold: As in `lif_step`.
         num_steps: T.
         reset: As in `lif_step`.
-        then: What comes next, `[T * b, c, ...]` -> `[T * b, c, ...]`, each channel by itself: pooling.
+        then: What comes next, `[T * b, c, ...]` -> `[T * b, c, ...]`: pooling. Another layer than PyTorch's
+            pooling is given all clips and channels together.
 
     Returns:
         Spikes `[T, B, C, ...]`, after `then`.
+
+    Raises:
+        ConfigError: A current of other steps than T, or what can't be broadcast to one step.
     """
+    mem = _check_run(x, mem, num_steps, beta, threshold)
     decay = beta.clamp(0, 1)
     x = x.expand(num_steps, *x.shape[1:])
     out: Tensor | None = None
-    for rows, channels in _parts(x):
+    parts = _parts(x, then)
+    for rows, channels in parts:
         start = None if mem is None else mem[rows, channels]
-        constants = _of_channels(decay, channels), _of_channels(threshold, channels)
-        spk = _run_part(x[:, rows, channels], start, *constants, reset)
+        decay_here, threshold_here = (_of_part(c, x, rows, channels) for c in (decay, threshold))
+        spk = _run_part(x[:, rows, channels], start, decay_here, threshold_here, reset)
         if then is not None:
             pooled = then(spk.flatten(0, 1))
             spk = pooled.view(num_steps, -1, *pooled.shape[1:])
-        if spk.shape[1:3] == x.shape[1:3]:  # one part is all there is
+        if len(parts) == 1:
             return spk
         if out is None:
             out = spk.new_empty((*x.shape[:3], *spk.shape[3:]))
@@ -93,7 +101,11 @@ def lif_train(
 
     Returns:
         As `lif_spikes`.
+
+    Raises:
+        ConfigError: As `lif_spikes`.
     """
+    mem = _check_run(x, mem, num_steps, beta, threshold)
     out: Tensor = _Recomputed.apply(x, mem, beta, threshold, num_steps, reset, spike_grad, then)
     return out
 
@@ -125,10 +137,10 @@ class _Recomputed(torch.autograd.Function):
         grads = [torch.empty_like(x) if wanted[0] else None]
         grads.append(torch.empty_like(start) if wanted[1] else None)
         grads += [torch.zeros_like(t) if w else None for t, w in ((beta, wanted[2]), (threshold, wanted[3]))]
-        for rows, channels in _parts(x):
+        for rows, channels in _parts(x, ctx.then):
             part = (slice(None), rows, channels)
             inputs = [x[part], None if start is None else start[rows, channels]]
-            inputs += [_of_channels(constant, channels) for constant in (beta, threshold)]
+            inputs += [_of_part(constant, x, rows, channels) for constant in (beta, threshold)]
             leaves: list[Any] = [
                 None if t is None else t.detach().requires_grad_(w)
                 for t, w in zip(inputs, wanted, strict=True)
@@ -151,7 +163,7 @@ class _Recomputed(torch.autograd.Function):
                 if index < 2:
                     total[part if index == 0 else (rows, channels)] = next(found)
                 else:
-                    of_part = _of_channels(total, channels)
+                    of_part = _of_part(total, x, rows, channels)
                     of_part += next(found)
         return (*grads, None, None, None, None)
 
@@ -160,11 +172,29 @@ class _Recomputed(torch.autograd.Function):
 # cores. Half or twice as many were slower by up to a third.
 _PART = 1 << 16
 
+# Layers that treat each channel of each clip by itself, and the axes of the current that they are for.
+_BY_CHANNEL: dict[type, int] = {
+    **dict.fromkeys((nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveMaxPool1d, nn.AdaptiveAvgPool1d), 4),
+    **dict.fromkeys((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d), 5),
+}
 
-def _parts(x: Tensor) -> Iterator[tuple[slice, slice]]:
+
+def _check_run(x: Tensor, mem: Tensor | None, num_steps: int, *constants: Tensor) -> Tensor | None:
+    if x.ndim < 3:
+        raise ConfigError(f"a current of shape {list(x.shape)}", hint="[T, B, C, ...]")
+    return check_run(x, mem, num_steps, *constants)
+
+
+def _parts(x: Tensor, then: object) -> list[tuple[slice, slice]]:
+    return list(_each_part(x, then))
+
+
+def _each_part(x: Tensor, then: object) -> Iterator[tuple[slice, slice]]:
     """Which clips and channels of `[T, B, C, ...]` run together."""
     clips, channels = x.shape[1:3]
-    if x.device.type != "cpu" or x.numel() == 0:  # elsewhere it is the number of launches that counts
+    alone = then is None or type(then) is nn.Identity or _BY_CHANNEL.get(type(then)) == x.ndim
+    # On other devices it is the number of launches that counts.
+    if x.device.type != "cpu" or x.numel() == 0 or not alone:
         yield slice(0, clips), slice(0, channels)
         return
     one_channel = max(1, x.shape[3:].numel())
@@ -180,9 +210,13 @@ def _parts(x: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(b, b + 1), slice(c, min(c + count, channels))
 
 
-def _of_channels(constant: Tensor, channels: slice) -> Tensor:
-    """The part of a beta or threshold `[C, 1, ...]`; one for the whole layer is the same everywhere."""
-    return constant if constant.numel() == 1 else constant[channels]
+def _of_part(constant: Tensor, x: Tensor, rows: slice, channels: slice) -> Tensor:
+    """The part of a beta or threshold that is broadcast to the steps of `[T, B, C, ...]`."""
+    if constant.ndim == 0:
+        return constant
+    step = constant.view(*[1] * (x.ndim - 1 - constant.ndim), *constant.shape)
+    everything = slice(None)
+    return step[rows if step.shape[0] > 1 else everything, channels if step.shape[1] > 1 else everything]
 
 
 def _run_part(x: Tensor, start: Tensor | None, decay: Tensor, threshold: Tensor, reset: str) -> Tensor:
@@ -232,7 +266,7 @@ class Lif(nn.Module):
         super().__init__()
         for name, value, learn in (("threshold", threshold, learn_threshold), ("beta", beta, learn_beta)):
             shape = (channels,) if name == "beta" and channels is not None else ()
-            tensor = torch.full(shape, float(value))
+            tensor = torch.full(shape, float(value), **FLOAT32)
             if learn:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
@@ -256,7 +290,7 @@ class Lif(nn.Module):
         self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Run over all steps for the spikes, with gradients; see `lif_train`."""
-        if native.can_train(x, mem, self.beta, self.threshold, self.surrogate, then):
+        if native.can_train(x, mem, self.beta, self.threshold, self.surrogate, then, num_steps):
             return native.train(
                 x,
                 mem,
@@ -292,5 +326,9 @@ class Lif(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the neuron's constants in `print(model)`."""
-        decay = f"{float(self.beta.mean()):.3g}" + (" on average" if self.beta.ndim else "")
-        return f"beta={decay}, threshold={float(self.threshold):.3g}, reset={self.reset!r}"
+        decay = _shown(self.beta) + (" on average" if self.beta.ndim else "")
+        return f"beta={decay}, threshold={_shown(self.threshold)}, reset={self.reset!r}"
+
+
+def _shown(constant: Tensor) -> str:
+    return "?" if constant.is_meta else f"{float(constant.detach().float().mean()):.3g}"

@@ -24,7 +24,7 @@ from pathlib import Path
 SOURCES = (Path(__file__).with_name("events.cpp"), Path(__file__).with_name("lif.cpp"))
 SWITCH_VARIABLE = "SNN_VOICE_NATIVE"
 CACHE_VARIABLE = "SNN_VOICE_CACHE"
-_ABI = 1
+_ABI = 2
 _SECONDS = 120
 # Without contraction a membrane is rounded as PyTorch rounds it.
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-pthread")
@@ -181,8 +181,9 @@ def open_library(path: Path) -> ctypes.CDLL:
             raise BuildError(f"{path} is of another release")
     except (OSError, AttributeError) as error:
         raise BuildError(f"{path} can't be loaded: {error}") from error
-    for function in (library.snn_run, library.snn_lif_forward, library.snn_lif_backward):
-        function.restype = None
+    library.snn_run.restype = None
+    for function in (library.snn_lif_forward, library.snn_lif_backward):
+        function.restype = ctypes.c_int
     return library
 
 

@@ -225,7 +225,7 @@ void layer(const Clip& clip) {
 extern "C" {
 
 // Raised whenever the meaning of a Layer changes.
-int64_t snn_abi() { return 1; }
+int64_t snn_abi() { return 2; }
 
 // All layers of `clips` clips, one after the other.
 //   input   [clips][input_steps, positions, channels]: the current that place 0 stands for

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <atomic>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -311,39 +313,60 @@ void backward_row(const Neurons& n, const Shape& s, int64_t row, const float* cu
   }
 }
 
-// Splits the rows over threads; `work(thread, first, last)`.
+// Splits the rows over threads; `work(thread, first, last)`. Rows for which there is no other thread are done in
+// this one. Returns 0, or 1 where there was no memory: nothing may be thrown into C, nor out of a thread.
 template <class Work>
-void over_rows(const Neurons& n, Work work) {
+int over_rows(const Neurons& n, Work work) {
   const int64_t threads = n.threads < n.rows ? n.threads : n.rows;
+  std::atomic<int> failed{0};
+  const auto part = [&](int64_t k) {
+    try {
+      work(k, n.rows * k / threads, n.rows * (k + 1) / threads);
+    } catch (const std::exception&) {
+      failed = 1;
+    }
+  };
   std::vector<std::thread> others;
-  for (int64_t k = 1; k < threads; ++k)
-    others.emplace_back(work, k, n.rows * k / threads, n.rows * (k + 1) / threads);
-  work(0, 0, threads > 0 ? n.rows / threads : 0);
+  int64_t k = 1;
+  try {
+    for (; k < threads; ++k) others.emplace_back(part, k);
+  } catch (const std::exception&) {
+  }
+  if (threads > 0) part(0);
+  for (; k < threads; ++k) part(k);
   for (auto& other : others) other.join();
+  return failed;
 }
 
 }  // namespace
 
 extern "C" {
 
-// out [steps][rows][pooled positions]; start [rows][positions] or null (at rest).
-void snn_lif_forward(const Neurons* neurons, const float* current, const float* start, float* out) {
+// out [steps][rows][pooled positions]; start [rows][positions] or null (at rest). Returns 0, or 1 where there was
+// no memory.
+int snn_lif_forward(const Neurons* neurons, const float* current, const float* start, float* out) {
   const Neurons n = *neurons;
   const Shape s(n);
-  over_rows(n, [=](int64_t, int64_t first, int64_t last) {
+  return over_rows(n, [=](int64_t, int64_t first, int64_t last) {
     Buffers buffers(n, s, false);
     for (int64_t row = first; row < last; ++row) forward_row(n, s, row, current, start, out, buffers);
   });
 }
 
-// grad_current like current, grad_start like start or null; grad_neurons [beta, threshold] or null.
-void snn_lif_backward(const Neurons* neurons, const float* current, const float* start, const float* grad_out,
+// grad_current like current, grad_start like start or null; grad_neurons [beta, threshold] or null. Returns as
+// snn_lif_forward.
+int snn_lif_backward(const Neurons* neurons, const float* current, const float* start, const float* grad_out,
                       float* grad_current, float* grad_start, double* grad_neurons) {
   const Neurons n = *neurons;
   const Shape s(n);
-  std::vector<Sums> sums(n.threads);
+  std::vector<Sums> sums;
+  try {
+    sums.resize(n.threads > 0 ? n.threads : 0);
+  } catch (const std::exception&) {
+    return 1;
+  }
   Sums* each = sums.data();
-  over_rows(n, [=](int64_t thread, int64_t first, int64_t last) {
+  const int failed = over_rows(n, [=](int64_t thread, int64_t first, int64_t last) {
     Buffers buffers(n, s, true);
     for (int64_t row = first; row < last; ++row)
       backward_row(n, s, row, current, start, grad_out, grad_current, grad_start,
@@ -354,6 +377,7 @@ void snn_lif_backward(const Neurons* neurons, const float* current, const float*
       grad_neurons[0] += part.beta;
       grad_neurons[1] += part.threshold;
     }
+  return failed;
 }
 
 }  // extern "C"

@@ -12,7 +12,7 @@ import snn_voice_hub as sv
 ROOT = Path(sv.__file__).parent
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "config", "packages", "plotting", "text", "visible", "install", "_version"), 0
+        ("errors", "config", "packages", "plotting", "tensors", "text", "visible", "install", "_version"), 0
     ),
     **dict.fromkeys(("containers", "samples", "decoding", "audio", "folders"), 1),
     **dict.fromkeys(("features", "hub", "native", "writing"), 1),

@@ -1,0 +1,92 @@
+"""What tensors are where nobody said: float32 on the CPU, not what torch's globals say at the moment.
+
+The default dtype is one for the whole process, and other code in it may set it at any time, for a moment or
+for good; a default device and inference mode belong to the thread. What this package makes itself says its
+dtype and device. Layers of others (PyTorch's, torchaudio's, those of a network of one's own) are made inside
+`float32_on_cpu()`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypedDict
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+class _Kind(TypedDict):
+    dtype: torch.dtype
+    device: str
+
+
+FLOAT32: Final[_Kind] = {"dtype": torch.float32, "device": "cpu"}
+
+# By torch's own rule these are of the default dtype unless they are told another.
+_FLOATS: frozenset[Callable[..., Any]] = frozenset(
+    (
+        *(torch.empty, torch.zeros, torch.ones, torch.eye, torch.rand, torch.randn),
+        *(torch.linspace, torch.logspace, torch.empty_permuted, torch.empty_strided),
+        *(torch.bartlett_window, torch.blackman_window, torch.hamming_window),
+        *(torch.hann_window, torch.kaiser_window, torch.fft.fftfreq, torch.fft.rfftfreq),
+    )
+)
+# And these only where they are made of Python's floats.
+_BY_VALUE: frozenset[Callable[..., Any]] = frozenset(
+    (torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor, torch.full, torch.arange)
+)
+_WHOLE: frozenset[Callable[..., Any]] = frozenset(
+    (torch.randint, torch.randperm, torch.tril_indices, torch.triu_indices)
+)
+
+
+class _Float32OnCpu(TorchFunctionMode):
+    """Completes the calls that make tensors; of this thread alone, unlike `torch.set_default_dtype`."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _FLOATS or func in _BY_VALUE or func in _WHOLE:
+            values = (*args, *given.values())
+            # What is made of a tensor stays where that is.
+            if given.get("device") is None and not any(isinstance(v, torch.Tensor) for v in values):
+                given["device"] = "cpu"
+            if given.get("dtype") is None and (func in _FLOATS or any(map(_is_float, values))):
+                given["dtype"] = torch.float32
+        return func(*args, **given)
+
+
+def _is_float(value: object) -> bool:
+    """Whether torch makes a tensor of its default dtype of a value."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_float, value))
+    return type(value) is float
+
+
+@contextlib.contextmanager
+def float32_on_cpu() -> Iterator[None]:
+    """Inside, tensors that say neither dtype nor device are float32 on the CPU, and can learn later on."""
+    # Tensors that are made under inference mode can never take part in training.
+    with torch.inference_mode(False), _Float32OnCpu():
+        yield
+
+
+def autocasts(device: torch.device) -> bool:
+    """Whether autocast chooses the dtype of operations on a device, in this thread."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+@contextlib.contextmanager
+def no_autocast(device: torch.device) -> Iterator[None]:
+    """Inside, operations on a device compute in the dtype of their tensors."""
+    if autocasts(device):
+        with torch.autocast(device.type, enabled=False):
+            yield
+    else:
+        yield
