@@ -16,12 +16,14 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 
-class _Kind(TypedDict):
+class Kind(TypedDict):
+    """What torch's functions that make tensors are told."""
+
     dtype: torch.dtype
     device: str
 
 
-FLOAT32: Final[_Kind] = {"dtype": torch.float32, "device": "cpu"}
+FLOAT32: Final[Kind] = {"dtype": torch.float32, "device": "cpu"}
 
 # By torch's own rule these are of the default dtype unless they are told another.
 _FLOATS: frozenset[Callable[..., Any]] = frozenset(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.tensors import FLOAT32, Kind
 
 # Logits are equal up to this part of the clip's largest, unless a membrane lay at its threshold and another
 # order of summation flipped its spike.
@@ -78,13 +79,14 @@ def signals(config: FeatureConfig) -> Tensor:
     Voiced sounds with gliding pitch and formants, from loud to quiet, then noise, a click, and silence.
     """
     rate, size = config.sample_rate, config.num_samples
-    generator = torch.Generator().manual_seed(0)
+    exact: Kind = {"dtype": torch.float64, "device": "cpu"}
+    generator = torch.Generator("cpu").manual_seed(0)
 
     def draw(low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=generator))
+        return low + (high - low) * float(torch.rand((), generator=generator, **FLOAT32))
 
-    time = torch.arange(size, dtype=torch.float64) / rate
-    along = torch.linspace(0, 1, size, dtype=torch.float64)
+    time = torch.arange(size, **exact) / rate
+    along = torch.linspace(0, 1, size, **exact)
     rows = []
     for _ in range(_VOICED):
         pitch = draw(90, 220) * (1 + draw(-0.3, 0.3) * along)
@@ -97,9 +99,9 @@ def signals(config: FeatureConfig) -> Tensor:
         start, length = draw(0.05, 0.3), draw(0.25, 0.6)
         inside = ((along - start) / length).clamp(0, 1)
         wave = wave * torch.sin(math.pi * inside)
-        hiss = torch.randn(size, generator=generator, dtype=torch.float64)
+        hiss = torch.randn(size, generator=generator, **exact)
         rows.append(wave / wave.abs().max() * 10 ** draw(-1.5, -0.1) + hiss * 10 ** draw(-4, -2))
-    noise = torch.randn(2, size, generator=generator, dtype=torch.float64) * torch.tensor([[0.3], [0.003]])
-    click = torch.zeros(size, dtype=torch.float64)
+    noise = torch.randn(2, size, generator=generator, **exact) * torch.tensor([[0.3], [0.003]], **FLOAT32)
+    click = torch.zeros(size, **exact)
     click[size // 2 :: rate // 50] = 0.9
     return torch.stack([*rows, *noise, click, torch.zeros_like(click)]).float()

@@ -18,6 +18,7 @@ from torch.nn import functional
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.features import Features, MelPower
+from snn_voice_hub.tensors import FLOAT32, Kind
 
 # Of `models.encoding`: a magnitude below it never spikes under "latency"; what keeps its logarithm finite.
 _LATENCY_THRESHOLD, _LATENCY_EPSILON = 0.01, 1e-7
@@ -75,8 +76,9 @@ class _Mel(nn.Module):
         self.n_fft, self.hop_length = config.n_fft, config.hop_length
         self.before = (config.n_fft - config.win_length) // 2
         self.after = config.n_fft - config.win_length - self.before
-        bins = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64).unsqueeze(1)
-        places = torch.arange(self.before, self.before + config.win_length, dtype=torch.float64)
+        exact: Kind = {"dtype": torch.float64, "device": "cpu"}
+        bins = torch.arange(config.n_fft // 2 + 1, **exact).unsqueeze(1)
+        places = torch.arange(self.before, self.before + config.win_length, **exact)
         # Whole turns are left out while they are whole numbers; a cosine of a large angle is less exact.
         angles = (bins * places).remainder(config.n_fft) * (2 * math.pi / config.n_fft)
         window = mel.window[self.before : self.before + config.win_length].double()
@@ -85,7 +87,7 @@ class _Mel(nn.Module):
         )
         self.register_buffer("filters", mel.filters.T.contiguous())
         # One a band: ONNX's optimiser takes a single 2e-16 for zero and drops it; silence would become NaN.
-        self.register_buffer("offset", torch.full((config.n_mels, 1), config.log_offset))
+        self.register_buffer("offset", torch.full((config.n_mels, 1), config.log_offset, **FLOAT32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Waveforms `[B, N]` -> power and the offset of its logarithm, `[B, n_mels, frames]`."""

@@ -28,6 +28,7 @@ from snn_voice_hub.export.onnx import averages
 from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
 from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.models.trace import trace
+from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:
     import nir
@@ -161,7 +162,7 @@ class Lowering:
                 raise self._refusal(f"{path} pads an even kernel on one side more than on the other")
             reach = [hole * (size // 2) for size, hole in zip(sizes, conv.dilation, strict=True)]
             padding = tuple(reach if padding == "same" else [0] * len(reach))
-        bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
+        bias = torch.zeros(conv.out_channels, **FLOAT32) if conv.bias is None else conv.bias
         node = made.convolution(
             value.actual[1:],
             made.array(conv.weight),
@@ -191,7 +192,7 @@ class Lowering:
         if len(value.shape) != 1:
             raise self._refusal(f"{path} is a linear layer on the last of several axes")
         positions = value.actual[1:]
-        bias = made.array(torch.zeros(linear.out_features) if linear.bias is None else linear.bias)
+        bias = made.array(torch.zeros(linear.out_features, **FLOAT32) if linear.bias is None else linear.bias)
         weight = (linear.weight.detach().double() * value.factor).float()
         if positions:  # all of them at once; of a mean there are many, else there is one
             weight = weight.view(*weight.shape, *[1] * len(positions)).expand(-1, -1, *positions)
@@ -275,7 +276,7 @@ class Lowering:
         shape = (channels, *(size if n is None else n for size, n in zip(sizes, out, strict=True)))
         rows, columns = (averages(size, n) for size, n in zip(sizes, shape[1:], strict=True))
         # Windows of unlike sizes are no pooling of NIR's; as a matrix, all are.
-        matrix = torch.kron(torch.eye(channels), torch.kron(rows, columns))
+        matrix = torch.kron(torch.eye(channels, **FLOAT32), torch.kron(rows, columns))
         flat = self._flat(f"{path}.flatten", value)
         name = self._emit(path, nir.Linear(weight=made.array(matrix)), flat.sources)
         return _Value((name,), shape, (prod(shape),))

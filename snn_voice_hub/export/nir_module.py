@@ -16,6 +16,7 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
 from snn_voice_hub.models.spiking import RESETS
+from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:
     import nir
@@ -100,7 +101,7 @@ class NirNetwork(nn.Module):
             now = {"input": x[min(t, len(x) - 1)]}
             for name in self._order:
                 given = [now.get(source, before.get(source)) for source in self._sources[name]]
-                total = sum((tensor for tensor in given if tensor is not None), torch.zeros(()))
+                total = sum((tensor for tensor in given if tensor is not None), x.new_zeros(()))
                 node = self.get_submodule(f"node_{name}")
                 if isinstance(node, _Neuron):
                     now[name], state[name] = node(total, state.get(name))
@@ -251,4 +252,4 @@ def _plain(value: Any) -> Any:
 
 
 def _tensor(value: Any) -> Tensor:
-    return torch.as_tensor(np.asarray(value)).to(torch.float32)
+    return torch.as_tensor(np.asarray(value), **FLOAT32)

@@ -27,6 +27,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
 from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:
     import onnx
@@ -77,10 +78,10 @@ def export_network(
 
     shape = default_clip_shape(network) if clip_shape is None else tuple(clip_shape)
     network = plain_copy(network)
-    network.check_features(torch.empty(2, 1, *shape))
+    network.check_features(torch.empty(2, 1, *shape, **FLOAT32))
     model, largest = graph_of(
         AllSteps(network),
-        torch.zeros(_input_steps(network), 2, 1, *shape),
+        torch.zeros(_input_steps(network), 2, 1, *shape, **FLOAT32),
         batch_axis=1,
         names=("input", "logits"),
         title=type(network).__name__,
@@ -128,7 +129,7 @@ def default_clip_shape(network: Network) -> tuple[int, ...]:
     """Shape of one clip's features, without batch and channel, after the network's own front end."""
     loaded = network._loaded_config
     config = network.default_features if loaded is None else loaded.features
-    return tuple(Features(config)(torch.zeros(1, config.num_samples)).shape[2:])
+    return tuple(Features(config)(torch.zeros(1, config.num_samples, **FLOAT32)).shape[2:])
 
 
 def largest_tensor(model: onnx.ModelProto) -> int:
@@ -291,7 +292,7 @@ def _adaptive_average(x: Any, size: Sequence[int]) -> Any:
 
 def averages(size: int, out: int) -> Tensor:
     """The matrix `[out, size]` that averages as `nn.AdaptiveAvgPool1d` does."""
-    matrix = torch.zeros(out, size)
+    matrix = torch.zeros(out, size, **FLOAT32)
     for i in range(out):
         first, end = i * size // out, -(-(i + 1) * size // out)
         matrix[i, first:end] = 1 / (end - first)

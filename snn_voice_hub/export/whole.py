@@ -33,6 +33,7 @@ from snn_voice_hub.export.onnx import (
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.writing import check_target, write_whole
 
 # What is run: a batch of the graph's input -> logits.
@@ -77,7 +78,7 @@ class Whole(nn.Module):
         if isinstance(network, SpikingNetwork):
             self.encoding, self.num_steps = network.encoding, network.num_steps
         # What can't be exported says so before anything is traced.
-        encode_each(torch.zeros(1, 1, 1), self.encoding, self.num_steps)
+        encode_each(torch.zeros(1, 1, 1, **FLOAT32), self.encoding, self.num_steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits, both `[B, C]`, of waveforms `[B, num_samples]` or of features `[B, 1, ...]`."""

@@ -93,7 +93,7 @@ class TorchFile:
             )
         try:
             if not numel:
-                return torch.empty(shape, dtype=storage.dtype)
+                return torch.empty(shape, dtype=storage.dtype, device="cpu")
             data: mmap.mmap | bytearray = self._view
             start = record.start
             if start % storage.dtype.itemsize:  # the older layout packs its storages without gaps

@@ -69,7 +69,8 @@ def _unit(x: Tensor) -> Tensor:
 
 def _spikes(unit: Tensor, encoding: str, num_steps: int) -> Tensor:
     if encoding == "rate":
-        spikes: Tensor = spikegen.rate(unit, num_steps=num_steps)
+        # The draws of `spikegen.rate`, which makes a tensor on torch's default device and reads it.
+        spikes = torch.bernoulli(unit.repeat(num_steps, *[1] * unit.ndim))
     else:
         spikes = spikegen.latency(unit, num_steps=num_steps, clip=True, threshold=0.01, normalize=True)
     return spikes.to(unit.dtype)

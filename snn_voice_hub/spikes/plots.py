@@ -26,6 +26,7 @@ from snn_voice_hub.spikes.figures import rates
 from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neurons
 from snn_voice_hub.spikes.raster import grid_of
 from snn_voice_hub.spikes.record import Row
+from snn_voice_hub.tensors import FLOAT32
 
 _WIDTH = 11.0  # inches
 _WORDS = 5
@@ -227,7 +228,7 @@ def _sorted(grid: Tensor) -> Tensor:
     """Rows in the order of where along the sound they fire on average; those that never do come last."""
     counts = grid.sum(0).double()
     total = counts.sum(1)
-    places = counts @ torch.arange(counts.shape[1], dtype=torch.float64) / total
+    places = counts @ torch.arange(counts.shape[1], dtype=torch.float64, device="cpu") / total
     return grid[:, places.masked_fill(total == 0, math.inf).argsort(stable=True)]
 
 
@@ -239,7 +240,7 @@ def _rasters(figure: Any, layers: Sequence[tuple[str, Tensor]], rows: int) -> No
         dots = _dots(grid, _DOTS_ACROSS // steps)
         across = dots.shape[2]
         gap = max(1, round(across * 0.06))
-        shares = torch.full((dots.shape[1], steps * (across + gap) - gap), math.nan)
+        shares = torch.full((dots.shape[1], steps * (across + gap) - gap), math.nan, **FLOAT32)
         for t, one in enumerate(dots):
             shares[:, t * (across + gap) : t * (across + gap) + across] = one
         top = max(float(dots.max()), 1e-9)

@@ -19,6 +19,7 @@ from snn_voice_hub.config import check_bool, check_number
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.figures import LayerFigures, layer_figures
+from snn_voice_hub.tensors import FLOAT32
 
 MAX_MEGABYTES = 1024.0
 
@@ -56,7 +57,7 @@ class _Part:
     seeds: list[int | None]
     spk: dict[str, Tensor] = field(default_factory=dict)
     mem: dict[str, Tensor] = field(default_factory=dict)
-    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    logits: Tensor = field(default_factory=lambda: torch.empty(0, **FLOAT32))
 
     def tensors(self) -> Iterator[Tensor]:
         yield from (self.features, self.logits, *self.spk.values(), *self.mem.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.recipe import Augmentation
 
 # Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
@@ -12,7 +13,7 @@ HELD_OUT_NOISE = ("exercise_bike", "running_tap")
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, 1, generator=generator)
+    return low + (high - low) * torch.rand(count, 1, generator=generator, **FLOAT32)
 
 
 class Augmenter:
@@ -29,7 +30,7 @@ class Augmenter:
         self.settings = settings
         self.noises = noises
         self.sample_rate = sample_rate
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator("cpu").manual_seed(seed)
 
     def reseed(self, seed: int) -> None:
         """Draw from here on as a new augmenter with that seed would."""
@@ -43,7 +44,7 @@ class Augmenter:
         speed = 1 + _uniform(count, -s.speed, s.speed, g)
         shift = _uniform(count, -s.shift, s.shift, g) * self.sample_rate
         middle = (length - 1) / 2
-        position = (torch.arange(length) - middle) * speed + middle + shift
+        position = (torch.arange(length, **FLOAT32) - middle) * speed + middle + shift
         low = position.floor()
         part = position - low
         index = low.long()
@@ -55,7 +56,7 @@ class Augmenter:
             noise = torch.stack([self.noise(length) for _ in range(count)])
             level = x.square().mean(1, keepdim=True).sqrt() / 10 ** (_uniform(count, *s.snr_db, g) / 20)
             noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5) * level
-            x = x + noise * (torch.rand(count, 1, generator=g) < s.noise)
+            x = x + noise * (torch.rand(count, 1, generator=g, **FLOAT32) < s.noise)
         return x.clamp(-1, 1)
 
     def mixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,9 +72,11 @@ class Augmenter:
         """
         g = self.generator
         count = len(x)
-        other = torch.randperm(count, generator=g)
-        part = 0.5 + 0.5 * torch.rand(count, generator=g)
-        alone = (torch.rand(count, generator=g) >= self.settings.mixup) | (other == torch.arange(count))
+        other = torch.randperm(count, generator=g, device="cpu")
+        part = 0.5 + 0.5 * torch.rand(count, generator=g, **FLOAT32)
+        alone = (torch.rand(count, generator=g, **FLOAT32) >= self.settings.mixup) | (
+            other == torch.arange(count, device="cpu")
+        )
         level = x.square().mean(1).sqrt().clamp(min=1e-5)
         gain = (1 - part) / part * level / level[other]
         mixed = (x + gain.unsqueeze(1) * x[other]) / (1 + ((1 - part) / part).square().unsqueeze(1)).sqrt()
@@ -82,14 +85,14 @@ class Augmenter:
     def noise(self, length: int) -> Tensor:
         """A piece of a background recording, or made noise of a random colour, `[N]`."""
         g = self.generator
-        pick = int(torch.randint(len(self.noises) + 2, (1,), generator=g))
+        pick = int(torch.randint(len(self.noises) + 2, (1,), generator=g, device="cpu"))
         if pick < len(self.noises):
             recording = self.noises[pick]
-            start = int(torch.randint(len(recording) - length, (1,), generator=g))
+            start = int(torch.randint(len(recording) - length, (1,), generator=g, device="cpu"))
             return recording[start : start + length]
-        spectrum = torch.fft.rfft(torch.randn(length, generator=g))
-        slope = float(torch.rand(1, generator=g)) * 2
-        frequency = torch.arange(len(spectrum)).clamp(min=1)
+        spectrum = torch.fft.rfft(torch.randn(length, generator=g, **FLOAT32))
+        slope = float(torch.rand(1, generator=g, **FLOAT32)) * 2
+        frequency = torch.arange(len(spectrum), **FLOAT32).clamp(min=1)
         made: Tensor = torch.fft.irfft(spectrum / frequency ** (slope / 2), n=length)
         return made / made.std()
 
@@ -99,13 +102,13 @@ class Augmenter:
         clips = torch.stack([self.noise(length) for _ in range(count)])
         clips = clips / clips.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
         if count > 1:  # two sources at once
-            clips = clips + clips.roll(1, 0) * torch.rand(count, 1, generator=g)
+            clips = clips + clips.roll(1, 0) * torch.rand(count, 1, generator=g, **FLOAT32)
         level = 10 ** (_uniform(count, -80, -8, g) / 20)
-        level = level * (torch.rand(count, 1, generator=g) > 0.05)
+        level = level * (torch.rand(count, 1, generator=g, **FLOAT32) > 0.05)
         # Slow swells and fades, so that a change of loudness alone is no word.
-        knots = torch.rand(count, 1, 6, generator=g)
+        knots = torch.rand(count, 1, 6, generator=g, **FLOAT32)
         swell = torch.nn.functional.interpolate(knots, size=length, mode="linear", align_corners=True)[:, 0]
-        steady = torch.rand(count, 1, generator=g) < 0.5
+        steady = torch.rand(count, 1, generator=g, **FLOAT32) < 0.5
         return (clips * level * torch.where(steady, 1.0, swell)).clamp(-1, 1)
 
     def features(self, x: Tensor) -> Tensor:
@@ -115,9 +118,9 @@ class Augmenter:
         for dim, widest in ((2, self.settings.bands), (3, self.settings.frames)):
             if widest:
                 size = x.shape[dim]
-                width = torch.randint(widest + 1, (len(x), 1), generator=self.generator)
-                start = (torch.rand(len(x), 1, generator=self.generator) * (size - width)).long()
-                axis = torch.arange(size)
+                width = torch.randint(widest + 1, (len(x), 1), generator=self.generator, device="cpu")
+                start = (torch.rand(len(x), 1, generator=self.generator, **FLOAT32) * (size - width)).long()
+                axis = torch.arange(size, device="cpu")
                 blank = (axis >= start) & (axis < start + width)
                 shape = [len(x), 1, 1, 1]
                 shape[dim] = size

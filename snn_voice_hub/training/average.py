@@ -25,7 +25,7 @@ class Average(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -24,6 +24,7 @@ from snn_voice_hub.hub.checkpoints import write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.confusion import Confusion
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.held_out import load_test
@@ -70,7 +71,7 @@ def calibrated(model: SnnVoice, clips: Clips) -> VoiceConfig:
         clips: Clips that it has not learned from; it knows all their words.
     """
     logits = clip_logits(model, clips)
-    targets = torch.tensor([model.labels.index(word) for word in clips.labels])
+    targets = torch.tensor([model.labels.index(word) for word in clips.labels], device="cpu")
     temperature = fit_temperature(logits, targets, _PRIOR_CLIPS)
     figures = accuracy(logits, clips.labels, model.labels, temperature)
     metrics = {**model.config.metrics, "validation": figures}
@@ -106,11 +107,11 @@ def false_alarms(model: SnnVoice, recordings: Mapping[str, Tensor]) -> dict[str,
         of windows below 0.5.
     """
     size = model.config.features.num_samples
-    word = torch.tensor([is_word(label) for label in model.labels])
+    word = torch.tensor([is_word(label) for label in model.labels], device="cpu")
     if not word.any():
         return {}
     found = {}
-    for name, wave in {"digital_silence": torch.zeros(size), **recordings}.items():
+    for name, wave in {"digital_silence": torch.zeros(size, **FLOAT32), **recordings}.items():
         windows, _ = split(wave, size, size // 2, 0)
         with torch.inference_mode():
             logits = torch.cat(

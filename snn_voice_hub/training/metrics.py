@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.data import COVERED
 
 Bools = npt.NDArray[np.bool_]
@@ -27,7 +28,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, prior: float = 0.0) -> floa
         prior: How much speaks for a temperature of 1, in clips. A dozen clips that are all right would ask
             for a temperature of nearly 0, and so for scores of nearly 1 for whatever is heard.
     """
-    log_t = torch.zeros(1, requires_grad=True)
+    log_t = torch.zeros(1, requires_grad=True, **FLOAT32)
     optimizer = torch.optim.LBFGS([log_t], lr=0.1, max_iter=100)
 
     def closure() -> float:
@@ -45,7 +46,7 @@ def fit_temperature(logits: Tensor, targets: Tensor, prior: float = 0.0) -> floa
 def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 15) -> float:
     """Mean distance of confidence and accuracy over bins of confidence, weighted by their clips."""
     index = (scores * bins).long().clamp(max=bins - 1)
-    total = torch.zeros(())
+    total = torch.zeros((), **FLOAT32)
     for b in torch.unique(index):
         inside = index == b
         total += (scores[inside].mean() - right[inside].float().mean()).abs() * inside.float().mean()
@@ -58,7 +59,7 @@ def right_answers(logits: Tensor, words: Sequence[str], labels: Sequence[str], t
     A word that is not among the labels is never right.
     """
     index = {label: i for i, label in enumerate(labels)}
-    targets = torch.tensor([index.get(word, -1) for word in words])
+    targets = torch.tensor([index.get(word, -1) for word in words], device="cpu")
     return (logits.argsort(1, descending=True)[:, :top] == targets[:, None]).any(1)
 
 

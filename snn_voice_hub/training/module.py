@@ -49,7 +49,7 @@ class Validation:
 def validation_of(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Validation:
     """Measure logits `[n, C]` of n clips; every word must be among the labels."""
     index = {label: i for i, label in enumerate(labels)}
-    targets = torch.tensor([index[word] for word in words])
+    targets = torch.tensor([index[word] for word in words], device="cpu")
     losses = functional.cross_entropy(logits, targets, reduction="none").numpy()
     right = right_answers(logits, words, labels).numpy()
     names = np.array(words)

@@ -272,9 +272,9 @@ def measure(logits: Tensor, words: Sequence[str], labels: Sequence[str], part: s
     """
     names = [*labels, *sorted(set(words) - set(labels))]
     index = {label: i for i, label in enumerate(names)}
-    targets = torch.tensor([index[word] for word in words])
-    confusion = torch.zeros(len(names), len(names), dtype=torch.int64)
-    confusion.index_put_((targets, logits.argmax(1)), torch.ones(len(words), dtype=torch.int64), True)
+    targets = torch.tensor([index[word] for word in words], device="cpu")
+    confusion = torch.zeros(len(names), len(names), dtype=torch.int64, device="cpu")
+    confusion.index_put_((targets, logits.argmax(1)), torch.ones_like(targets), True)
     top1, top2, top5 = (float(right_answers(logits, words, labels, k).double().mean()) for k in (1, 2, 5))
     return Tested(
         part=part,

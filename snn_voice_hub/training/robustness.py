@@ -18,6 +18,7 @@ from torch import Tensor
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.windows import split
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.data import Clips, encoded_files
 from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
@@ -80,7 +81,7 @@ def noise_pieces(recordings: Mapping[str, Tensor], size: int) -> tuple[list[Tens
         wave = recordings[name]
         if 0 < len(wave) < size:
             wave = wave.repeat(-(-size // len(wave)))[:size]
-        windows = split(wave, size, size // 2, 0)[0] if len(wave) else torch.zeros(0, size)
+        windows = split(wave, size, size // 2, 0)[0] if len(wave) else torch.zeros(0, size, **FLOAT32)
         loud = [window for window in windows if float(window.square().mean().sqrt()) >= _SILENT]
         pieces += loud
         if not loud:

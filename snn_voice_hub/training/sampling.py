@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from snn_voice_hub.config import SILENCE
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.augment import Augmenter
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.recipe import Recipe
@@ -147,11 +148,11 @@ class Steps(Dataset[dict[str, Any]]):
                 mixed = {"others": targets[other], "part": part}
             if quiet := len(range(rank, self.quiet, world)):
                 waves = torch.cat([waves, self.augmenter.silence(quiet, waves.shape[1])])
-                silence = torch.full((quiet,), self.silence)
+                silence = torch.full((quiet,), self.silence, device="cpu")
                 targets = torch.cat([targets, silence])
                 if mixed:
                     mixed["others"] = torch.cat([mixed["others"], silence])
-                    mixed["part"] = torch.cat([mixed["part"], torch.ones(quiet)])
+                    mixed["part"] = torch.cat([mixed["part"], torch.ones(quiet, **FLOAT32)])
         return {"waves": waves, "targets": targets, "seed": seed, **mixed}
 
 
