@@ -154,14 +154,16 @@ def train(
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
     use_threads(threads)
 
-    from snn_voice_hub.hub.checkpoints import resolve
     from snn_voice_hub.training.data import load_clips_cached
     from snn_voice_hub.training.files import first_process
     from snn_voice_hub.training.fit import Job, fit, load_lightning
     from snn_voice_hub.training.sources import load_dataset
+    from snn_voice_hub.training.teaching import Source
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    load_lightning()  # what is missing is to be told before minutes of decoding
+    # What is missing is to be told before minutes of decoding.
+    load_lightning()
+    teachers = tuple(map(Source.of, teacher or []))
     features = first.features
     dataset = load_dataset(
         data,
@@ -183,8 +185,8 @@ def train(
         ),
         seed=seed,
         precision=precision,
-        start=checkpoint.weights.parent if checkpoint is not None else None,
-        teachers=tuple(resolve(spec).weights.parent for spec in teacher or []),
+        start=Source.named(start, checkpoint) if checkpoint is not None else None,
+        teachers=teachers,
         freeze=freeze,
     )
     fitted = fit(

@@ -169,8 +169,9 @@ def _base_model(config: VoiceConfig) -> list[str]:
 
     `start` is often the bare name of a folder, which the Hub would take for another model.
     """
-    named = config.training.get("base_model") or config.training.get("start") or []
-    return [name for name in ([named] if isinstance(named, str) else named) if _is_repo_id(name)]
+    named = config.training.get("base_model") or config.training.get("start")
+    names = [str(name).partition("@")[0] for name in (named if isinstance(named, list) else [named])]
+    return [name for name in names if _is_repo_id(name)]
 
 
 def _is_repo_id(name: object) -> bool:

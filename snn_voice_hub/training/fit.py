@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig, check_choice
@@ -34,7 +34,8 @@ from snn_voice_hub.training.files import GO_ON, LOG, STATE, first_process
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
-from snn_voice_hub.training.teaching import Teacher, adopt
+from snn_voice_hub.training.teaching import Source, Teacher, adopt
+from snn_voice_hub.visible import visible
 from snn_voice_hub.voice import SnnVoice
 from snn_voice_hub.writing import write_whole, writing_into
 
@@ -63,8 +64,9 @@ class Job:
         recipe: How to train.
         seed: Of weights, sampling and augmentation.
         precision: "float32", or "bfloat16" or "float16" for the products (weights stay in float32).
-        start: Checkpoint folder of the CNN twin, or of the same network, whose weights to start from.
-        teachers: Checkpoint folders whose mean answer to imitate as well; their front ends may differ.
+        start: The CNN twin, or the same network, whose weights to start from: a `Source`, or whatever
+            `SnnVoice.from_pretrained` takes.
+        teachers: Models whose mean answer to imitate as well; their front ends may differ.
         freeze: Whether only the last layer is trained.
     """
 
@@ -72,27 +74,41 @@ class Job:
     recipe: Recipe
     seed: int = 0
     precision: str = "float32"
-    start: Path | None = None
-    teachers: tuple[Path, ...] = ()
+    start: Source | str | os.PathLike[str] | None = None
+    teachers: tuple[Source | str | os.PathLike[str], ...] = ()
     freeze: bool = False
 
     def __post_init__(self) -> None:
-        """Check every value.
+        """Check every value, and find the checkpoints.
 
         Raises:
+            CheckpointError: One of them is not there.
             ConfigError: A value is not legal.
         """
         check_choice("precision", self.precision, tuple(PRECISIONS))
         if self.freeze and self.start is None:
             raise ConfigError("freeze needs weights to start from", hint="start=, or without freeze")
+        # Now, and once: minutes of decoding come before they are opened.
+        object.__setattr__(self, "start", None if self.start is None else Source.of(self.start))
+        object.__setattr__(self, "teachers", tuple(map(Source.of, self.teachers)))
+
+    @property
+    def begins_with(self) -> Source | None:
+        """Where `start` is."""
+        return None if self.start is None else Source.of(self.start)
+
+    @property
+    def learns_from(self) -> list[Source]:
+        """Where the `teachers` are."""
+        return [Source.of(teacher) for teacher in self.teachers]
 
     def facts(self) -> dict[str, Any]:
         """What `config.json` says about the run."""
         facts = self.recipe.to_dict() | {
             "seed": self.seed,
             "precision": self.precision,
-            "start": self.start.name if self.start else None,
-            "teachers": [teacher.name for teacher in self.teachers],
+            "start": self.begins_with and self.begins_with.name,
+            "teachers": [teacher.name for teacher in self.learns_from],
             "freeze": self.freeze,
         }
         del facts["features"]  # they stand in the configuration itself
@@ -170,11 +186,12 @@ def fit(
     network = architecture.from_arguments({**recipe.network, "num_classes": len(labels)})
     config = _config(job, dataset, network.arguments(), labels, synthetic)
     features = Features(config.features)
-    if job.start is not None:
-        earlier = VoiceConfig.load(job.start / "config.json")
-        unused = adopt(network, load_file(job.start / "model.safetensors"), labels, earlier.labels)
+    if (start := job.begins_with) is not None:
+        voice = start.open()
+        earlier = voice.config
+        unused = adopt(network, voice.network.state_dict(), labels, earlier.labels)
         if unused:
-            logger.info("not used of %s: %s", job.start.name, ", ".join(unused))
+            logger.info("not used of %s: %s", visible(start.name), ", ".join(map(visible, unused)))
         # A run that goes on from one of its own kind is only understood with what came before.
         if earlier.architecture == recipe.architecture:
             config.training["before"] = earlier.training
@@ -189,7 +206,7 @@ def fit(
         dataset.val,
         labels,
         noises=_long_enough(dataset.noises, dataset.train),
-        teachers=[Teacher(folder, labels) for folder in job.teachers],
+        teachers=[Teacher(source, labels) for source in job.learns_from],
         cached=_computed_once(features, dataset.train, synthetic, job),
         freeze=job.freeze,
         done=_steps_taken(state),
@@ -258,6 +275,8 @@ def _loggers(lightning: Any, out: Path) -> list[Any]:
 def _told(job: Job, dataset: Dataset) -> str:
     """What `job.json` says of a run."""
     told = json.loads(json.dumps(dataclasses.asdict(job), default=str))
+    told["start"] = job.begins_with and job.begins_with.path
+    told["teachers"] = [teacher.path for teacher in job.learns_from]
     told["clips"] = {"train": len(dataset.train), "val": len(dataset.val), "split": dataset.rule}
     return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 

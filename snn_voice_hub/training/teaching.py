@@ -3,19 +3,77 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.features import Features
-from snn_voice_hub.registry import build_network
+from snn_voice_hub.hub.checkpoints import Checkpoint, resolve
+from snn_voice_hub.hub.choice import WEIGHTS_FILE
+from snn_voice_hub.voice import SnnVoice
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that training begins with or learns from; opened as every other one is.
+
+    Attributes:
+        name: What it is called, for `config.json`: the name that it was asked for by, or its folder's.
+        weights: Its file of weights on this disk, with its `config.json` beside it.
+    """
+
+    name: str
+    weights: Path
+
+    @classmethod
+    def of(cls, given: Source | str | os.PathLike[str], **loading: Any) -> Source:
+        """Find a checkpoint, downloading and converting it where needed.
+
+        Args:
+            given: Whatever `SnnVoice.from_pretrained` takes.
+            **loading: More arguments of `hub.checkpoints.resolve`: `revision`, `subfolder`, `num_steps`.
+
+        Raises:
+            CheckpointError: There is none.
+            ConfigError: An argument is not legal.
+        """
+        return given if isinstance(given, Source) else cls.named(given, resolve(given, **loading))
+
+    @classmethod
+    def named(cls, given: str | os.PathLike[str], checkpoint: Checkpoint) -> Self:
+        """A checkpoint that was found already.
+
+        Args:
+            given: What it was asked for by.
+            checkpoint: Its files.
+        """
+        weights, path = checkpoint.weights, Path(given).expanduser()
+        if not path.exists():
+            return cls(os.fspath(given), weights)
+        folder = path.resolve() if path.is_dir() else path.resolve().parent
+        one = path.is_file() and path.name != WEIGHTS_FILE
+        return cls(f"{folder.name} ({path.name})" if one else folder.name, weights)
+
+    @property
+    def path(self) -> str:
+        """Where it is: its folder, or the one file of several."""
+        return str(self.weights.parent if self.weights.name == WEIGHTS_FILE else self.weights)
+
+    def open(self) -> SnnVoice:
+        """The model, in evaluation mode on the CPU.
+
+        Raises:
+            CheckpointError: Its weights do not fit its configuration.
+            ConfigError: Its configuration is not legal.
+        """
+        return SnnVoice.from_pretrained(self.weights, engine="torch")
 
 
 class Teacher(nn.Module):
@@ -25,25 +83,23 @@ class Teacher(nn.Module):
     hears 16 kHz.
 
     Args:
-        folder: Its checkpoint folder.
+        source: Where it is.
         labels: The student's labels.
 
     Raises:
-        SnnVoiceError: The student has a label that the teacher does not know.
+        SnnVoiceError: It can't be opened, or the student has a label that it does not know.
     """
 
-    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+    def __init__(self, source: Source, labels: Sequence[str]) -> None:
         super().__init__()
-        config = VoiceConfig.load(folder / "config.json")
-        unknown = [label for label in labels if label not in config.labels]
+        voice = source.open()
+        unknown = [label for label in labels if label not in voice.labels]
         if unknown:
             raise SnnVoiceError(
-                f"{folder} can't teach {unknown[0]!r}", hint="a teacher has all labels of its student"
+                f"{source.name} can't teach {unknown[0]!r}", hint="a teacher has all labels of its student"
             )
-        self.columns = [config.labels.index(label) for label in labels]
-        self.features = Features(config.features)
-        self.network = build_network(config)
-        self.network.load_state_dict(load_file(folder / "model.safetensors"))
+        self.columns = [voice.labels.index(label) for label in labels]
+        self.features, self.network = voice.features, voice.network
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
