@@ -136,8 +136,8 @@ class FeatureConfig:
             return
         if self.n_fft // 2 >= self._resampled:
             raise ConfigError(
-                f"features.n_fft={self.n_fft} is not legal: a window has {self._resampled} samples at "
-                f"{self.feature_rate} Hz",
+                f"features.n_fft={self.n_fft} is not legal: a window of "
+                f"num_samples={self.num_samples} has {self._resampled} at {self.feature_rate} Hz",
                 hint="less than twice as many",
             )
         filters, spectra = (self.n_fft // 2 + 1) * self.n_mels, self.shape[1] * self.n_fft

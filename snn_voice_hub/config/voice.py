@@ -82,7 +82,8 @@ class VoiceConfig:
         Raises:
             ConfigError: A value is out of range; the message names it.
         """
-        for name in ("architecture", "name", "description", "license"):
+        check_text("architecture", self.architecture, most=200)
+        for name in ("name", "description", "license"):
             check_text(name, getattr(self, name))
         for name in ("network", "data", "training", "metrics"):
             check_plain(name, getattr(self, name))

@@ -18,6 +18,8 @@ from snn_voice_hub.config import (
     check_choice,
     check_int,
     check_number,
+    check_plain,
+    check_text,
     read_dataclass,
 )
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
@@ -25,6 +27,9 @@ from snn_voice_hub.text import read_text
 
 OPTIMIZERS = ("adamw", "adam")
 CONSTANTS = ("none", "features", "all")
+# Of one step, which is in memory; of a run that is meant to end.
+_MAX_BATCH = 2**16
+_MAX_EPOCHS = 100_000
 
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -138,8 +143,11 @@ class Recipe:
         Raises:
             ConfigError: A value is out of range; the message names it.
         """
-        for name in ("epochs", "batch_size"):
-            check_int(name, getattr(self, name), low=1)
+        check_text("architecture", self.architecture)
+        check_text("description", self.description)
+        check_plain("network", self.network)
+        check_int("epochs", self.epochs, low=1, high=_MAX_EPOCHS)
+        check_int("batch_size", self.batch_size, low=1, high=_MAX_BATCH)
         for name in ("patience", "steps"):
             check_int(name, getattr(self, name), low=0)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -231,5 +239,5 @@ def read_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of dates, of numbers too long
         raise ConfigError("this is not valid YAML", hint=" ".join(str(error).split())) from error

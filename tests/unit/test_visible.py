@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import sys
 
 import pytest
@@ -97,13 +98,17 @@ def test_a_line_of_a_command_is_one_line(text: str, capsys: pytest.CaptureFixtur
     assert harmless(out[:-1])
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+# What UTF-8 can't hold is refused when a configuration is made.
+WRITABLE = [text[:1000] for text in HOSTILE.values() if not re.search("[\ud800-\udfff]", text)]
+
+
+@pytest.mark.parametrize("text", WRITABLE)
 def test_a_card_says_it_visibly(text: str) -> None:
     config = VoiceConfig(
         architecture="M5SNN",
         network={"num_classes": 2},
         features=FeatureConfig(kind="waveform"),
-        labels=["yes", text[:100] if "\ud800" not in text and "\udce9" not in text else "no"],
+        labels=["yes", text[:100]],
         name=text,
         description=text,
         license=text,
