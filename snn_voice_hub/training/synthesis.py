@@ -11,7 +11,7 @@ import argparse
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
@@ -88,7 +88,9 @@ def _run(command: list[str], voice: str, text: str | None = None) -> str:
     return voice
 
 
-def speak_words(counts: dict[str, int], folder: Path, seed: int = 0) -> Iterator[Path]:
+def speak_words(
+    counts: dict[str, int], folder: Path, seed: int = 0, *, engines: Sequence[str] = ()
+) -> Iterator[Path]:
     """Write `counts[word]` utterances of each word to `folder/word/<engine>-<voice>_nohash_<n>.wav`.
 
     A file that is there already is kept, so an interrupted run goes on where it stopped.
@@ -97,6 +99,7 @@ def speak_words(counts: dict[str, int], folder: Path, seed: int = 0) -> Iterator
         counts: Utterances a word.
         folder: Where to write.
         seed: Same seed, same utterances.
+        engines: Which of `available_engines()` speak; none for all.
 
     Yields:
         The path of each utterance.
@@ -104,7 +107,7 @@ def speak_words(counts: dict[str, int], folder: Path, seed: int = 0) -> Iterator
     Raises:
         SnnVoiceError: No synthesiser is installed, or one failed.
     """
-    engines = available_engines()
+    engines = engines or available_engines()
     if not engines:
         raise SnnVoiceError("no speech synthesiser found", hint="apt-get install espeak-ng flite festival")
     # Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
