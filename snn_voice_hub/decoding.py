@@ -18,6 +18,7 @@ import soundfile as sf
 from snn_voice_hub.containers.faults import CONVERT, audio_error, cut, not_audio
 from snn_voice_hub.containers.kinds import arrange
 from snn_voice_hub.containers.quiet import unheard
+from snn_voice_hub.containers.streams import check_alone
 from snn_voice_hub.containers.window import Window
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -104,7 +105,9 @@ def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
             done += len(block)
             yield downmix(block)
     except sf.SoundFileError as error:
+        check_alone(sound.window, sound.format, label)
         raise cut(label, f"decoding fails after {done / sound.samplerate:.2f} s") from error
+    check_alone(sound.window, sound.format, label)
     if total > 1 << 40:  # the length was left open, or is our own claim
         if sound.window.tell() < sound.window.size:
             raise cut(label, f"decoding stops after {done / sound.samplerate:.2f} s")

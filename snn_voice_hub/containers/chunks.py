@@ -117,7 +117,8 @@ def arrange_chunks(window: Window, head: bytes, label: str) -> bool:
     # A 0 may mean "unknown", unless the length of the whole file is right: then other chunks follow.
     empty = whole is not None and abs(whole - window.end) <= 1
     limit = _UNKNOWN_64 if big else layout.unknown
-    if size < 0 or (size == 0 and not empty) or size == _LIMIT - 1 or there < size >= limit:
+    unknown = (layout.size == 4 and size == _LIMIT - 1) or there < size >= limit
+    if size < 0 or (size == 0 and not empty) or unknown:
         end = window.end
     else:
         end = _end(window, sound.body, size, whole, label)

@@ -41,7 +41,7 @@ def cut(label: str, why: str) -> AudioError:
 
 def several(label: str, what: str) -> AudioError:
     """The error for files that were written one behind the other, of which only the first would be heard."""
-    hint = "split them, or join their sound with an audio editor"
+    hint = "split them, or make one of them: `ffmpeg -i in.ogg out.wav` joins streams of Ogg"
     return audio_error("not_audio", f"{label} holds several {what}, one after the other", hint)
 
 

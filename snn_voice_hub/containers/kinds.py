@@ -45,7 +45,7 @@ def arrange(window: Window, label: str) -> tuple[str, bool]:
     if kind == "OGG":
         arrange_ogg(window, label)
     elif kind == "FLAC":
-        arrange_flac(window, label)
+        arrange_flac(window)
     elif kind == "AU":
         arrange_au(window, head, label)
     else:
