@@ -11,11 +11,13 @@ import difflib
 import inspect
 import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TypeVar, cast
 
 from snn_voice_hub import models
 from snn_voice_hub.config import LIBRARY_NAME, ArchitecturePackage, VoiceConfig
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.packages import announced, import_named_packages, package_of, why
 
@@ -174,6 +176,31 @@ def _top(module: str) -> str:
 def _canonical(name: str) -> str:
     """A package's name as pip compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def describe_network(config: VoiceConfig) -> Network:
+    """The network that a configuration describes, for its names and shapes: there are no values.
+
+    Raises:
+        ConfigError: The architecture or one of its arguments is not legal.
+    """
+    return get_architecture(config.architecture, config.architecture_package).describe(config)
+
+
+def check_checkpoint(checkpoint: Checkpoint | Path) -> VoiceConfig:
+    """Read a checkpoint as loading does, and keep nothing but its configuration.
+
+    Args:
+        checkpoint: The checkpoint, or its folder.
+
+    Raises:
+        CheckpointError: It could not be loaded: a file is missing or is something else, or the weights are
+            not those of the network, or not finite.
+        ConfigError: The configuration is not legal.
+    """
+    config = read_config(checkpoint)
+    read_weights(checkpoint, describe_network(config).state_dict())
+    return config
 
 
 for _cls in (

@@ -8,15 +8,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, Never, Self, Unpack, overload
 
 import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import FORMAT_VERSION, FeatureConfig, VoiceConfig, check_int, shown
-from snn_voice_hub.errors import AudioError, ConfigError
+from snn_voice_hub.errors import AudioError, CheckpointError, ConfigError
 from snn_voice_hub.features import Features
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
+from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
 from snn_voice_hub.inference.engines.names import check_engine
@@ -34,8 +37,9 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import seeds_of
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
+from snn_voice_hub.models.saving import unwrapped
 from snn_voice_hub.packages import package_of
-from snn_voice_hub.registry import build_network, get_architecture
+from snn_voice_hub.registry import build_network, describe_network, get_architecture
 from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_measure import Counted, bundled_twin, measure, untrained_twin
@@ -86,8 +90,9 @@ class SnnVoice(nn.Module, HubModel):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        if features is None and isinstance(network, Network):
-            features = network.default_features
+        bare = unwrapped(network)
+        if features is None and isinstance(bare, Network):
+            features = bare.default_features
         if isinstance(features, dict):
             try:
                 features = FeatureConfig(**features)
@@ -98,14 +103,14 @@ class SnnVoice(nn.Module, HubModel):
                 ) from error
         if not isinstance(features, FeatureConfig):
             raise ConfigError(f"features={shown(features)} is not legal", hint="a FeatureConfig")
-        num_classes = getattr(network, "num_classes", len(labels))
+        num_classes = getattr(bare, "num_classes", len(labels))
         if len(labels) != num_classes:
             raise ConfigError(
                 f"{len(labels)} labels for a network of {num_classes} classes", hint="one label a class"
             )
-        arguments = network.arguments() if isinstance(network, Network) else {}
+        arguments = bare.arguments() if isinstance(bare, Network) else {}
         self.config = VoiceConfig(
-            architecture=type(network).__name__,
+            architecture=type(bare).__name__,
             network=arguments,
             features=features,
             labels=[str(label) for label in labels],
@@ -164,7 +169,10 @@ class SnnVoice(nn.Module, HubModel):
         return self
 
     def _bare_network(self) -> nn.Module:
-        return self.network
+        return unwrapped(self.network)
+
+    def _described(self, config: VoiceConfig) -> nn.Module:
+        return describe_network(config)
 
     @classmethod
     def _from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -181,7 +189,7 @@ class SnnVoice(nn.Module, HubModel):
         # Raises where the architecture is not registered: nobody could open that checkpoint.
         known = get_architecture(self.config.architecture)
         config = dataclasses.replace(self.config, architecture_package=package_of(known))
-        return config, self.network.state_dict()
+        return config, self._bare_network().state_dict()
 
     # --- what it is -------------------------------------------------------------------------------
 
@@ -237,12 +245,15 @@ class SnnVoice(nn.Module, HubModel):
                 "compile", which compiles for each size.
 
         Raises:
+            CheckpointError: The network gives no finite logits.
             ConfigError: A size is not legal.
             MissingExtraError: The engine was asked for by name, and its package is not installed.
         """
         for size in batch_sizes or (1,):
             clips = check_int("batch_size", size, low=1)
-            self(self.to_device(torch.zeros(clips, self.config.features.num_samples, **FLOAT32)))
+            logits = self(self.to_device(torch.zeros(clips, self.config.features.num_samples, **FLOAT32)))
+        if not bool(logits.isfinite().all()):
+            raise CheckpointError(f"{self.config.name or self.config.architecture}: {self._trouble()}")
 
     def to_device(self, waveforms: Tensor) -> Tensor:
         """Waveforms where the weights are.
@@ -280,9 +291,10 @@ class SnnVoice(nn.Module, HubModel):
             AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
         """
         x, seeds = self._inputs(waveforms)
+        network = self._bare_network()
         with nullcontext() if self.network.training else no_autocast(self.device):
-            if isinstance(self.network, SpikingNetwork) and (open_here := recordings_of(self.network)):
-                return run_recorded(self.network, x, seeds, open_here).float()
+            if isinstance(network, SpikingNetwork) and (open_here := recordings_of(network)):
+                return run_recorded(network, x, seeds, open_here).float()
             return self._engine(self.network, x, seeds).float()
 
     def _inputs(self, waveforms: Tensor) -> tuple[Tensor, list[int] | None]:
@@ -290,7 +302,8 @@ class SnnVoice(nn.Module, HubModel):
         c = self.config.features
         waveforms = fitted(waveforms, c).to(self.device)
         x = self.features(waveforms).to(self.dtype)
-        draws = isinstance(self.network, SpikingNetwork) and self.network.encoding != "repeat"
+        network = self._bare_network()
+        draws = isinstance(network, SpikingNetwork) and network.encoding != "repeat"
         return x, seeds_of(waveforms) if draws and c.normalization != "batch" else None
 
     # --- sound in, words out ----------------------------------------------------------------------
@@ -440,7 +453,7 @@ class SnnVoice(nn.Module, HubModel):
         Raises:
             ConfigError: On entering: the network does not spike.
         """
-        return recording(self.network, mem=mem, max_megabytes=max_megabytes)
+        return recording(self._bare_network(), mem=mem, max_megabytes=max_megabytes)
 
     def energy(
         self,
@@ -490,11 +503,12 @@ class SnnVoice(nn.Module, HubModel):
         def inputs(windows: Tensor) -> tuple[Tensor, list[int] | None]:
             return self._inputs(self.to_device(windows))
 
-        return Counted(self.network, self.config, inputs, shapes_only)
+        return Counted(self._bare_network(), self.config, inputs, shapes_only)
 
     def _counted_twin(self, twin: str | SnnVoice | bool) -> Counted | None:
-        found = bundled_twin(self.config) if twin is True else twin
-        if isinstance(found, str):
+        name = bundled_twin(self.config) if twin is True else None
+        found = twin if name is None else bundled_root() / name
+        if isinstance(found, str | Path):
             return SnnVoice.from_pretrained(found, engine="torch")._counted()
         if isinstance(found, SnnVoice):
             return found._counted()
@@ -506,8 +520,9 @@ class SnnVoice(nn.Module, HubModel):
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
         check_names(options)
         checked = Options(**options)
+        network = self._bare_network()
         sure = checked.early_exit
-        stepped = None if sure is None else check_stoppable(self.network, recordings_of(self.network))
+        stepped = None if sure is None else check_stoppable(network, recordings_of(network))
 
         def run(windows: Tensor) -> Tensor | Stopped:
             windows = self.to_device(windows)
@@ -518,4 +533,12 @@ class SnnVoice(nn.Module, HubModel):
             with no_autocast(self.device):
                 return run_until_sure(stepped, *inputs, temperature=self.config.temperature, sure=sure)
 
-        return Pipeline(self.config, run, checked, partial(expect_clips, self.network))
+        return Pipeline(self.config, run, checked, partial(expect_clips, network), self._trouble)
+
+    def _trouble(self) -> str:
+        """Why scores are not finite, if it is not what is heard; "" if it is."""
+        for name, tensor in self._bare_network().state_dict().items():
+            if broken := not_finite(tensor.detach().cpu()):
+                return f"{name} holds {broken}"
+        silence = self.to_device(torch.zeros(1, self.config.features.num_samples, **FLOAT32))
+        return "" if bool(self(silence).isfinite().all()) else "no score is finite, not even for silence"

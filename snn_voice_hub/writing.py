@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -37,14 +37,33 @@ def write_whole(target: Path, content: bytes | str, *, hint: str = OUT_HINT) -> 
     Raises:
         SnnVoiceError: It can't be written.
     """
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(target)
+        write_together({target: content})
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise _unwritable(target, error.strerror or str(error), hint) from error
+
+
+def write_together(files: Mapping[Path, bytes | str]) -> None:
+    """Write files that belong together: none is exchanged before all are on the disk.
+
+    Args:
+        files: Content by path; text is written as UTF-8. Their folders are there.
+
+    Raises:
+        OSError: They can't be written; what was there stays.
+    """
+    parts = {target.with_name(f".{target.name}.part"): target for target in files}
+    try:
+        for part, target in parts.items():
+            content = files[target]
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+        for part, target in parts.items():
+            part.replace(target)
+    except BaseException:
+        for part in parts:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names
-from snn_voice_hub.hub.checkpoints import is_repo_id, read_config, resolve, split_revision
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL
+from snn_voice_hub.hub.checkpoints import is_repo_id, local_path, read_config, resolve, split_revision
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ def sources_of(specs: Sequence[str]) -> list[Source]:
     """
     found: dict[str, Source] = {}
     for spec in specs or (DEFAULT_MODEL,):
-        path = Path(spec).expanduser()
-        local = spec not in bundled_names() and path.exists()
-        name = path.resolve().name.removesuffix(path.suffix if path.is_file() else "") if local else spec
+        path = local_path(spec)
+        name = spec
+        if path is not None:
+            name = path.resolve().name.removesuffix(path.suffix if path.is_file() else "")
         if name in found:
             raise ConfigError(f"two models are called {name}", hint="--model: give folders other names")
         found[name] = Source(name, spec)

@@ -10,7 +10,6 @@ its own: only its replicas hold weights.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,8 +18,7 @@ from pydantic import ValidationError
 from ray import serve
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.bundled import bundled_names
-from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.hub.checkpoints import local_path, read_config, resolve
 from snn_voice_hub.packages import name_packages, named_packages
 from snn_voice_server import logs
 from snn_voice_server.app import assemble
@@ -87,8 +85,8 @@ def portable(settings: Settings) -> tuple[Settings, list[Source]]:
 
 
 def _absolute(spec: str) -> str:
-    path = Path(spec).expanduser()
-    return str(path.resolve()) if spec not in bundled_names() and path.exists() else spec
+    path = local_path(spec)
+    return spec if path is None else str(path.resolve())
 
 
 def make_app(settings: Settings, sources: list[Source], keys: ApiKeys, handle: Any) -> FastAPI:

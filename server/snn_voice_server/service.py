@@ -19,7 +19,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
-from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared
+from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared, too_loud
 from snn_voice_server.bodies import BodyRoom
 from snn_voice_server.failures import (
     Busy,
@@ -27,7 +27,6 @@ from snn_voice_server.failures import (
     NotReady,
     OverShare,
     Refused,
-    RequestError,
     UnknownModel,
 )
 from snn_voice_server.interfaces import Models, Servable
@@ -349,12 +348,7 @@ def _no_network(_: Tensor) -> Tensor:
 
 def _checked(pipeline: Pipeline, prepared: Prepared, rows: list[Tensor], question: Question) -> Answer:
     logits = torch.stack(rows)
-    if question.windows:
-        windows = pipeline.window_answers(prepared, logits)
-        predictions = [prediction for window in windows for prediction in window.predictions]
-        answer: Answer = windows
-    else:
-        answer = predictions = pipeline.answer(logits)
-    if not all(math.isfinite(prediction.score) for prediction in predictions):
-        raise RequestError("the sound is so loud that its scores are not finite", code="not_finite")
-    return answer
+    # A model whose scores are never finite is not served: loading looks at its weights and at silence.
+    if not bool(logits.isfinite().all()):
+        raise too_loud("the sound")
+    return pipeline.window_answers(prepared, logits) if question.windows else pipeline.answer(logits)

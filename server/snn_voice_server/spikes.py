@@ -8,6 +8,7 @@ import torch
 
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.inference.answers import FUNCTIONS, clearest
+from snn_voice_hub.inference.pipeline import too_loud
 from snn_voice_hub.spikes.raster import clip_raster
 from snn_voice_server.answers import encode
 from snn_voice_server.compute import Recorded
@@ -89,6 +90,6 @@ def _encoded(
 ) -> bytes:
     row = recorded.row
     if not bool(row.logits.isfinite().all()):
-        raise RequestError("the sound is so loud that its scores are not finite", code="not_finite")
+        raise too_loud("the sound")
     energy = {} if recorded.energy is None else {"energy": recorded.energy}
     return encode(where | clip_raster(row, labels, temperature, top_k=top_k) | energy).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,21 +23,20 @@ def card(
 ) -> None:
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
     from snn_voice_hub.hub.cards import make_card, update_card
-    from snn_voice_hub.hub.checkpoints import read_config, resolve, split_revision
+    from snn_voice_hub.hub.checkpoints import local_path, read_config, resolve, split_revision
     from snn_voice_hub.hub.publish import CARD_FILE, read_card
 
-    folder = Path(model)
     name, revision = split_revision(model, revision)
-    local = folder.is_dir() and revision is None
-    config = read_config(folder if local else resolve(name, revision=revision))
+    own = local_path(name) if revision is None else None
+    config = read_config(own if own is not None and own.is_dir() else resolve(name, revision=revision))
     # A name, bundled or of the Hub, is what the examples load; a folder may lie anywhere.
-    fresh = make_card(config, repo_id or (None if local else name))
+    fresh = make_card(config, repo_id or (None if own is not None else name))
     if not write:
         typer.echo(str(fresh), nl=False)
         return
-    if not folder.is_dir():
-        raise SnnVoiceError(f"{folder} is no folder", hint="--write goes with a checkpoint folder")
-    path = folder / CARD_FILE
+    if own is None or not own.is_dir():
+        raise SnnVoiceError(f"{model} is no folder", hint="--write goes with a checkpoint folder")
+    path = own / CARD_FILE
     existing = read_card(path)
     text = str(update_card(existing, fresh) if existing is not None else fresh)
     path.write_bytes(text.encode())

@@ -43,7 +43,10 @@ def push(
     Prints the URL of the commit or pull request. Log in once before: hf auth login.
     """
     from snn_voice_hub.hub.publish import push_folder
+    from snn_voice_hub.registry import check_checkpoint
 
+    if folder.is_dir():
+        check_checkpoint(folder)  # that somebody can load it; publishing knows no networks
     given = {} if message is None else {"commit_message": message}
     url = push_folder(
         folder,

@@ -22,6 +22,7 @@ from torch import Tensor
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.pickles import shown, unpickle
 from snn_voice_hub.hub.stand_ins import MalformedPickleError, TensorRef
+from snn_voice_hub.hub.strangers import check_file
 
 # The paper's largest has 16 kB; a pickle of this size is read in a few seconds.
 _MAX_PICKLE = 4 * 2**20
@@ -120,9 +121,8 @@ def read_torch_file(path: Path) -> TorchFile:
     try:
         if not path.is_file():  # opening a pipe or a device could block
             raise CheckpointError(f"no file {path}")
+        check_file(path)
         with path.open("rb") as file:
-            if not file.seek(0, io.SEEK_END):
-                raise CheckpointError(f"{path} is empty", hint="it may be damaged: fetch it again")
             # A private mapping: torch wants memory that it could write to.
             view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:

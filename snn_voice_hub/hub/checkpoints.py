@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import errno
 import hashlib
-import itertools
+import logging
 import os
 import re
 import shutil
@@ -16,19 +16,22 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import cached_assets_path
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
-from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE, WEIGHTS_SUFFIX, choose
-from snn_voice_hub.hub.dtypes import name_of
+from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.dtypes import cast_weight, name_of
+from snn_voice_hub.hub.local import find_local, is_checkpoint, nearest
 from snn_voice_hub.hub.remote import RepoRequest, fetch
+from snn_voice_hub.hub.strangers import check_file
+from snn_voice_hub.hub.weights import apart, checked, read_tensors
+from snn_voice_hub.writing import write_together
+
+logger = logging.getLogger(__name__)
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# Files that a folder is searched for checkpoints; "/" given by mistake has millions.
-_MAX_FILES = 20_000
 # Part of the name of converted checkpoints: a release that converts differently does so again.
 _CONVERTER = "v1"
 
@@ -67,7 +70,8 @@ def resolve(
 
     Args:
         source: None for the bundled default, a bundled name, a folder, a `.safetensors` or Lightning `.ckpt`
-            file, or a Hub id `owner/name` or `owner/name@revision`.
+            file, or a Hub id `owner/name` or `owner/name@revision`; see `local_path` for names that could be
+            two of them.
         revision: Branch, tag or commit of a Hub repository.
         subfolder: Folder of the checkpoint inside a repository or folder.
         filename: Its file of weights, where there are several.
@@ -87,7 +91,9 @@ def resolve(
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     if isinstance(source, str):
         name, revision = split_revision(name, revision)
-    path = Path(name).expanduser()
+        path = local_path(name)
+    else:
+        path = None if source is None else local_path(source)
     request = RepoRequest(
         repo_id=name,
         revision=revision,
@@ -98,15 +104,15 @@ def resolve(
         local_files_only=local_files_only,
         force_download=force_download,
     )
-    if name in bundled_names():
+    if path is not None and path.exists():
+        found = _file(*find_local(path, name, revision=revision, subfolder=subfolder, filename=filename))
+    elif path is None and name in bundled_names():
         found = _bundled(request)
-    elif path.exists():
-        found = _local(path, request)
-    elif isinstance(source, str) and is_repo_id(name):
+    elif path is None and is_repo_id(name):
         fetched = fetch(request)
         found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.commit)
     else:
-        raise _unknown(name)
+        raise _unknown(name, path)
     if found.config is None:
         return Checkpoint.of(_convert(found, num_steps, again=force_download))
     if num_steps is not None:
@@ -155,7 +161,34 @@ class _Found:
     version: str = ""
 
 
-def _unknown(name: str) -> CheckpointError:
+def local_path(source: str | os.PathLike[str]) -> Path | None:
+    """The path that is meant by what names a checkpoint; None where a bundled model or a Hub id is.
+
+    Args:
+        source: A `Path` always is a path. A `str` is one where something of that name exists; if it is a
+            bundled model's name too, only where that is a folder with a checkpoint. The log says so then.
+    """
+    path = Path(source).expanduser()
+    if not isinstance(source, str):
+        return path
+    if source not in bundled_names():
+        return path if source and path.exists() else None
+    if is_checkpoint(path):
+        logger.warning("%s is a folder here and a bundled model: the folder is taken", source)
+        return path
+    if path.exists():
+        logger.warning("%s here is no checkpoint: the bundled model of that name is taken", source)
+    return None
+
+
+def _unknown(name: str, path: Path | None) -> CheckpointError:
+    if path is not None and name in bundled_names():
+        return CheckpointError(
+            f"there is no folder {name}", hint=f"{name!r} as text is the bundled model", code="not_found"
+        )
+    folder = nearest(Path(name)) if len(Path(name).parts) > 1 else None
+    if folder is not None:
+        return CheckpointError(f"there is no {name}", hint=f"open its folder {folder}", code="not_found")
     near = difflib.get_close_matches(name, bundled_names(), n=1)
     return CheckpointError(
         f"no checkpoint {name!r}",
@@ -181,39 +214,8 @@ def _bundled(request: RepoRequest) -> _Found:
     return _Found(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
 
 
-def _local(path: Path, request: RepoRequest) -> _Found:
-    """The checkpoint that is a folder or file of this disk."""
-    name = request.repo_id
-    if request.revision is not None:
-        raise CheckpointError(
-            f"{name} is on this disk and has no revision {request.revision!r}",
-            hint="revisions are of Hub repositories",
-            code="no_revision",
-        )
-    if path.is_dir():
-        walk = itertools.islice((found for found in path.rglob("*") if found.is_file()), _MAX_FILES)
-        files = sorted(found.relative_to(path).as_posix() for found in walk)
-        choice = choose(files, where=name, subfolder=request.subfolder, filename=request.filename)
-        return _file(path / choice.weights, path / choice.config if choice.config else None)
-    if request.subfolder is not None or request.filename is not None:
-        raise CheckpointError(f"{name} is a file", hint="subfolder= and filename= go with a folder")
-    if path.suffix == LIGHTNING_SUFFIX:
-        return _file(path, None)
-    config = path.parent / CONFIG_FILE
-    if path.suffix == WEIGHTS_SUFFIX and config.is_file():
-        return _file(path, config)
-    if path.suffix == WEIGHTS_SUFFIX:
-        what, hint = f"there is no {CONFIG_FILE} beside {name}", "it says what the weights belong to"
-    else:
-        what = f"{name} is no checkpoint"
-        hint = (
-            f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or a {WEIGHTS_SUFFIX} or "
-            f"{LIGHTNING_SUFFIX} file"
-        )
-    raise CheckpointError(what, hint=hint, code="no_checkpoint")
-
-
 def _file(weights: Path, config: Path | None) -> _Found:
+    """Files of this disk; a Lightning checkpoint is known by where it lies, its size and its time."""
     state = weights.stat()
     return _Found(
         weights, config, origin=str(weights.absolute()), version=f"{state.st_size}-{state.st_mtime_ns}"
@@ -248,12 +250,13 @@ def read_config(checkpoint: Checkpoint | Path) -> VoiceConfig:
     """The configuration of a checkpoint, or of a checkpoint folder.
 
     Raises:
-        CheckpointError: There is no `config.json`.
+        CheckpointError: There is no `config.json`, or what stands there is something else.
         ConfigError: It is not a legal one.
     """
     path = _files(checkpoint).config
-    if not path.is_file():
+    if not path.exists():
         raise _lacks(path)
+    check_file(path)
     return VoiceConfig.load(path)
 
 
@@ -273,65 +276,67 @@ def read_weights(
 ) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint, checked against the network's own state dict.
 
+    Names that have those of wrappers in them (`_orig_mod.` of `torch.compile`, `module.` of parallel modules,
+    a leading `network.`) are taken as the network's.
+
     Args:
         checkpoint: The checkpoint, or its folder.
         expected: The network's state dict; names and shapes must match exactly.
 
     Returns:
-        Tensors by name, on the CPU.
+        Tensors by name, on the CPU; float64 has become float32.
 
     Raises:
-        CheckpointError: No weights, not a safetensors file, or names or shapes that do not match.
+        CheckpointError: No weights, not a safetensors file, names or shapes that do not match, a value that
+            is NaN or infinite, or a dtype that would have to be cast; see `weights.sound`.
     """
     path = _files(checkpoint).weights
-    if not path.is_file():
+    if not path.exists():
         raise _lacks(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is no readable safetensors file", hint="it may be damaged: fetch it again"
-        ) from error
-    missing = [key for key in expected if key not in weights]
-    extra = [key for key in weights if key not in expected]
-    if missing or extra:
-        parts = [
-            f"{what} {_some(keys)}" for what, keys in (("lacks", missing), ("has unknown", extra)) if keys
-        ]
-        raise CheckpointError(f"{path} does not fit its {CONFIG_FILE}: it {', and '.join(parts)}")
-    for key, tensor in weights.items():
-        if tensor.shape != expected[key].shape:
-            raise CheckpointError(
-                f"{path} does not fit its {CONFIG_FILE}: {key} has shape {list(tensor.shape)}, "
-                f"the network wants {list(expected[key].shape)}"
-            )
-    return weights
+    return read_tensors(path, expected, f"{path} does not fit its {CONFIG_FILE}")
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+def write_checkpoint(
+    folder: Path,
+    config: VoiceConfig,
+    weights: Mapping[str, object],
+    expected: Mapping[str, torch.Tensor],
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write `config.json` and `model.safetensors`, if `read_config` and `read_weights` will take them.
 
-
-def write_checkpoint(folder: Path, config: VoiceConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write `config.json` and `model.safetensors`; each file is complete or absent.
+    Each file is complete or absent, and where anything is refused, what was there before stays.
 
     Args:
         folder: Made if missing.
         config: The configuration; what it says of the weights' dtype is made true.
-        weights: The bare network's state dict.
+        weights: The network's state dict; names may have those of wrappers in them.
+        expected: The state dict of the network that the configuration describes.
+        dtype: For the floating-point weights on the disk; by default their own.
+
+    Raises:
+        CheckpointError: The weights are not of that network, not finite or of another dtype, or don't fit
+            `dtype`.
+        ConfigError: The configuration could not be read again.
+        OSError: The folder can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    part = folder / f".{WEIGHTS_FILE}.part"
+    where = config.name or config.architecture
+    tensors = checked(weights, expected, f"{where} can't be saved, nobody could open it", where=where)
+    if dtype is not None:
+        tensors = {key: cast_weight(where, key, tensor, dtype) for key, tensor in tensors.items()}
+    text = dataclasses.replace(config, dtype=name_of(tensors)).to_json()
     # Not save_file(): it makes files that only their owner can read.
-    part.write_bytes(save(tensors, metadata={"format": "pt"}))
-    part.replace(folder / WEIGHTS_FILE)
-    write_config(folder, dataclasses.replace(config, dtype=name_of(tensors)))
+    content = save(apart(tensors), metadata={"format": "pt"})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_together({folder / WEIGHTS_FILE: content, folder / CONFIG_FILE: text})
 
 
 def write_config(folder: Path, config: VoiceConfig) -> None:
-    """Write `config.json` into a checkpoint folder; at no time is there a half of it."""
-    part = folder / f".{CONFIG_FILE}.part"
-    config.save(part)
-    part.replace(folder / CONFIG_FILE)
+    """Write `config.json` into a checkpoint folder; at no time is there a half of it.
+
+    Raises:
+        ConfigError: It could not be read again.
+        OSError: It can't be written.
+    """
+    write_together({folder / CONFIG_FILE: config.to_json()})

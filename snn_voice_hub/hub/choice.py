@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -16,6 +16,9 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_SUFFIX = ".safetensors"
 LIGHTNING_SUFFIX = ".ckpt"
+# In the folder of a training run: what it is to do, and what it goes on from.
+JOB_FILE = "job.json"
+STATE_FILE = "state/last.ckpt"
 
 # Repositories that hold several checkpoints and say in their card which one is meant: the paper's own is the
 # Piczak SNN, 15 steps, beta fixed. Each pattern is looked for in the file's path.
@@ -118,6 +121,12 @@ def _folder(subfolder: str | None, name: str) -> str:
 
 def _named(listing: Sequence[str], prefix: str, filename: str, where: str) -> Choice:
     path = prefix + _folder(filename, "filename").rstrip("/")
+    if is_run_state(path, set(listing)):
+        raise CheckpointError(
+            f"{path!r} is the state of a training run, from which only training goes on",
+            hint=f"leave out filename=, or take a {WEIGHTS_SUFFIX} file",
+            code="run_state",
+        )
     if path not in listing:
         there = [choice.weights.removeprefix(prefix) for choice in _checkpoints(listing)]
         raise CheckpointError(
@@ -143,6 +152,19 @@ def _named(listing: Sequence[str], prefix: str, filename: str, where: str) -> Ch
     return Choice(path, config)
 
 
+def is_run_state(path: str, there: Collection[str]) -> bool:
+    """Whether a file is what a training run goes on from, which has another content than checkpoints.
+
+    Args:
+        path: Of the file; its last two parts matter.
+        there: Files that there are, as `path` or relative to the run's folder.
+    """
+    file = PurePosixPath(path)
+    if file.parent.name != PurePosixPath(STATE_FILE).parent.name or file.suffix != LIGHTNING_SUFFIX:
+        return False
+    return any((file.parent.parent / beside).as_posix() in there for beside in (JOB_FILE, CONFIG_FILE))
+
+
 def _checkpoints(listing: Sequence[str]) -> list[Choice]:
     there = set(listing)
     found = []
@@ -151,7 +173,7 @@ def _checkpoints(listing: Sequence[str]) -> list[Choice]:
         config = (path.parent / CONFIG_FILE).as_posix()
         if path.name == WEIGHTS_FILE and config in there:
             found.append(Choice(name, config))
-        elif path.suffix == LIGHTNING_SUFFIX:
+        elif path.suffix == LIGHTNING_SUFFIX and not is_run_state(name, there):
             found.append(Choice(name, None))
     return found
 

@@ -12,8 +12,6 @@ from snn_voice_hub.errors import CheckpointError
 
 DTYPES = dict(zip(WEIGHT_DTYPES, (torch.float32, torch.float16, torch.bfloat16), strict=True))
 
-_MAX_FLOAT16 = torch.finfo(torch.float16).max
-
 
 def cast_weight(where: str, key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """A weight in another dtype; whole numbers stay as they are.
@@ -25,13 +23,15 @@ def cast_weight(where: str, key: str, tensor: Tensor, dtype: torch.dtype) -> Ten
         dtype: One of `DTYPES`.
 
     Raises:
-        CheckpointError: It has values past the range of float16.
+        CheckpointError: It has values past the range of that dtype.
     """
     if not tensor.is_floating_point() or dtype == tensor.dtype:
         return tensor
     # isfinite() would need another copy of the largest tensor.
-    if dtype == torch.float16 and max(abs(float(end)) for end in tensor.aminmax()) > _MAX_FLOAT16:
-        raise CheckpointError(f"{where}: {key} has values past the range of float16", hint="dtype bfloat16")
+    if tensor.numel() and max(abs(float(end)) for end in tensor.aminmax()) > torch.finfo(dtype).max:
+        name = str(dtype).removeprefix("torch.")
+        hint = "dtype bfloat16" if dtype == torch.float16 else ""
+        raise CheckpointError(f"{where}: {key} has values past the range of {name}", hint=hint)
     return tensor.to(dtype)
 
 

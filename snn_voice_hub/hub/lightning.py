@@ -31,6 +31,7 @@ from snn_voice_hub.hub.dtypes import DTYPES, cast_weight, name_of
 from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.pickles import shown
 from snn_voice_hub.hub.stand_ins import Name, TensorRef, unwrap
+from snn_voice_hub.hub.weights import FLOATS, apart, sound
 
 __all__ = ["DTYPES", "LIGHTNING_SUFFIX", "convert_lightning", "read_lightning"]
 
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 # What snnTorch keeps beside beta and threshold, with the only value that the paper's neuron has: reset by
 # subtraction, spikes of 1. Versions before 0.6 lack the second; some keep the membrane too.
 _NEURON_BUFFERS = {"reset_mechanism_val": 0.0, "graded_spikes_factor": 1.0, "mem": None}
+_CONSTANTS = (".beta", ".threshold")
 _NEURON_BUFFER = re.compile(rf"snn\.\d+(\.lif)?\.({'|'.join(_NEURON_BUFFERS)})")
 _REPLICA = re.compile(rf"snn_voice\.utils\.time_step_replica\.({'|'.join(paper.ENCODINGS)})_replica")
 # The card of `Eve-ning/snn_voice` gives these steps for its one checkpoint.
@@ -151,7 +153,10 @@ def convert_lightning(
     config, weights = read_lightning(path, origin=origin, num_steps=num_steps)
     if name:
         config = dataclasses.replace(config, name=name)
-    weights = {key: cast_weight(str(path), key, tensor, target) for key, tensor in weights.items()}
+    weights = {
+        key: cast_weight(str(path), key, sound(str(path), key, tensor, tensor.dtype), target)
+        for key, tensor in weights.items()
+    }
     config = dataclasses.replace(config, dtype=name_of(weights))
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder)
@@ -240,8 +245,14 @@ def _check_neuron(path: Path, file: TorchFile, entries: Mapping[str, TensorRef])
 
 
 def _tensor(file: TorchFile, key: str, ref: TensorRef) -> Tensor:
-    dtype = torch.int64 if key.endswith(".num_batches_tracked") else torch.float32
-    return file.tensor(ref).to(dtype).contiguous()
+    whole = key.endswith(".num_batches_tracked")
+    tensor = file.tensor(ref)
+    # snnTorch keeps a beta or threshold that was given as a whole number as one.
+    legal = (torch.int64,) if whole else (*FLOATS, *([torch.int64] if key.endswith(_CONSTANTS) else []))
+    if tensor.dtype not in legal:
+        kind, wanted = (str(dtype).removeprefix("torch.") for dtype in (tensor.dtype, legal[0]))
+        raise _unfit(file.path, f"{key} is {kind}, not {wanted}")
+    return tensor.to(legal[0]).contiguous()
 
 
 # --- the configuration ----------------------------------------------------------------------------
@@ -373,15 +384,8 @@ def _is_complete(folder: Path) -> bool:
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write safetensors straight from the mapped file; in memory they would stand twice."""
-    seen: set[int] = set()
-    tensors = {}
-    for key, tensor in weights.items():
-        # safetensors refuses entries that share their memory, as a hand-made file may have them.
-        storage = tensor.untyped_storage().data_ptr()
-        tensors[key] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
     try:
-        save_file(tensors, path, metadata={"format": "pt"})
+        save_file(apart(weights), path, metadata={"format": "pt"})
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         raise OSError(int(number[1]) if number else 0, str(error), str(path)) from error

@@ -13,7 +13,6 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelInfo, constants, get_token
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import get_session, validate_repo_id  # type: ignore[attr-defined]
-from safetensors import SafetensorError, safe_open
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError
@@ -22,6 +21,7 @@ from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, spli
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
+from snn_voice_hub.hub.weights import not_finite, stored_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ def push_folder(
     The repository and the branch are made where they are missing. A card that is on the Hub already keeps its
     prose and gets today's metadata; see `cards.update_card`. Where the card there holds nothing but what was
     generated, the folder's README.md takes its place.
+
+    Whether the weights are those of the network is not known here; `registry.check_checkpoint` says it.
 
     Args:
         folder: With `config.json` and `model.safetensors`; a README.md and the text of a licence go along.
@@ -164,19 +166,16 @@ def _check_folder(folder: Path) -> VoiceConfig:
         )
     config = read_config(folder)
     weights = Checkpoint.of(folder).weights
-    if not weights.is_file():
+    if not weights.exists():
         raise CheckpointError(
             f"{folder} has no {WEIGHTS_FILE}",
             hint=f"a checkpoint folder holds {CONFIG_FILE} and {WEIGHTS_FILE}",
         )
-    try:
-        # The header says how long the file must be, so a cut one is found too.
-        with safe_open(weights, framework="pt") as file:
-            empty = not list(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{weights} is no readable safetensors file", hint="save the model again"
-        ) from error
+    empty = True
+    for name, tensor in stored_tensors(weights):
+        empty = False
+        if broken := not_finite(tensor):
+            raise CheckpointError(f"{weights}: {name} holds {broken}", hint="train or convert it again")
     if empty:
         raise CheckpointError(f"{weights} holds no weights", hint="save the model again")
     return config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from snn_voice_hub import audio
 from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
-from snn_voice_hub.errors import AudioError, ConfigError
+from snn_voice_hub.errors import AudioError, CheckpointError, ConfigError
 from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
 from snn_voice_hub.inference.early_exit import Stopped
@@ -122,6 +121,7 @@ class Pipeline:
         run: Windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
         options: How to ask.
         announce: Is told how many windows each of the clips has that run next.
+        trouble: Says what is wrong with the network itself, where its scores are not finite; "" for nothing.
     """
 
     def __init__(
@@ -130,11 +130,13 @@ class Pipeline:
         run: Callable[[Tensor], Tensor | Stopped],
         options: Options,
         announce: Callable[[list[int]], None] | None = None,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self.config = config
         self.options = options
         self._forward = run
         self._announce = announce
+        self._trouble = trouble
         # Batch statistics would make a clip's answer depend on its batch-mates.
         self._batch_size = 1 if config.features.normalization == "batch" else options.batch_size
 
@@ -147,7 +149,12 @@ class Pipeline:
                 return error
             raise
         windows, _ = self._split(wave)
-        return self._answer(*self._scores([windows])[0])
+        scored = self._scores([windows])[0]
+        if not isinstance(scored, AudioError):
+            return self._answer(*scored)
+        if self.options.on_error == "return":
+            return scored
+        raise scored
 
     def prepare(self, clip: Clip, hop_seconds: float = HOP_SECONDS) -> Prepared:
         """A clip's windows; needs no network.
@@ -182,9 +189,11 @@ class Pipeline:
         return with_progress(answers, len(clips) if isinstance(clips, Sized) else None)
 
     def _each(self, clips: Iterable[Clip], listed: bool) -> Generator[Answer | AudioError, None, None]:
+        count = 0
         with ReadAhead(clips, self._load_at, decoding_threads()) as source:
             for batch in self._batches(source, listed):
-                yield from self._answers(batch)
+                yield from self._answers(batch, count)
+                count += len(batch)
 
     def _batches(self, source: ReadAhead, listed: bool) -> Iterator[list[Windows | AudioError]]:
         """The windows of clips that run together; while a batch runs, threads decode the next.
@@ -227,7 +236,10 @@ class Pipeline:
     def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
         """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
         prepared = self.prepare(clip, hop_seconds)
-        return self._windows(prepared, *self._scores([prepared.windows])[0])
+        scored = self._scores([prepared.windows])[0]
+        if isinstance(scored, AudioError):
+            raise scored
+        return self._windows(prepared, *scored)
 
     def _windows(self, prepared: Prepared, rows: Tensor, steps: Steps = None) -> list[Window]:
         rate = self.config.features.sample_rate
@@ -263,8 +275,12 @@ class Pipeline:
         return views(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), cut)
 
     @torch.inference_mode()
-    def _scores(self, clips: Sequence[Windows]) -> list[tuple[Tensor, Steps]]:
-        """For each clip the scores `[W, C]` of its windows, and the steps they took; they run in batches."""
+    def _scores(self, clips: Sequence[Windows]) -> list[tuple[Tensor, Steps] | AudioError]:
+        """For each clip the scores `[W, C]` of its windows, and the steps they took; they run in batches.
+
+        Raises:
+            CheckpointError: The network gives no finite scores, and not for what it hears.
+        """
         size = self._batch_size
         counts = [len(clip) for clip in clips]
         windows = [window for clip in clips for window in clip]
@@ -280,26 +296,48 @@ class Pipeline:
                 steps += ran.steps
                 ran = ran.logits
             logits.append(ran)
-        # One wait for the device, after all batches.
-        rows = torch.split(self._scored(torch.cat(logits)).cpu(), counts)
-        ends = list(itertools.accumulate(counts))
-        taken = [steps[end - count : end] or None for end, count in zip(ends, counts, strict=True)]
-        return list(zip(rows, taken, strict=True))
+        # Waited for once, after all batches.
+        all_logits = torch.cat(logits)
+        finite = all_logits.isfinite().all(-1).tolist()
+        if not all(finite) and (trouble := self._trouble()):
+            raise CheckpointError(f"{self.config.name or self.config.architecture}: {trouble}")
+        rows = torch.split(self._scored(all_logits).cpu(), counts)
+        found: list[tuple[Tensor, Steps] | AudioError] = []
+        end = 0
+        for count, row in zip(counts, rows, strict=True):
+            start, end = end, end + count
+            good = all(finite[start:end])
+            found.append((row, steps[start:end] or None) if good else too_loud("the clip"))
+        return found
 
     def _scored(self, logits: Tensor) -> Tensor:
         return scores(logits, self.config.temperature, self.options.function_to_apply)
 
-    def _answers(self, items: list[Windows | AudioError]) -> Iterator[Answer | AudioError]:
+    def _answers(self, items: list[Windows | AudioError], first: int) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""
         scored = self._scores([[] if isinstance(item, AudioError) else item for item in items])
-        for item, found in zip(items, scored, strict=True):
-            yield item if isinstance(item, AudioError) else self._answer(*found)
+        for index, (item, found) in enumerate(zip(items, scored, strict=True), first):
+            if isinstance(item, AudioError):
+                yield item
+            elif not isinstance(found, AudioError):
+                yield self._answer(*found)
+            elif self.options.on_error == "return":
+                yield _at(found, index)
+            else:
+                raise _at(found, index)
 
     def _answer(self, rows: Tensor, steps: Steps = None) -> Answer:
         return self._best(combine(rows, self.config.labels), max(steps) if steps else None)
 
     def _best(self, row: Tensor, steps: int | None = None) -> Answer:
         return best(row, self.config.labels, self.options.top_k, self.options.min_score, steps)
+
+
+def too_loud(what: str) -> AudioError:
+    """The error on a clip to which a sound network gives scores that are not finite."""
+    return AudioError(
+        f"{what} is so loud that its scores are not finite", hint="full scale is 1.0", code="not_finite"
+    )
 
 
 def _at(error: AudioError, index: int) -> AudioError:

@@ -24,6 +24,7 @@ from snn_voice_hub.config import (
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
+from snn_voice_hub.models.saving import without_values
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.tensors import autocasts, float32_on_cpu
 from snn_voice_hub.visible import visible
@@ -263,6 +264,18 @@ class Network(nn.Module, HubModel):
                     f"{list(shape)}",
                     hint=f"{cls.__name__} takes {list(cls.min_shape)} at least",
                 )
+
+    @classmethod
+    def describe(cls, config: VoiceConfig) -> Self:
+        """The network that a configuration describes, for its names and shapes: there are no values.
+
+        Raises:
+            ConfigError: An argument is unknown or not legal.
+        """
+        return without_values(lambda: cls.from_config(config))
+
+    def _described(self, config: VoiceConfig) -> nn.Module:
+        return self.describe(config)
 
     def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
         config = self._loaded_config

@@ -18,7 +18,9 @@ from snn_voice_hub.hub.cards import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder
+from snn_voice_hub.models.saving import check_described
 from snn_voice_hub.tensors import float32_on_cpu
+from snn_voice_hub.writing import writing_into
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +108,10 @@ class HubModel(
         with float32_on_cpu():
             model = cls._from_checkpoint(checkpoint)
         assert isinstance(model, nn.Module)
-        model._bare_network().to(number)
+        bare = model._bare_network()
+        for key, tensor in bare.state_dict().items():
+            cast_weight(str(checkpoint.weights), key, tensor, number)  # what does not fit would be infinite
+        bare.to(number)
         model.to(where).eval()
         return model
 
@@ -121,6 +126,9 @@ class HubModel(
     ) -> str | None:
         """Write the model as a checkpoint folder: configuration, weights, and a card where there is none.
 
+        What could not be opened again is refused before anything is written. Of `torch.compile` and parallel
+        modules the network inside is saved. Weights in float64 are written as float32.
+
         Args:
             save_directory: The folder; made where it does not exist.
             dtype: "float32", "float16" or "bfloat16" for the weights on the disk, which takes half the
@@ -134,16 +142,17 @@ class HubModel(
             What `push_to_hub` gives, or None.
 
         Raises:
-            CheckpointError: A weight has values past the range of float16.
-            ConfigError: The model can't be saved, or `dtype` is not legal.
+            CheckpointError: The network is not the one that the configuration describes (another head, an
+                added module, weights in another form), a weight is NaN, infinite, of a dtype that would have
+                to be cast, or past the range of `dtype`.
+            ConfigError: The configuration does not fit the network or can't be written, or `dtype` is not
+                legal.
+            SnnVoiceError: The folder can't be written.
         """
         target = None if dtype is None else pick_dtype(dtype)
-        config, weights = self._to_checkpoint()
-        if target is not None:
-            where = config.name or config.architecture
-            weights = {key: cast_weight(where, key, tensor, target) for key, tensor in weights.items()}
         folder = Path(save_directory)
-        write_checkpoint(folder, config, weights)
+        with writing_into(folder, "name a folder that can be written"):
+            config = self._write(folder, target)
         package = config.architecture_package
         if package is not None and package.name is None:
             what = f"{config.architecture} is in no installed package"
@@ -188,7 +197,8 @@ class HubModel(
             URL of the commit or pull request.
 
         Raises:
-            CheckpointError: The Hub can't be reached, or refuses; the message says what to do.
+            CheckpointError: The Hub can't be reached, or refuses; the message says what to do. Or the model
+                can't be saved, see `save_pretrained`; nothing reaches the Hub then.
             ConfigError: The model can't be saved.
         """
         with TemporaryDirectory() as folder:
@@ -207,8 +217,14 @@ class HubModel(
             )
 
     def _save_pretrained(self, save_directory: Path) -> None:
+        self._write(save_directory, None)
+
+    def _write(self, folder: Path, dtype: torch.dtype | None) -> VoiceConfig:
         config, weights = self._to_checkpoint()
-        write_checkpoint(save_directory, config, weights)
+        described = self._described(config)
+        check_described(self._bare_network(), described, config)
+        write_checkpoint(folder, config, weights, described.state_dict(), dtype=dtype)
+        return config
 
     def generate_model_card(self, *_: Any, **kwargs: Any) -> ModelCard:
         """The README.md of a saved checkpoint."""
@@ -220,8 +236,12 @@ class HubModel(
         raise NotImplementedError(f"{cls.__name__} does not define _from_checkpoint()")
 
     def _bare_network(self) -> nn.Module:
-        """The network without front end."""
+        """The network without front end and wrappers."""
         raise NotImplementedError(f"{type(self).__name__} does not define _bare_network()")
+
+    def _described(self, config: VoiceConfig) -> nn.Module:
+        """What the configuration describes, without values."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _described()")
 
     def _to_checkpoint(self) -> tuple[VoiceConfig, dict[str, Tensor]]:
         """Configuration and the bare network's state dict."""

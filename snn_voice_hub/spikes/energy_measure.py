@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import AudioError, ConfigError, SnnVoiceError
-from snn_voice_hub.hub.bundled import bundled_names
-from snn_voice_hub.hub.checkpoints import read_config, resolve, write_config
+from snn_voice_hub.hub.bundled import bundled_names, bundled_root
+from snn_voice_hub.hub.checkpoints import read_config, write_config
 from snn_voice_hub.inference.pipeline import Clip, Pipeline
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
@@ -80,7 +80,7 @@ def bundled_twin(config: VoiceConfig) -> str | None:
             continue
         name = config.name.removesuffix(ending) + other
         if name in bundled_names():
-            found = read_config(resolve(name))
+            found = read_config(bundled_root() / name)
             if found.architecture == twin_architecture(config.architecture) and _window(found) == _window(
                 config
             ):

@@ -20,7 +20,7 @@ from torch import Tensor
 from snn_voice_hub.config import VoiceConfig, is_word
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.checkpoints import write_config
+from snn_voice_hub.hub.checkpoints import local_path, write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
@@ -315,7 +315,7 @@ def own_folder(model: str) -> Path:
     folder = Path(model).expanduser()
     hint = "name a checkpoint folder of your own; `snn-voice pull` makes one"
     inside = folder.resolve().is_relative_to(bundled_root().resolve())
-    if model in bundled_names() or inside:
+    if inside or (local_path(model) is None and model in bundled_names()):
         raise SnnVoiceError(f"{model} is bundled: its figures can't be written", hint=hint)
     if folder.is_dir() and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
         return folder

@@ -17,12 +17,13 @@ from typing import NamedTuple
 from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.folders import is_litter, is_sound, walk
+from snn_voice_hub.hub.choice import STATE_FILE
 
 LISTS = ("validation_list.txt", "testing_list.txt")
 
 # In the folder of a run: its curve, and what it goes on from.
 LOG = "log.jsonl"
-STATE = Path("state", "last.ckpt")
+STATE = Path(STATE_FILE)
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 

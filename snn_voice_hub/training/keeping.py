@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import write_checkpoint
+from snn_voice_hub.registry import describe_network
 from snn_voice_hub.training.files import GO_ON, LOG, STATE, first_process
 from snn_voice_hub.training.module import Spotter
 from snn_voice_hub.writing import write_whole
@@ -103,7 +104,8 @@ class Keeper(lightning.Callback):
             self.best = dict(row)
         if trainer.is_global_zero:
             if better:
-                write_checkpoint(self.out, self._config, pl_module.average.network.state_dict())
+                weights = pl_module.average.network.state_dict()
+                write_checkpoint(self.out, self._config, weights, describe_network(self._config).state_dict())
             curve = "".join(f"{json.dumps(line)}\n" for line in pl_module.history)
             write_whole(self.out / LOG, curve, hint=GO_ON)
             if self._on_epoch is not None:

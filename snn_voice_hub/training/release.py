@@ -16,6 +16,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import write_checkpoint
+from snn_voice_hub.registry import describe_network
 from snn_voice_hub.training.data import load_clips
 from snn_voice_hub.training.evaluate import calibrated, evaluate
 from snn_voice_hub.voice import SnnVoice
@@ -42,7 +43,8 @@ def release(run: Path, data: Path, out: Path) -> VoiceConfig:
         "test": evaluate(model, data),
     }
     model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
-    write_checkpoint(out, model.config, model.network.state_dict())
+    expected = describe_network(model.config).state_dict()
+    write_checkpoint(out, model.config, model.network.state_dict(), expected)
     return model.config
 
 

@@ -1,0 +1,99 @@
+"""Is a network the one that its configuration describes? Asked before it is saved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.features import Features
+from snn_voice_hub.hub.weights import WRAPPERS
+from snn_voice_hub.tensors import float32_on_cpu
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network inside `torch.compile`, `DataParallel` and others that hold one module and add nothing.
+
+    Args:
+        network: Wrapped any number of times, or not at all.
+    """
+    while len(network._modules) == 1:
+        ((name, inner),) = network._modules.items()
+        # A network of a user's own may have one part, and call it so; then it is no wrapper of torch's.
+        if name not in WRAPPERS or inner is None or not type(network).__module__.startswith("torch."):
+            break
+        network = inner
+    return network
+
+
+def without_values(make: Callable[[], M]) -> M:
+    """A network with names, shapes and dtypes alone: its tensors are on the meta device.
+
+    Args:
+        make: Makes it.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except (RuntimeError, ConfigError):  # its constructor looks at values, or does not take the arguments
+        with torch.random.fork_rng(devices=[]):
+            return make()
+
+
+def check_described(network: nn.Module, described: nn.Module, config: VoiceConfig) -> None:
+    """Refuse a network that would be another one after it has been saved and opened.
+
+    Weights are compared where they are written; see `hub.weights.checked`.
+
+    Args:
+        network: What is to be saved, without wrappers.
+        described: What the configuration describes.
+        config: The configuration.
+
+    Raises:
+        ConfigError: It is of another class, one of its settings was changed after it was made, or it does not
+            give one output a label.
+    """
+    wanted, found = type(described), type(network)
+    if (wanted.__module__, wanted.__qualname__) != (found.__module__, found.__qualname__):
+        raise ConfigError(
+            f"the network is a {found.__module__}.{found.__qualname__}, its configuration describes a "
+            f"{wanted.__module__}.{wanted.__qualname__}",
+            hint="make a new SnnVoice of the network",
+        )
+    for name in config.network:
+        now, then = getattr(network, name, None), getattr(described, name, None)
+        if isinstance(then, bool | int | float | str) and type(now) is type(then) and now != then:
+            raise ConfigError(
+                f"the network's {name} is {now!r}, its configuration says {then!r}",
+                hint=f"make the network with {name}={now!r}, and load the weights into it",
+            )
+    _check_outputs(described, config)
+
+
+@torch.no_grad()
+def _check_outputs(described: nn.Module, config: VoiceConfig) -> None:
+    """Compare labels with what the network really gives, which its `num_classes` need not be."""
+    try:
+        with float32_on_cpu():
+            features = Features(config.features)(torch.zeros(1, config.features.num_samples))
+        given = described.eval()(features.to(next(described.parameters()).device)).shape[-1]
+    except SnnVoiceError:
+        raise  # front end and network do not go together
+    except Exception as error:  # of a network that looks at values in its forward pass
+        logger.debug("outputs of %s are not known without weights: %s", config.architecture, error)
+        return
+    if given != len(config.labels):
+        raise ConfigError(
+            f"{config.architecture} gives {given} outputs for {len(config.labels)} labels",
+            hint="one output a label: num_classes of its constructor is to decide how many there are",
+        )
