@@ -112,13 +112,11 @@ def _refuse_run_state(path: Path, name: str) -> None:
     if (inside and is_checkpoint(path)) or not is_run_state(f"{file.parent.name}/{file.name}", there):
         return
     up = 1 if inside else 2
-    shown = (
-        path.parents[up - 1] if len(path.parts) > up else run
-    )  # as the user wrote it, if that says so much
+    # As the user wrote it, if that says so much.
+    shown = path.parents[up - 1] if len(path.parts) > up else run
+    hint = f"open {shown}" if is_checkpoint(run) else f"{shown} has a checkpoint after its first epoch"
     raise CheckpointError(
         f"{name} is the state of a training run, from which only training goes on",
-        hint=f"open {shown}"
-        if is_checkpoint(run)
-        else f"{shown} has no checkpoint before its first epoch ends",
+        hint=hint,
         code="run_state",
     )
