@@ -3,7 +3,7 @@
 from snn_voice_hub.models.base import ConvNetwork, Network
 from snn_voice_hub.models.hjh import HjhCNN, HjhSCNN, HjhSNN
 from snn_voice_hub.models.m5 import M5CNN, M5SNN
-from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from snn_voice_hub.models.piczak import PiczakCNN, PiczakSNN
 from snn_voice_hub.models.resmel import ResMelCNN, ResMelSNN
 from snn_voice_hub.models.spiking import Lif, lif_scan, lif_step
@@ -18,6 +18,7 @@ __all__ = [
     "HjhSNN",
     "Lif",
     "Network",
+    "Pass",
     "PiczakCNN",
     "PiczakSNN",
     "ResMelCNN",
@@ -27,4 +28,5 @@ __all__ = [
     "TcySNN",
     "lif_scan",
     "lif_step",
+    "over_time",
 ]
