@@ -62,7 +62,7 @@ def lif_spikes(
         spk = _run_part(x[:, rows, channels], start, decay_here, threshold_here, reset)
         if then is not None:
             pooled = then(spk.flatten(0, 1))
-            spk = pooled.view(num_steps, -1, *pooled.shape[1:])
+            spk = pooled.view(num_steps, len(pooled) // num_steps, *pooled.shape[1:])
         if len(parts) == 1:
             return spk
         if out is None:
@@ -151,7 +151,7 @@ class _Recomputed(torch.autograd.Function):
                 )
                 if ctx.then is not None:
                     pooled = ctx.then(spk.flatten(0, 1))
-                    spk = pooled.view(ctx.num_steps, -1, *pooled.shape[1:])
+                    spk = pooled.view(ctx.num_steps, len(pooled) // ctx.num_steps, *pooled.shape[1:])
                 found = iter(
                     torch.autograd.grad(
                         spk, [t for t in leaves if t is not None and t.requires_grad], grad[part]

@@ -71,7 +71,8 @@ def can_train(
     return (
         all(map(_plain, (x, mem, beta, threshold)))
         and 3 <= x.ndim <= 5
-        and 0 < x[0].numel() < _MOST
+        and x.numel() > 0
+        and x.shape[1:].numel() < _MOST
         and steps is not None
         and steps > 0
         and x.shape[0] in (1, steps)
