@@ -305,7 +305,7 @@ class Service:
     def pipeline(self, config: VoiceConfig, question: Question) -> Pipeline:
         """What is before and after a network, for a question."""
         options = Options(
-            top_k=question.top_k,
+            top_k=min(question.top_k, max(1, len(config.labels))),
             function_to_apply=question.function_to_apply,
             max_seconds=self.settings.max_seconds,
         )

@@ -159,10 +159,8 @@ def test_json(client: httpx.Client, model: SnnVoice) -> None:
 @pytest.mark.parametrize("top_k", [1, 35, 36, 10**30])
 def test_query(client: httpx.Client, model: SnnVoice, function: str, top_k: int) -> None:
     audio = wav(11)
-    answer = client.post(
-        "/classify", content=audio, params={"top_k": top_k, "function_to_apply": function, "other": "x"}
-    )
-    assert same(answer.json(), expected(model, audio, top_k=top_k, function_to_apply=function))
+    answer = client.post("/classify", content=audio, params={"top_k": top_k, "function_to_apply": function})
+    assert same(answer.json(), expected(model, audio, top_k=min(top_k, 36), function_to_apply=function))
     assert len(answer.json()) == min(top_k, 35)
 
 

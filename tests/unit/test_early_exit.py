@@ -176,7 +176,7 @@ def test_the_program() -> None:
     done = invoke("classify", yes, "--early-exit", "0.5", "--top-k", "1", "--json")
     row = json.loads(done.stdout)
     assert (row["steps"], row["predictions"][0]["label"]) == (1, "yes")
-    assert "early_exit=2.0 is not legal" in refused("classify", yes, "--early-exit", "2")
+    assert "--early-exit=2.0 is not legal" in refused("classify", yes, "--early-exit", "2")
     assert "do not go together" in refused("classify", yes, "--early-exit", "0.5", "--ray", "x")
     assert "no time steps" in refused("classify", yes, "--early-exit", "0.5", "--model", "m5-cnn")
 
