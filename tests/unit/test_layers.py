@@ -22,7 +22,7 @@ FLOORS = {
     "voice": 5,
     **dict.fromkeys(("training", "bulk"), 6),
     "cli": 7,
-    "__init__": 8,
+    **dict.fromkeys(("__init__", "__main__"), 8),
     "templates": 9,  # of files that are published as they are; nothing imports them
 }
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from snn_voice_hub import __version__
+from snn_voice_hub.__main__ import main as program
 from tests.conftest import EXAMPLES
 
 PROGRAM = str(Path(sys.executable).with_name("snn-voice"))
@@ -102,3 +104,28 @@ def test_a_signal_ends_it_and_what_was_answered_stays(
     assert "Traceback" not in said
     if number == signal.SIGINT:
         assert [str(broken) in line for line in said.splitlines()] == [True]
+
+
+def test_ctrl_c_while_the_program_starts_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "snn_voice_hub.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "snn_voice_hub.cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        program()
+    assert ended.value.code == 130
+
+
+def test_the_module_is_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snn_voice_hub", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == f"snn-voice {__version__}\n"
