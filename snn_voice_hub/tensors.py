@@ -64,6 +64,27 @@ class _Float32OnCpu(TorchFunctionMode):
         return func(*args, **given)
 
 
+class _OnMeta(TorchFunctionMode):
+    """Makes every tensor on the meta device, also those that are to be elsewhere."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _FLOATS or func in _BY_VALUE or func in _WHOLE:
+            given["device"] = "meta"
+        return func(*args, **given)
+
+
+def on_meta() -> TorchFunctionMode:
+    """A context inside which tensors have no values, and what fills them draws no random numbers."""
+    return _OnMeta()
+
+
 def _is_float(value: object) -> bool:
     """Whether torch makes a tensor of its default dtype of a value."""
     if isinstance(value, list | tuple):

@@ -31,7 +31,7 @@ from snn_voice_hub.hub.dtypes import DTYPES, cast_weight, name_of
 from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.pickles import shown
 from snn_voice_hub.hub.stand_ins import Name, TensorRef, unwrap
-from snn_voice_hub.hub.weights import FLOATS, apart, sound
+from snn_voice_hub.hub.weights import FLOATS, apart, plain_name, sound
 
 __all__ = ["DTYPES", "LIGHTNING_SUFFIX", "convert_lightning", "read_lightning"]
 
@@ -74,7 +74,7 @@ def read_lightning(
     content = unwrap(file.data)
     if not isinstance(content, dict):
         raise _unfit(path, "it holds no dict")
-    entries = unwrap(content.get("state_dict", content))
+    entries = _plain(unwrap(content.get("state_dict", content)))
     hyper = _hyper_parameters(path, content)
     layout, refs = _match(path, entries)
     num_classes = _check_shapes(path, layout, refs)
@@ -195,10 +195,24 @@ def _brief(value: object) -> str:
     return repr(value)[:80] if small or isinstance(value, str | float | None) else f"a {type(value).__name__}"
 
 
+def _plain(entries: object) -> object:
+    """A state dict without the names of wrappers; anything else as it is."""
+    if not isinstance(entries, dict):
+        return entries
+    plain = {plain_name(key) if isinstance(key, str) else key: value for key, value in entries.items()}
+    return plain if len(plain) == len(entries) else entries
+
+
 def _match(path: Path, entries: object) -> tuple[Layout, dict[str, TensorRef]]:
     """The architecture whose entries these are, and the entries without snnTorch's own."""
     if not isinstance(entries, dict):
         raise _unfit(path, "its state_dict is no dict")
+    if "average.steps" in entries:  # what this library's training goes on from
+        raise CheckpointError(
+            f"{path} is the state of a training run, from which only training goes on",
+            hint="open the folder of the run",
+            code="run_state",
+        )
     refs: dict[str, TensorRef] = {}
     for key, value in entries.items():
         if not isinstance(key, str) or not isinstance(value, TensorRef):

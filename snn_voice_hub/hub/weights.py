@@ -41,8 +41,8 @@ def plain_names(names: Iterable[str], expected: Collection[str]) -> dict[str, st
         Given name -> the network's; a name that has no counterpart is its own.
     """
     names = list(names)
-    own = {_plain(name): name for name in expected}
-    bare = {name: _plain(name) for name in names}
+    own = {plain_name(name): name for name in expected}
+    bare = {name: plain_name(name) for name in names}
     if all(name.startswith(_OWNER) and name not in own for name in bare.values()):
         bare = {name: short.removeprefix(_OWNER) for name, short in bare.items()}
     found = {name: own.get(short, name) for name, short in bare.items()}
@@ -51,7 +51,8 @@ def plain_names(names: Iterable[str], expected: Collection[str]) -> dict[str, st
     return found if clear else {name: name for name in names}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A weight's name without those of wrappers around it."""
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 

@@ -370,3 +370,29 @@ def test_batch_normalisation_is_a_change_away(tmp_path: Path) -> None:
     waves = 0.1 * torch.randn(3, 16_000)
     wanted = again.network(Features(sv.FeatureConfig(kind="logmel", normalization="batch"))(waves))
     assert torch.equal(again(waves), wanted)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_names_of_wrappers_are_left_out(prefix: str, tmp_path: Path) -> None:
+    made = network("TcySNN")
+    state = {prefix + key: value for key, value in made.state_dict().items()}
+    config, weights = read_lightning(write(made, tmp_path / "x.ckpt", changes={"state_dict": state}))
+    assert config.architecture == "TcySNN"
+    assert torch.equal(weights["fc.weight"], made.state_dict()["fc.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_weights_that_are_no_floats_are_not_cast(dtype: torch.dtype, tmp_path: Path) -> None:
+    made = network("TcySNN")
+    state = changed(made, fc__weight=made.state_dict()["fc.weight"].to(dtype))
+    words = str(dtype).removeprefix("torch.")
+    with pytest.raises(CheckpointError, match=rf"fc\.weight is {words}, not float32"):
+        read_lightning(write(made, tmp_path / "x.ckpt", changes=state))
+
+
+def test_weights_that_are_no_numbers_are_not_converted(tmp_path: Path) -> None:
+    made = network("TcySNN")
+    state = changed(made, fc__bias=torch.full_like(made.state_dict()["fc.bias"], torch.nan))
+    with pytest.raises(CheckpointError, match=r"fc\.bias holds \d+ NaN of \d+ values"):
+        convert_lightning(write(made, tmp_path / "x.ckpt", changes=state), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
