@@ -27,7 +27,6 @@ _KNOWN = (
 )
 _FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"dns.", b"fLaC", b"OggS")
 _TAGS = (b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN")
-_W64 = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 @dataclass(frozen=True)
@@ -215,14 +214,15 @@ def _whole(window: Window, head: bytes, layout: _Layout, big: tuple[int, int] | 
 def _end(window: Window, start: int, size: int, whole: int | None, label: str) -> int:
     """Where samples end that begin at `start` and are said to be `size` bytes.
 
-    Recorders are known to announce the size of the file, or of what follows its first 8 bytes. A file whose
-    own length is right has lost nothing either, where less than a header seems to be missing.
+    Recorders are known to announce the size of the file, or of what follows its first 8 bytes, some for a
+    header of 44 bytes whatever theirs is. A file whose own length is right has lost nothing either, where
+    less than a header seems to be missing.
     """
     missing = start + size - window.end
     if missing <= 0:
         return start + size
     complete = whole is not None and whole <= window.end
-    if missing <= start and (complete or missing in (start - 8, start)):
+    if missing <= start and (complete or missing in (36, 44, start - 8, start)):
         return window.end
     raise cut(label, f"{max(0, window.end - start)} of {size} bytes of samples are there")
 

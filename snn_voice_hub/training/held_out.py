@@ -12,10 +12,9 @@ from torch import Tensor
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.data import BACKGROUND, Clips, check_readable, decode, list_entries
 from snn_voice_hub.training.files import Item, file_content, source_items
-from snn_voice_hub.training.manifest import read_manifest
+from snn_voice_hub.training.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.robustness import load_recordings
 from snn_voice_hub.training.sources import CORPUS, ROOT_VARIABLE
-from snn_voice_hub.training.tables import is_table
 
 _TEST_LIST = "testing_list.txt"
 _CORPUS_FOLDER = Path("SpeechCommands", "speech_commands_v0.02")
@@ -42,9 +41,10 @@ def load_test(
     data = _corpus(data)
     source = data / "test.tar" if (data / "test.tar").is_file() else data
     skipped: list[tuple[str, str]] = []
-    told = is_table(source)
-    if told:
-        items, skipped = _manifest(source)
+    manifest = manifest_of(source)
+    told = manifest is not None
+    if manifest is not None:
+        items, skipped = _manifest(manifest)
     else:
         items = source_items(source)
     if (data / _TEST_LIST).is_file():

@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.tables import Table, read_table
+from snn_voice_hub.training.tables import Table, is_table, read_table
 
 # The first that is there counts, in this order.
 _NAMES = {
@@ -40,6 +40,10 @@ _LEGAL = (
     f"a column {', '.join(_NAMES['path'][:5])} or audio_filepath; "
     f"one of {', '.join(_NAMES['label'][:7])}; and perhaps split and speaker"
 )
+
+
+# What `datasets` looks for in a folder of sound.
+_INSIDE = ("metadata.csv", "metadata.jsonl")
 
 
 class Row(NamedTuple):
@@ -101,6 +105,25 @@ def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
             hint=f"paths are relative to {source.parent}",
         )
     return rows, skipped
+
+
+def manifest_of(source: Path) -> Path | None:
+    """The manifest that a path is, or that lies in a folder of `datasets`; None where there is none.
+
+    Args:
+        source: A file, or a folder, in which a `metadata.csv` that names no words is something else.
+
+    Raises:
+        SnnVoiceError: The one in a folder can't be read.
+    """
+    if is_table(source):
+        return source
+    for path in (source / name for name in _INSIDE):
+        if path.is_file():
+            plain = set(map(_plain, read_table(path, _fits).columns))
+            if _fits(list(plain.difference(_SENTENCES))):
+                return path
+    return None
 
 
 def _rows(source: Path, table: Table) -> Iterator[tuple[int, Row]]:

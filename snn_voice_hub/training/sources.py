@@ -28,9 +28,8 @@ from snn_voice_hub.training.data import (
     squeezed,
 )
 from snn_voice_hub.training.files import LISTS, Item, file_content, files_of, source_items
-from snn_voice_hub.training.manifest import read_manifest
+from snn_voice_hub.training.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
-from snn_voice_hub.training.tables import is_table
 
 CORPUS = "speech_commands"
 ROOT_VARIABLE = "SNN_VOICE_DATA"
@@ -168,10 +167,10 @@ def _local(source: Path, settings: _Settings) -> _Found:
         places = _places(source)
         if places:
             return _by_place(places, settings)
-    if is_table(source):
-        reading = check_readable(_manifest(source, settings), source)
+    if (manifest := manifest_of(source)) is not None:
+        reading = check_readable(_manifest(manifest, settings), manifest)
         given = [part or "train" for part in reading.parts]
-        rule = f"as the column split of {source.name} says" if any(reading.parts) else ""
+        rule = f"as the column split of {manifest.name} says" if any(reading.parts) else ""
     else:
         reading = check_readable(settings.read(source), source)
         given = by_lists(reading.clips.names, reading.lists)

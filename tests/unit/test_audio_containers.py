@@ -60,6 +60,8 @@ def test_the_length_of_the_file_in_place_of_the_sound() -> None:
         for off in (header, header - 8):
             off_by = changed(changed(data, 4, len(data) - 8 + off), at, length + off)
             assert torch.equal(audio.load(off_by), audio.load(data))
+        short = changed(changed(data, 4, len(data) + 36), at, length + 44)  # for a header of 44 bytes
+        assert torch.equal(audio.load(short), audio.load(data))
         # Where the whole file is said to be longer too, any other number means that something is missing.
         fails("truncated", changed(changed(data, 4, len(data)), at, length + 8))
 

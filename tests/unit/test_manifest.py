@@ -10,6 +10,7 @@ import pytest
 from test_training_sources import load, write
 
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.training.held_out import load_test
 from snn_voice_hub.training.manifest import Row, read_manifest
 
 FILES = [f"sound/{n}.wav" for n in range(6)]
@@ -166,3 +167,22 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
         assert len(found.test) == 2
     write(tmp_path, "gone.wav")
     assert len(load(tmp_path / "m.csv", cache=tmp_path / "cache", val_share=0.5).skipped) == 1
+
+
+def test_a_folder_of_datasets(tmp_path: Path) -> None:
+    write(tmp_path, *FILES)
+    lines = [f"{file},{word}" for file, word in zip(FILES, WORDS, strict=True)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    found = load(tmp_path, val_share=0.5)
+    assert sorted({*found.train.names, *found.val.names}) == FILES
+    assert set(found.train.labels) == {"yes", "no"}
+    clips, _ = load_test(tmp_path, None, sample_rate=16_000, num_samples=800)
+    assert clips.labels == WORDS
+
+
+def test_a_table_about_something_else(tmp_path: Path) -> None:
+    """Folders are named by words, and the table holds what was said, or no word at all."""
+    write(tmp_path, *[f"{word}/{n}.wav" for word in ("yes", "no") for n in range(3)])
+    for columns in ("file_name,transcription", "file_name,age", "id,label"):
+        (tmp_path / "metadata.csv").write_text(f"{columns}\nyes/0.wav,x\n")
+        assert set(load(tmp_path).train.labels) == {"yes", "no"}
