@@ -18,7 +18,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.encoding import encode
-from snn_voice_hub.tensors import FLOAT32, float32_on_cpu
+from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, on_meta
 from tests.lively import features_of, lively
 
 RATE = 16_000
@@ -222,3 +222,12 @@ def test_what_is_made_inside_is_float32_on_the_cpu() -> None:
         for tensor in tensors:
             assert (tensor.dtype, tensor.device.type, tensor.is_inference()) == (dtype, "cpu", False)
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_network_is_described_without_memory_and_without_drawing() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with on_meta():
+        assert all(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
