@@ -50,8 +50,9 @@ class Settings(BaseSettings):
 
     model: Listed = Field(
         [],
-        description="Bundled name, folder or Hub id; the bundled default if none is given. The first is "
-        "loaded at the start and answers where a request names none; the others when first asked for.",
+        description="Bundled name, folder or Hub id, owner/name or owner/name@revision; the bundled default "
+        "if none is given. The first is loaded at the start and answers where a request names none; "
+        "the others when first asked for.",
     )
     packages: Listed = Field(
         [],

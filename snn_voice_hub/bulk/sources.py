@@ -70,7 +70,8 @@ class Source:
         """Whether a file is one of this source; `rest` is what follows the folder's name."""
         if self.pattern is not None and not self.pattern.fullmatch(rest.lstrip("/")):
             return False
-        return is_sound(rest.rpartition("/")[2])
+        *folders, name = rest.split("/")
+        return is_sound(name) and not any(map(is_litter, folders))
 
 
 class Sources:
@@ -102,7 +103,9 @@ class Sources:
         folder = name
         while "/" in folder:
             folder = folder.rpartition("/")[0]
-            found = min(found, self._folders.get(folder, found))
+            earlier = self._folders.get(folder, found)
+            if earlier < found and self.items[earlier].holds(name[len(folder) :]):
+                found = earlier
         for other in self._others:
             if other >= found:
                 break

@@ -136,8 +136,8 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
         CheckpointError: There is none behind the @, or another one than `revision`.
     """
     repo_id, mark, told = name.partition("@")
-    known = _REPO_ID.fullmatch(repo_id) or repo_id in bundled_names()
-    if not mark or not known or Path(name).expanduser().exists():
+    known = is_repo_id(repo_id) or repo_id in bundled_names()
+    if not mark or not known or os.path.exists(os.path.expanduser(name)):  # noqa: PTH110, PTH111  (any name)
         return name, revision
     if not told or revision not in (None, told):
         what = f"and revision={revision!r} are two revisions" if told else "names no revision"

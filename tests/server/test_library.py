@@ -252,5 +252,7 @@ def test_names(tmp_path: Path) -> None:
     assert [source.name for source in found] == ["v1.0", "words", "someone/words", "resmel-snn"]
     assert [source.spec for source in found] == [str(folder), str(file), "someone/words", "resmel-snn"]
     assert len(sources_of([])) == 1
+    two = sources_of(["someone/words@v1.0", "someone/words@v2.0"])
+    assert [(source.name, source.spec) for source in two] == [(f"someone/words@v{i}.0",) * 2 for i in (1, 2)]
     with pytest.raises(ConfigError, match="two models are called v1"):
         sources_of([str(folder), f"{folder}/"])

@@ -68,6 +68,13 @@ def test_a_clip_that_is_named_twice_comes_once(
     assert sorted(found) == sorted(names(find_sources(["."])))
 
 
+def test_a_hidden_folder_that_is_named_is_not_lost_to_the_one_around_it(tree: Path) -> None:
+    touch(tree / ".hidden" / "x.wav", tree / "b" / ".cache" / "y.wav")
+    asked = [str(tree), str(tree / ".hidden"), str(tree / "b" / ".cache")]
+    alone, together = names(find_sources(asked[:1])), names(find_sources(asked))
+    assert sorted(together) == sorted([*alone, f"{tree}/.hidden/x.wav", f"{tree}/b/.cache/y.wav"])
+
+
 def test_patterns(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
 
