@@ -174,11 +174,12 @@ def test_a_write_that_fails_leaves_the_old_configuration(
     folder = own(tmp_path / "mine")
     before = (folder / "config.json").read_bytes()
 
-    def full(self: VoiceConfig, path: Path) -> None:
-        path.write_text('{"half":')
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:8])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(VoiceConfig, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     done = run(folder, "--data", data, "--quick", "--write")
     assert "No space left on device" in str(done.exception)
     assert (folder / "config.json").read_bytes() == before
