@@ -24,7 +24,11 @@ def pull(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
 ) -> None:
-    """Copy a model of the Hugging Face Hub to a plain folder, with its card."""
+    """Copy a model of the Hugging Face Hub to a plain folder, with its card.
+
+    How much disk that takes is said on stderr, the copies that later loads use included.
+    """
+    from snn_voice_hub.hub.checkpoints import disk_space, split_revision
     from snn_voice_hub.hub.publish import pull_folder
 
     folder = pull_folder(
@@ -38,3 +42,16 @@ def pull(
         quiet=quiet,
     )
     say(folder)
+    if quiet:
+        return
+    name, _ = split_revision(repo_id)
+    cached, converted = disk_space(name)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    told = f"{_megabytes(size)} in {folder}, {_megabytes(cached)} of {name} in the Hub's cache"
+    if converted:
+        told += f", {_megabytes(converted)} converted from it for later loads, which need no more than that"
+    say(told, err=True)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

@@ -24,7 +24,7 @@ from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import cast_weight, name_of
 from snn_voice_hub.hub.local import find_local, is_checkpoint, nearest
-from snn_voice_hub.hub.remote import RepoRequest, fetch
+from snn_voice_hub.hub.remote import RepoRequest, fetch, repo_folder
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
 from snn_voice_hub.writing import write_together
@@ -109,8 +109,11 @@ def resolve(
     elif path is None and name in bundled_names():
         found = _bundled(request)
     elif path is None and is_repo_id(name):
-        fetched = fetch(request)
-        found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.commit)
+        # A Lightning checkpoint is mostly what training left in it; once converted, it is not needed again.
+        fetched = fetch(
+            request, lambda version, origin: _converted(name, version, origin, num_steps).exists()
+        )
+        found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.version)
     else:
         raise _unknown(name, path)
     if found.config is None:
@@ -222,11 +225,37 @@ def _file(weights: Path, config: Path | None) -> _Found:
     )
 
 
+def _converted(owner: str, version: str, origin: str, num_steps: int | None) -> Path:
+    """Where the converted form of a Lightning checkpoint is, or would be."""
+    key = f"{_CONVERTER}|{version}|{origin}|{num_steps}"
+    parent = cached_assets_path(LIBRARY_NAME, namespace=owner, subfolder="converted")
+    return parent / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def disk_space(repo_id: str, cache_dir: str | Path | None = None) -> tuple[int, int]:
+    """What a repository of the Hub takes on this disk, in bytes.
+
+    Args:
+        repo_id: `owner/name`.
+        cache_dir: The Hub client's cache folder.
+
+    Returns:
+        What the Hub client keeps of it, and what its Lightning checkpoints were converted to. The converted
+        form is all that is needed; the client's files may be deleted.
+    """
+    request = RepoRequest(repo_id=repo_id, cache_dir=cache_dir)
+    converted = cached_assets_path(LIBRARY_NAME, namespace=repo_id, subfolder="converted")
+    return _size(repo_folder(request)), _size(converted)
+
+
+def _size(folder: Path) -> int:
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sum(path.stat().st_size for path in files if not path.is_symlink())
+
+
 def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
     """The converted form of a Lightning checkpoint; made once for each version of its file."""
-    key = f"{_CONVERTER}|{found.version}|{found.origin}|{num_steps}"
-    parent = cached_assets_path(LIBRARY_NAME, namespace=found.owner, subfolder="converted")
-    out = parent / hashlib.sha256(key.encode()).hexdigest()[:16]
+    out = _converted(found.owner, found.version, found.origin, num_steps)
     if again and out.exists():
         shutil.rmtree(out)
     if out.exists():
@@ -239,7 +268,7 @@ def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise CheckpointError(
-            f"{found.weights.name} can't be converted into {parent}: "
+            f"{found.weights.name} can't be converted into {out.parent}: "
             f"{'the disk is full' if full else error.strerror}",
             hint="HF_ASSETS_CACHE chooses another folder",
             code="disk_full" if full else "unwritable",

@@ -15,7 +15,7 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, slow_down
 logger = logging.getLogger(__name__)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +54,18 @@ class Fetched:
         weights: The file of weights.
         config: Its `config.json`; None for a Lightning checkpoint.
         origin: The path of the weights inside the repository.
+        version: What tells the weights from all others: the Hub's checksum, or else the commit.
     """
 
     commit: str
     weights: Path
     config: Path | None
     origin: str
+    version: str
+
+
+# Of a Lightning checkpoint: whether what it was converted to is here, by its version and origin.
+Spared = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +87,14 @@ class RepoRequest:
         return self.repo_id + (f" at revision {self.revision!r}" if self.revision else "")
 
 
-def fetch(request: RepoRequest) -> Fetched:
+def fetch(request: RepoRequest, spared: Spared = lambda version, origin: False) -> Fetched:
     """Find the checkpoint that is asked for, and bring its files to this disk.
 
     Without network, what an earlier load of the same request brought is used.
+
+    Args:
+        request: What is asked for.
+        spared: A Lightning checkpoint of which it is true is not brought; its `weights` need not be there.
 
     Raises:
         CheckpointError: With `code` one of `no_repository`, `gated`, `no_revision`, `no_access`,
@@ -91,7 +102,7 @@ def fetch(request: RepoRequest) -> Fetched:
             `disk_full`.
     """
     if request.local_files_only or constants.HF_HUB_OFFLINE:
-        return _from_cache(request, "local_files_only or HF_HUB_OFFLINE is set")
+        return _from_cache(request, "local_files_only or HF_HUB_OFFLINE is set", spared)
     with _explained(request):
         try:
             info = _ask(request)
@@ -99,10 +110,10 @@ def fetch(request: RepoRequest) -> Fetched:
             reason = _unreachable(error)
             if reason is None:
                 raise
-            found = _from_cache(request, reason)
+            found = _from_cache(request, reason, spared)
             logger.warning("%s: %s; the copy of an earlier load is used", request.where, reason)
             return found
-        return _download(request, info)
+        return _download(request, info, spared)
 
 
 def _ask(request: RepoRequest) -> ModelInfo:
@@ -147,7 +158,7 @@ def _unreachable(error: Exception) -> str | None:
     return f"the Hub ({constants.ENDPOINT}) can't be reached"
 
 
-def _download(request: RepoRequest, info: ModelInfo) -> Fetched:
+def _download(request: RepoRequest, info: ModelInfo, spared: Spared) -> Fetched:
     commit = info.sha or request.revision or ""
     siblings = {file.rfilename: file for file in info.siblings or []}
     library = info.library_name or ""
@@ -160,7 +171,11 @@ def _download(request: RepoRequest, info: ModelInfo) -> Fetched:
         foreign="" if library == LIBRARY_NAME else library,
     )
     known = _remembered(request)
-    checked = known is not None and known == (commit, choice) and not request.force_download
+    version = _checksum(siblings[choice.weights]) or commit
+    checked = known == (commit, choice, version) and not request.force_download
+    if choice.config is None and not request.force_download and spared(version, choice.weights):
+        _remember(request, commit, choice, version)
+        return _not_brought(request, commit, choice, version)
     paths = {}
     for name in choice.files:
         paths[name] = Path(
@@ -177,24 +192,35 @@ def _download(request: RepoRequest, info: ModelInfo) -> Fetched:
         )
         if not checked:
             _check(paths[name], siblings[name], request.where)
-    _remember(request, commit, choice)
+    _remember(request, commit, choice, version)
     return Fetched(
         commit=commit,
         weights=paths[choice.weights],
         config=paths[choice.config] if choice.config else None,
         origin=choice.weights,
+        version=version,
     )
+
+
+def _not_brought(request: RepoRequest, commit: str, choice: Choice, version: str) -> Fetched:
+    weights = repo_folder(request) / "snapshots" / commit / choice.weights
+    return Fetched(commit=commit, weights=weights, config=None, origin=choice.weights, version=version)
+
+
+def _checksum(listed: RepoSibling) -> str:
+    """The Hub's checksum of a file: that of its content, or Git's; "" where it says none."""
+    return listed.lfs.sha256 if listed.lfs is not None else listed.blob_id or ""
 
 
 def _check(path: Path, listed: RepoSibling, where: str) -> None:
     """Compare a file with the Hub's checksum: the client itself compares the length only."""
-    if listed.lfs is not None:
-        wanted, digest = listed.lfs.sha256, hashlib.sha256()
-    elif listed.blob_id:
-        # Git's own checksum of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-        wanted, digest = listed.blob_id, hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-    else:
+    wanted = _checksum(listed)
+    if not wanted:
         return
+    digest = hashlib.sha256()
+    if listed.lfs is None:
+        # Git's own checksum of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
     with path.open("rb") as file:
         while part := file.read(1 << 20):
             digest.update(part)
@@ -221,33 +247,38 @@ def _memory(request: RepoRequest) -> Path:
     return cached_assets_path(LIBRARY_NAME, namespace=request.repo_id, subfolder="loads") / f"{name}.json"
 
 
-def _remember(request: RepoRequest, commit: str, choice: Choice) -> None:
+def _remember(request: RepoRequest, commit: str, choice: Choice, version: str) -> None:
+    told = {"commit": commit, "weights": choice.weights, "config": choice.config, "version": version}
     try:
         path = _memory(request)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"commit": commit, "weights": choice.weights, "config": choice.config}))
+        part.write_text(json.dumps(told))
         part.replace(path)
     except OSError as error:  # a read-only home: the load itself is fine
         logger.debug("the load of %s is not remembered: %s", request.where, error)
 
 
-def _remembered(request: RepoRequest) -> tuple[str, Choice] | None:
+def _remembered(request: RepoRequest) -> tuple[str, Choice, str] | None:
     try:
         kept = json.loads(_memory(request).read_text())
-        return str(kept["commit"]), Choice(kept["weights"], kept["config"])
+        return str(kept["commit"]), Choice(kept["weights"], kept["config"]), str(kept.get("version"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _from_cache(request: RepoRequest, reason: str) -> Fetched:
+def _from_cache(request: RepoRequest, reason: str, spared: Spared) -> Fetched:
     """The files of an earlier load, without network."""
     known = _remembered(request)
-    if known is not None and (found := _cached(request, *known)):
-        return found
+    if known is not None:
+        commit, choice, version = known
+        if choice.config is None and spared(version, choice.weights):
+            return _not_brought(request, commit, choice, version)
+        if found := _cached(request, commit, choice):
+            return found
     # Not by us, perhaps by `hf download`: then the client's own references say which commit is meant.
-    commit = _referenced(request)
-    if commit is not None:
-        folder = _repo_folder(request) / "snapshots" / commit
+    referenced = _referenced(request)
+    if referenced is not None:
+        folder = repo_folder(request) / "snapshots" / referenced
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
         if files:
             choice = choose(
@@ -257,7 +288,7 @@ def _from_cache(request: RepoRequest, reason: str) -> Fetched:
                 subfolder=request.subfolder,
                 filename=request.filename,
             )
-            if found := _cached(request, commit, choice):
+            if found := _cached(request, referenced, choice):
                 return found
     hint = "check the network, HF_ENDPOINT and proxies"
     if "status" in reason:
@@ -271,7 +302,8 @@ def _from_cache(request: RepoRequest, reason: str) -> Fetched:
     )
 
 
-def _repo_folder(request: RepoRequest) -> Path:
+def repo_folder(request: RepoRequest) -> Path:
+    """Where the Hub client keeps a repository."""
     cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser()
     return cache / repo_folder_name(repo_id=request.repo_id, repo_type="model")
 
@@ -281,7 +313,7 @@ def _referenced(request: RepoRequest) -> str | None:
     if _COMMIT.fullmatch(revision):
         return revision
     try:
-        return (_repo_folder(request) / "refs" / revision).read_text().strip()
+        return (repo_folder(request) / "refs" / revision).read_text().strip()
     except (OSError, ValueError):
         return None
 
@@ -293,11 +325,14 @@ def _cached(request: RepoRequest, commit: str, choice: Choice) -> Fetched | None
         if not isinstance(path, str):
             return None
         paths[name] = Path(path)
+    # The client keeps a file under the Hub's checksum, where the disk has links.
+    kept = paths[choice.weights].resolve().name
     return Fetched(
         commit=commit,
         weights=paths[choice.weights],
         config=paths[choice.config] if choice.config else None,
         origin=choice.weights,
+        version=kept if _CHECKSUM.fullmatch(kept) else commit,
     )
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +148,50 @@ def test_a_file_and_a_folder_of_this_disk(hub: Sandbox, tmp_path: Path) -> None:
     assert load(hub, str(path))["logits"] != by_file["logits"]
 
 
+def test_what_was_converted_once_is_not_fetched_again(hub: Sandbox, tmp_path: Path) -> None:
+    made = legacy_writer.network("TcySNN", num_steps=3)
+    written = legacy_writer.write(made, tmp_path / "x.ckpt")
+    hub.push("me/once", {"README.md": "one", "run/x.ckpt": written})
+    first = load(hub, "me/once")
+    (cached,) = hub.home.glob("hub/models--me--once")
+    shutil.rmtree(cached)
+    # Other words in the card make another commit, and not another checkpoint.
+    hub.push("me/once", {"README.md": "two"})
+    hub.requests.clear()
+    assert load(hub, "me/once")["logits"] == first["logits"]
+    assert hub.count("*/resolve/*") == 0
+    assert not cached.exists()
+    hub.requests.clear()
+    assert load(hub, "me/once", local_files_only=True)["logits"] == first["logits"]
+    assert hub.count() == 0
+    # Asked for, it is fetched; and so is one that has changed.
+    assert load(hub, "me/once", force_download=True)["logits"] == first["logits"]
+    assert hub.count("*/resolve/*/run/x.ckpt", "GET") > 0
+    other = legacy_writer.write(legacy_writer.network("TcySNN", seed=1, num_steps=3), tmp_path / "y.ckpt")
+    hub.push("me/once", {"run/x.ckpt": other})
+    assert load(hub, "me/once")["logits"] != first["logits"]
+
+
+def test_pulling_says_how_much_disk_it_takes(hub: Sandbox, hub_env: dict[str, str], tmp_path: Path) -> None:
+    written = legacy_writer.write(legacy_writer.network("M5SNN", num_steps=3), tmp_path / "x.ckpt")
+    hub.push("me/old", {"x.ckpt": written})
+
+    def pull(out: str, *more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from snn_voice_hub.cli import main; main()", "pull", "me/old", out]
+        return subprocess.run([*command, *more], env=hub_env, cwd=tmp_path, capture_output=True, text=True)
+
+    ran = pull("plain")
+    assert ran.stdout == "plain\n"
+    told = ran.stderr.splitlines()[-1]
+    size, cached, converted = (float(number) for number in re.findall(r"([\d.]+) MB", told))
+    assert cached == pytest.approx(written.stat().st_size / 1e6, abs=0.1)
+    weights = (tmp_path / "plain" / "model.safetensors").stat().st_size / 1e6
+    assert size == pytest.approx(weights, abs=0.1)
+    assert converted == pytest.approx(weights, abs=0.1)
+    assert cached > converted > 0
+    assert "MB" not in pull("quiet", "--quiet").stderr
+
+
 def test_two_processes_convert_at_once(hub: Sandbox, tmp_path: Path) -> None:
     made = legacy_writer.network("M5SNN", num_steps=1)
     hub.push("me/race", {"x.ckpt": legacy_writer.write(made, tmp_path / "x.ckpt")})
@@ -160,8 +208,6 @@ def test_the_full_checkpoint(hub: Sandbox, tmp_path: Path) -> None:
     script = SHARED / "legacy" / "make_piczak_checkpoint.py"
     if not script.is_file():
         pytest.skip("the script that writes the full structure is not beside this checkout")
-    import subprocess
-    import sys
 
     path = tmp_path / "epoch=7-step=5312.ckpt"
     subprocess.run([sys.executable, script, path], check=True, capture_output=True)
