@@ -187,7 +187,7 @@ class Network(nn.Module, HubModel):
             ConfigError: An argument is unknown, missing or not legal, or the features do not fit.
         """
         cls._check_names(config.network)
-        missing = [name for name in cls._legal_arguments() if name not in config.network]
+        missing = [name for name in cls._legal_arguments()[0] if name not in config.network]
         # Before version 2 the class's own defaults stood in for what was not said.
         if missing and config.format_version >= 2:
             raise ConfigError(
@@ -217,15 +217,18 @@ class Network(nn.Module, HubModel):
             ) from error
 
     @classmethod
-    def _legal_arguments(cls) -> list[str]:
-        """Names of the constructor's arguments."""
-        return [name for name in cls._hub_mixin_init_parameters if name != "self"]
+    def _legal_arguments(cls) -> tuple[list[str], bool]:
+        """Names of the constructor's arguments, and whether it takes others too (`**more`)."""
+        parameters = list(cls._hub_mixin_init_parameters.values())[1:]
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        return [p.name for p in parameters if p.kind not in variable], any_name
 
     @classmethod
     def _check_names(cls, arguments: Mapping[str, Any]) -> None:
-        legal = cls._legal_arguments()
+        legal, any_name = cls._legal_arguments()
         unknown = [name for name in arguments if name not in legal]
-        if unknown:
+        if unknown and not any_name:
             raise ConfigError(
                 f"{cls.__name__} has no argument network.{visible(unknown[0])}",
                 hint=f"legal: {', '.join(legal)}",
