@@ -148,6 +148,8 @@ def _tar(source: Path) -> Iterator[tuple[str, bytes | str]]:
             for member in archive:
                 name = _member_name(member.name)
                 if member.isdir() or not _wanted(name):
+                    if _is_folder_link(member, name):
+                        yield name, "a link to a folder, which tar --dereference would have packed"
                     continue
                 content = _member(archive, member)
                 if isinstance(content, bytes) and (target := _link_target(member)):
@@ -171,15 +173,18 @@ def _member_name(name: str) -> str:
     return posixpath.normpath(name).lstrip("/")
 
 
+def _is_folder_link(member: tarfile.TarInfo, name: str) -> bool:
+    """Whether it is a link as `walk` follows them: not to a file, by its name."""
+    path = PurePosixPath(name)
+    return member.issym() and not path.suffix and not any(map(is_litter, path.parts))
+
+
 def _link_target(member: tarfile.TarInfo) -> str:
     """The name of the member that a link leads to; empty where it is none."""
-    if member.islnk():
-        return _member_name(member.linkname)
-    return (
-        _member_name(posixpath.join(posixpath.dirname(member.name), member.linkname))
-        if member.issym()
-        else ""
-    )
+    if not (member.islnk() or member.issym()):
+        return ""
+    folder = posixpath.dirname(member.name) if member.issym() else ""
+    return _member_name(posixpath.join(folder, member.linkname))
 
 
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str:

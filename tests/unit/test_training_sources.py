@@ -264,6 +264,25 @@ def test_what_is_no_clip_is_left_out_or_listed(tmp_path: Path) -> None:
     assert reasons["yes/old/deep.wav"] == "in a folder inside the folder of the word 'yes'"
 
 
+def test_a_clip_of_several_names_is_on_one_side_only(tmp_path: Path) -> None:
+    """Its own name counts before that of a link, and a folder's own name before that of a link to it."""
+    folder = write(tmp_path / "w", *words(4))
+    (folder / "best").mkdir()
+    (folder / "best" / "of_all.wav").symlink_to(folder / "yes" / "0.wav")
+    (folder / "yes" / "z.wav").hardlink_to(folder / "yes" / "1.wav")
+    (folder / "also_yes").symlink_to("yes")
+    (folder / "stop").symlink_to(write(tmp_path / "elsewhere", "0.wav", "1.wav", "2.wav"))
+    (folder / "stop_too").symlink_to(tmp_path / "elsewhere")
+    found = load(folder)
+    names = [*found.train.names, *found.val.names]
+    assert sorted(names) == sorted([*words(4), *(f"stop/{i}.wav" for i in range(3))])
+    reasons = dict(found.skipped)
+    assert reasons["best/of_all.wav"] == "the same file as yes/0.wav"
+    assert reasons["also_yes"] == f"the same folder as {folder}/yes"
+    assert reasons["stop_too"] == f"the same folder as {folder}/stop"
+    assert len(reasons) == 4
+
+
 def test_a_wrapped_corpus_with_a_stray_clip(tmp_path: Path) -> None:
     found = load(write(tmp_path, *[f"corpus/{name}" for name in words(4)], "corpus/stray.wav"))
     assert set(found.train.labels) == {"yes", "no"}
@@ -278,6 +297,8 @@ def test_odd_members_of_a_tar(tmp_path: Path) -> None:
             ("yes/soft.wav", tarfile.SYMTYPE, "1.wav"),
             ("yes/gone.wav", tarfile.SYMTYPE, "9.wav"),
             ("yes/pipe.wav", tarfile.FIFOTYPE, ""),
+            ("yes/self.wav", tarfile.SYMTYPE, "self.wav"),
+            ("stop", tarfile.SYMTYPE, "../elsewhere"),
         ):
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, target
@@ -291,6 +312,8 @@ def test_odd_members_of_a_tar(tmp_path: Path) -> None:
         "yes/hard.wav": "the same file as yes/0.wav",
         "yes/soft.wav": "the same file as yes/1.wav",
         "yes/gone.wav": "a link to what is not in the tar",
+        "yes/self.wav": "a link to what is not in the tar",
+        "stop": "a link to a folder, which tar --dereference would have packed",
         "yes/pipe.wav": "not a file",
         "no\\xff/x.wav": "the name of its folder is not UTF-8",
     }
