@@ -12,17 +12,21 @@ from snn_voice_hub.errors import SnnVoiceError
 OUT_HINT = "--out names a file"
 
 
-def check_target(path: str | os.PathLike[str]) -> Path:
+def check_target(path: str | os.PathLike[str], *, hint: str = OUT_HINT) -> Path:
     """Refuse a file that can't be written, before anything long is done for it.
+
+    Args:
+        path: The file.
+        hint: What the user can do where it can't be written.
 
     Raises:
         SnnVoiceError: Its folder does not exist, or it is one.
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise _unwritable(target, f"there is no folder {target.parent}")
+        raise _unwritable(target, f"there is no folder {target.parent}", hint)
     if target.is_dir():
-        raise _unwritable(target, "it is a folder")
+        raise _unwritable(target, "it is a folder", hint)
     return target
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
@@ -123,18 +124,13 @@ class Csv:
     """
 
     def __init__(self, target: Path, *, windows: bool, steps: bool) -> None:
-        self._target = target
+        self._target = target if target == STDOUT else check_target(target, hint="--csv names a file")
         self._file: TextIO | None = None
         self._files = 0
-        columns = ["file", *["start", "end"] * windows, "rank", "label", "score", *["steps"] * steps, "error"]
-        self._columns = columns
-        if target != STDOUT:
-            check_target(target)
-            try:
-                self._file = target.open("w", encoding="utf-8", newline="")
-            except OSError as error:
-                raise self._unwritable(error) from error
-        self._write([dict(zip(columns, columns, strict=True))])
+        self._columns = [
+            *("file", *["start", "end"] * windows),
+            *("rank", "label", "score", *["steps"] * steps, "error"),
+        ]
 
     def answer(self, path: str, parts: Sequence[Part]) -> None:
         """See `Form`."""
@@ -162,27 +158,32 @@ class Csv:
         """See `Form`."""
         if self._file is None:
             return
-        try:
+        with self._told():
             self._file.close()
-        except OSError as error:
-            raise self._unwritable(error) from error
         say(f"{self._target}: {self._files:,} file{'s' * (self._files != 1)}")
 
     def _write(self, rows: Sequence[dict[str, object]]) -> None:
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, extrasaction="ignore", lineterminator="\n")
+        if self._files == 1:  # not before: what was in the file stays where no file is answered
+            writer.writeheader()
         writer.writerows(rows)
-        if self._file is None:
+        if self._target == STDOUT:
             typer.echo(text.getvalue(), nl=False)
             return
-        try:
+        with self._told():
+            if self._file is None:
+                self._file = self._target.open("w", encoding="utf-8", newline="")
             self._file.write(text.getvalue())
             self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> SnnVoiceError:
-        return SnnVoiceError(f"--csv {self._target} can't be written: {error.strerror or error}")
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            what = f"--csv {self._target} can't be written: {error.strerror or error}"
+            raise SnnVoiceError(what) from error
 
 
 def _cell(text: str) -> str:

@@ -136,11 +136,11 @@ def classify(
         "on_error": "return",
     }
     files = list(given_files(clips))
-    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
     steps = early_exit is not None
     form: Form = Json(steps) if as_json else Text([file.path for file in files])
     if as_csv is not None:
         form = Csv(as_csv, windows=windows, steps=steps)
+    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
     failures, answered = Failures(), 0
     try:
         for file, answer in zip(files, _answers(voice, files, windows, options), strict=True):

@@ -183,7 +183,11 @@ def test_what_does_not_go_together_and_scores_that_are_none(
         assert "--early-exit=" in refused("classify", sound, f"--early-exit={wrong}")
     monkeypatch.chdir(tmp_path)
     assert "there is no folder nowhere" in refused("classify", sound, "--csv", "nowhere/x.csv", *MODEL)
-    assert "it is a folder" in refused("classify", sound, "--csv", str(tmp_path), *MODEL)
+    assert "it is a folder (--csv names" in refused("classify", sound, "--csv", str(tmp_path), *MODEL)
+    table = tmp_path / "before.csv"
+    table.write_text("of another run")
+    assert "no checkpoint" in refused("classify", sound, "--csv", str(table), "--model", "nope")
+    assert table.read_text() == "of another run"
     assert "no revision" in refused("classify", sound, "--model", "m5-snn", "--revision", "v1")
     assert "no revision" in refused("classify", sound, "--model", "m5-snn@v1")
 
