@@ -141,6 +141,8 @@ class SnnVoice(nn.Module, HubModel):
             pretrained_model_name_or_path: None for the bundled default, a bundled name (see
                 `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
                 Lightning `.ckpt` of the paper's code, or a Hub id `owner/name` or `owner/name@revision`.
+                A `Path` always is a path. Text that is a bundled name and a checkpoint folder is taken as the
+                folder, and the log says so.
             engine: How the network is run: "auto" for the fastest that works here, "loop" (one step after
                 the other), "torch" (all steps at once, equal to the loop), "compile" (`torch.compile`),
                 "onnx" (ONNX Runtime, extra `[export]`) or "native" (event-driven kernels, built once by the
@@ -154,7 +156,8 @@ class SnnVoice(nn.Module, HubModel):
             The model.
 
         Raises:
-            CheckpointError: No such checkpoint, or weights that do not fit.
+            CheckpointError: No such checkpoint, or weights that do not fit, are not finite, or would have to
+                be cast from integers or the like; a Git LFS pointer in their place; the state of a run.
             ConfigError: A bad `config.json`, device, dtype or engine.
         """
         check_engine(engine)

@@ -74,6 +74,8 @@ class HubModel(
             pretrained_model_name_or_path: None for the bundled default, a bundled name (see
                 `list_models`), a checkpoint folder, a `.safetensors` file with its `config.json` beside it, a
                 Lightning `.ckpt` of the paper's code, or a Hub id `owner/name` or `owner/name@revision`.
+                A `Path` always is a path. Text that is a bundled name and a checkpoint folder is taken as the
+                folder, and the log says so.
             revision: Branch, tag or commit of a Hub repository; all files of a load are from one commit.
             subfolder: Folder of the checkpoint inside the repository or folder.
             filename: Its file of weights, where there are several.
@@ -90,7 +92,8 @@ class HubModel(
             The model.
 
         Raises:
-            CheckpointError: No such checkpoint, or weights that do not fit.
+            CheckpointError: No such checkpoint, or weights that do not fit, are not finite, or would have to
+                be cast from integers or the like; a Git LFS pointer in their place; the state of a run.
             ConfigError: A bad `config.json`, device or dtype.
         """
         where, number = pick_device(device), pick_dtype(dtype)  # before anything is downloaded
