@@ -24,6 +24,7 @@ from snn_voice_hub._version import __version__
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.neurons import LIF, expand_neurons, widen_convolutions
 from snn_voice_hub.features import Features
+from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
 from snn_voice_hub.models.spiking import Lif
@@ -154,8 +155,16 @@ def _input_steps(network: Network) -> int:
 
 
 def plain_copy(network: Network) -> Network:
-    """The network itself where it is ready for the exporter, else a copy that is."""
+    """The network itself where it is ready for the exporter, else a copy that is.
+
+    Raises:
+        SnnVoiceError: A weight is NaN or infinite.
+    """
     tensors = [*network.parameters(), *network.buffers()]
+    for name, tensor in network.state_dict().items():
+        if broken := not_finite(tensor.cpu()):
+            what = f"{type(network).__name__} can't be exported: {name} holds {broken}"
+            raise SnnVoiceError(what, code="not_exportable")
     ready = not network.training and all(
         tensor.device.type == "cpu"
         and not tensor.is_inference()

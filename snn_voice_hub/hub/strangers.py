@@ -54,14 +54,15 @@ def check_file(path: Path, *, safetensors: bool = False) -> None:
 
 
 def _check_length(path: Path, head: bytes, size: int) -> None:
-    if head.startswith((b"PK\x03\x04", b"\x80\x02")):
+    # A header of safetensors is JSON, after eight bytes that can be anything.
+    json = head[8:9] in (b"{", b"")
+    if head.startswith((b"PK\x03\x04", b"\x80\x02")) and not json:
         raise CheckpointError(
             f"{path} is no readable safetensors file: it is a pickle of torch.save",
             hint="safetensors.torch.save_file(state_dict, path) writes what can be opened",
         )
     length = struct.unpack("<Q", head[:8])[0] if size >= 8 else 0
-    # A header begins like JSON; what does not is of another kind and says nothing of its length.
-    if size < 8 or (head[8:9] in (b"{", b"") and 8 + length > size):
+    if size < 8 or (json and 8 + length > size):
         raise CheckpointError(
             f"{path} is no readable safetensors file: it is cut off after {size:,} bytes", hint=_AGAIN
         )

@@ -128,7 +128,7 @@ def checked(
         if not isinstance(value, Tensor):
             raise CheckpointError(f"{where}: {name} is a {type(value).__name__}, no tensor")
         if value.shape != expected[name].shape:
-            raise _other_shape(name, value, expected[name], unfit)
+            raise _other_shape(name, value, expected, unfit)
         found[name] = sound(where, name, value, expected[name].dtype)
         shortened = shortened or (value.dtype == torch.float64 and found[name].dtype == torch.float32)
     if shortened:
@@ -161,7 +161,7 @@ def sound(where: str, name: str, tensor: Tensor, wanted: torch.dtype) -> Tensor:
     tensor = tensor.detach().cpu()
     if (broken := not_finite(tensor)) is not None:
         raise CheckpointError(
-            f"{where}: {name} holds {broken}", hint="training diverged, or the file is damaged: take others"
+            f"{where}: {name} holds {broken}", hint="training diverged, or the file is damaged"
         )
     return cast_weight(where, name, tensor, torch.float32) if tensor.dtype == torch.float64 else tensor
 
@@ -204,12 +204,13 @@ def check_names(names: Collection[str], expected: Mapping[str, Tensor], unfit: s
         raise CheckpointError(f"{unfit}: it {', and '.join(parts)}", hint=_advice(missing, unknown))
 
 
-def _other_shape(name: str, tensor: Tensor, wanted: Tensor, unfit: str) -> CheckpointError:
-    what = f"{unfit}: {name} has shape {list(tensor.shape)}, the network wants {list(wanted.shape)}"
-    if tensor.ndim == wanted.ndim > 0 and tensor.shape[1:] == wanted.shape[1:]:
+def _other_shape(name: str, tensor: Tensor, expected: Mapping[str, Tensor], unfit: str) -> CheckpointError:
+    wanted = expected[name].shape
+    hint = "make the network with the arguments that give it these shapes"
+    # The last layer is the head: it has one row a class.
+    if name.rpartition(".")[0] == list(expected)[-1].rpartition(".")[0] and tensor.shape[1:] == wanted[1:]:
         hint = f"a head of other classes: make the network with num_classes={len(tensor)} and as many labels"
-    else:
-        hint = "make the network with the arguments that give it these shapes"
+    what = f"{unfit}: {name} has shape {list(tensor.shape)}, the network wants {list(wanted)}"
     return CheckpointError(what, hint=hint)
 
 

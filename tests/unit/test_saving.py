@@ -17,6 +17,8 @@ from torch.nn.utils import parametrizations, prune
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
+from snn_voice_hub.export.nir import export_nir
+from snn_voice_hub.export.whole import export_torch
 from snn_voice_hub.hub.checkpoints import resolve, write_checkpoint
 from snn_voice_hub.models.saving import unwrapped
 from snn_voice_hub.registry import check_checkpoint
@@ -381,6 +383,27 @@ def test_strangers_are_called_what_they_are(content: bytes, said: str, name: str
     (folder / name).write_bytes(content)
     with pytest.raises(SnnVoiceError, match=said):
         sv.SnnVoice.from_pretrained(folder)
+
+
+def test_a_header_may_begin_as_a_pickle_does(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padded = 0x10280  # of such a length the first bytes are those of a pickle
+    assert length < padded
+    header = data[8 : 8 + length] + b" " * (padded - length)
+    path.write_bytes(padded.to_bytes(8, "little") + header + data[8 + length :])
+    assert path.read_bytes().startswith(b"\x80\x02")
+    assert sv.SnnVoice.from_pretrained(folder).labels == WORDS
+
+
+def test_a_network_in_memory_is_not_exported_with_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    voice = made()
+    set_to(float("nan"), "fc.bias")(voice)
+    for export in (export_nir, export_torch):
+        with pytest.raises(SnnVoiceError, match=r"TcySNN can't be exported: fc\.bias holds 1 NaN of 3"):
+            export(voice.network, voice.config, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_strangers_in_the_place_of_weights(folder: Path, tmp_path: Path) -> None:
