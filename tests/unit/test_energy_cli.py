@@ -82,6 +82,25 @@ def test_labelled_clips_in_a_folder_or_a_tar(words: Path, tmp_path: Path) -> Non
     assert plain["synops"] == pytest.approx(found[0]["synops"], rel=1e-3)
 
 
+def test_what_cannot_be_read_in_a_folder_is_named_and_the_rest_counted(tmp_path: Path) -> None:
+    folder, other = tmp_path / "clips", tmp_path / "other"
+    for path in (folder, other):
+        path.mkdir()
+    shutil.copy(EXAMPLES / "yes.wav", folder)
+    shutil.copy(EXAMPLES / "no.wav", other)
+    (folder / "linked").symlink_to(other)
+    (folder / "._yes.wav").write_bytes(b"x")
+    (folder / "memo.m4a").write_bytes(b"x")
+    (folder / "gone.wav").symlink_to("nowhere")
+    done = partly("energy", "tcy-cnn", "--data", str(folder), "--json")
+    assert json.loads(done.stdout)["clips"] == 2
+    closing = done.stderr.splitlines()[-1]
+    assert closing.endswith(f"2 of 4 files have no answer: {folder}/gone.wav, {folder}/memo.m4a")
+    (folder / "yes.wav").unlink()
+    (folder / "linked").unlink()
+    assert "no file can be read: " in refused("energy", "tcy-cnn", "--data", str(folder))
+
+
 def test_of_many_clips_some_are_counted() -> None:
     arguments = ("energy", "tcy-cnn", "--data", str(EXAMPLES), "--json", "--clips")
     assert json.loads(invoke(*arguments, "3").stdout)["clips"] == 3
