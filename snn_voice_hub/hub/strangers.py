@@ -13,6 +13,9 @@ _POINTER = re.compile(rb"version https?://(git-lfs\.github\.com|hawser\.github\.
 _PAGE = re.compile(rb"<(!doctype|html|head|body|\?xml|!--)", re.IGNORECASE)
 _AGAIN = "fetch the file again"
 _LOOKED_AT = 1024
+# Of the names and shapes in a safetensors file; a large network has 100 KB of them, and a million
+# tensors of nothing would take seconds and gigabytes.
+_MAX_HEADER = 4 << 20
 
 
 def check_file(path: Path, *, safetensors: bool = False) -> None:
@@ -65,4 +68,8 @@ def _check_length(path: Path, head: bytes, size: int) -> None:
     if size < 8 or (json and 8 + length > size):
         raise CheckpointError(
             f"{path} is no readable safetensors file: it is cut off after {size:,} bytes", hint=_AGAIN
+        )
+    if head[8:9] == b"{" and length > _MAX_HEADER:
+        raise CheckpointError(
+            f"{path} has {length:,} bytes of names and shapes of tensors", hint=f"at most {_MAX_HEADER:,}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,15 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes
     with pytest.raises(sv.ConfigError, match=message) as caught:
         sv.VoiceConfig.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_number_of_tensors_has_a_bound(tmp_path: Path) -> None:
+    checkpoint(tmp_path, sv.TcySNN(2), ["a", "b"])
+    nothing = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"t{i}": nothing for i in range(70_000)}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(sv.CheckpointError, match="bytes of names and shapes of tensors"):
+        sv.SnnVoice.from_pretrained(tmp_path)
 
 
 def test_depth_has_a_bound_in_python_as_well() -> None:
