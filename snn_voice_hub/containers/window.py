@@ -38,8 +38,12 @@ class Window(io.RawIOBase):
 
     def show(self, *parts: Part) -> None:
         """Let the decoder see these, one after the other."""
-        self._parts = [part for part in parts if _length(part)]
-        self.size = self.claimed_size = sum(map(_length, parts))
+        self._parts: list[tuple[int, int, Part]] = []
+        end = 0
+        for part in parts:
+            begin, end = end, end + _length(part)
+            self._parts.append((begin, end, part))
+        self.size = self.claimed_size = end
 
     def drop(self, count: int) -> None:
         """Take a file for one that begins `count` bytes later."""
@@ -70,21 +74,17 @@ class Window(io.RawIOBase):
         view = memoryview(buffer)
         got = 0
         if self._at < self.size:
-            begin = 0
-            for part in self._parts:
-                length = _length(part)
-                skipped = self._at + got - begin
-                begin += length
-                if not 0 <= skipped < length or got == len(view):
+            for begin, end, part in self._parts:
+                at = self._at + got
+                wanted = min(len(view) - got, end - at)
+                if at < begin or wanted <= 0:
                     continue
                 if isinstance(part, bytes):
-                    piece = part[skipped : skipped + len(view) - got]
-                    view[got : got + len(piece)] = piece
-                    got += len(piece)
+                    view[got : got + wanted] = part[at - begin : at - begin + wanted]
+                    got += wanted
                 else:
-                    self._file.seek(self._begin + part[0] + skipped)
-                    wanted = view[got : got + length - skipped]
-                    got += self._file.readinto(wanted)  # type: ignore[attr-defined]
+                    self._file.seek(self._begin + part[0] + at - begin)
+                    got += self._file.readinto(view[got : got + wanted])  # type: ignore[attr-defined]
         elif self._at >= self.claimed_size - 128:  # an MP3 decoder looks for a tag there before all else
             got = min(len(view), max(0, self.claimed_size - self._at))
             view[:got] = bytes(got)
