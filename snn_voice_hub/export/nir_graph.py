@@ -11,23 +11,20 @@ and neurons that are reset to a value. What it lacks and our networks have is sa
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.fx.node import Node
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export import nir_nodes as made
 from snn_voice_hub.export.onnx import averages
-from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
-from snn_voice_hub.models.spiking import Lif
-from snn_voice_hub.models.trace import trace
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.models.operations import axes, norm_constants, reading, uses
+from snn_voice_hub.models.trace import Operation, Untraceable, name_of, trace
 from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:
@@ -70,7 +67,7 @@ class Lowering:
         self._network = network
         self._form = form
         self._input = (1, *clip_shape)
-        self._values: dict[Node, _Value] = {}
+        self._values: dict[Operation, _Value] = {}
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
 
@@ -82,18 +79,18 @@ class Lowering:
         """
         import nir
 
+        steps = 1 if self._network.encoding == "repeat" else self._network.num_steps
         try:
-            root, steps = trace(self._network)
-        except Exception as error:
-            raise self._refusal(f"its layers can't be followed: {error}".splitlines()[0]) from error
-        for node in steps:
-            if node.op == "placeholder":
-                self._values[node] = _Value(("input",), self._input, self._input)
-            elif node.op == "output":
-                end = self._values[cast(Node, node.args[0])]
-                self._emit("output", nir.Output(output_type={"output": np.array(end.actual)}), end.sources)
+            traced = trace(self._network, (steps, *self._input))
+        except Untraceable as error:
+            raise self._refusal(f"its layers can't be followed: {error}") from error
+        for op in traced.operations:
+            if op.function is None:
+                self._values[op] = _Value(("input",), self._input, self._input)
             else:
-                self._values[node] = self._value(root, node)
+                self._values[op] = self._value(op)
+        end = self._values[traced.output]
+        self._emit("output", nir.Output(output_type={"output": np.array(end.actual)}), end.sources)
 
     def _refusal(self, why: str) -> SnnVoiceError:
         return SnnVoiceError(
@@ -102,24 +99,32 @@ class Lowering:
             code="not_exportable",
         )
 
-    def _value(self, root: nn.Module, node: Node) -> _Value:
-        inputs = [self._values[argument] for argument in node.all_input_nodes]
-        if node.op == "call_module":
-            path = str(node.target)
-            return self._module(path.removeprefix("network."), root.get_submodule(path), inputs[0], node)
-        if node.target in (fold_steps, unfold_steps):
-            return inputs[0]
-        if node.target in (operator.add, torch.add) and len(inputs) == 2:
+    def _value(self, op: Operation) -> _Value:
+        inputs = [self._values[argument] for argument in op.inputs]
+        kind, arguments = reading(op)
+        if kind == "add" and len(inputs) == 2 and arguments["alpha"] == 1:
             return self._add(*inputs)
-        handler: Callable[[_Value, Node], _Value] | None = {
+        handler: Callable[[Operation, _Value, dict[str, Any]], _Value] | None = {
+            "fire": self._fire,
+            "conv": self._convolve,
+            "norm": self._normalise,
+            "linear": self._linear,
+            "pool": self._maximum,
+            "average": self._average,
             "squeeze": self._squeeze,
-            "flatten": self._flatten,
             "mean": self._mean,
-        }.get(str(node.target))
-        if node.op != "call_method" or handler is None:
-            name = getattr(node.target, "__name__", str(node.target))
-            raise self._refusal(f"it has the operation {name} on its way, for which there is no node")
-        return handler(inputs[0], node)
+            "flatten": self._reshape,
+            "reshape": self._reshape,
+            "dropout": lambda _, value, __: value,
+        }.get(kind)
+        if handler is None or len(inputs) != 1:
+            raise self._refusal(f"it has the operation {name_of(op)} on its way, for which there is no node")
+        value = inputs[0]
+        if value.factor != 1 and kind not in ("linear", "dropout", "reshape"):
+            raise self._refusal(
+                f"{op.module or name_of(op)} takes a mean over positions and is no linear layer"
+            )
+        return handler(op, value, arguments)
 
     def _emit(self, layer: str, node: nir.NIRNode, sources: tuple[str, ...]) -> str:
         import nir
@@ -133,80 +138,63 @@ class Lowering:
 
     # --- layers -------------------------------------------------------------------------------------
 
-    def _module(self, path: str, module: nn.Module, value: _Value, node: Node) -> _Value:
-        if isinstance(module, nn.Identity | nn.Dropout):
-            return value
-        if value.factor != 1 and not isinstance(module, nn.Linear):
-            raise self._refusal(f"{path} takes a mean over positions and is no linear layer")
-        if isinstance(module, Lif):
-            return self._fire(path, module, value)
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
-            return self._convolve(path, module, value)
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            return self._normalise(path, module, value, node)
-        if isinstance(module, nn.Linear):
-            return self._linear(path, module, value)
-        if isinstance(module, nn.MaxPool1d | nn.MaxPool2d):
-            return self._maximum(path, module, value)
-        if isinstance(module, nn.AdaptiveAvgPool2d):
-            return self._average(path, module, value)
-        raise self._refusal(f"{path} is a {type(module).__name__}, for which there is no node")
-
-    def _convolve(self, path: str, conv: nn.Conv1d | nn.Conv2d, value: _Value) -> _Value:
-        sizes, padding = conv.kernel_size, conv.padding
+    def _convolve(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+        path = op.module
+        weight, bias, padding = arguments["weight"], arguments["bias"], arguments["padding"]
+        sizes = tuple(weight.shape[2:])
+        stride, dilation = (_each(arguments[name], len(sizes)) for name in ("stride", "dilation"))
         # Of two unlike sizes, the package derives a wrong shape of the output.
-        if conv.groups != 1 or conv.padding_mode != "zeros" or len(set(sizes)) > 1:
+        if arguments["groups"] != 1 or len(set(sizes)) > 1:
             raise self._refusal(f"{path} is a convolution with groups, unusual padding or unlike sizes")
         if isinstance(padding, str):
             if padding == "same" and any(size % 2 == 0 for size in sizes):
                 raise self._refusal(f"{path} pads an even kernel on one side more than on the other")
-            reach = [hole * (size // 2) for size, hole in zip(sizes, conv.dilation, strict=True)]
-            padding = tuple(reach if padding == "same" else [0] * len(reach))
-        bias = torch.zeros(conv.out_channels, **FLOAT32) if conv.bias is None else conv.bias
+            reach = [hole * (size // 2) for size, hole in zip(sizes, dilation, strict=True)]
+            padding = reach if padding == "same" else 0
         node = made.convolution(
             value.actual[1:],
-            made.array(conv.weight),
-            made.array(bias),
-            conv.stride,
-            padding,
-            conv.dilation,
+            made.array(weight),
+            made.array(torch.zeros(len(weight), **FLOAT32) if bias is None else bias),
+            stride,
+            _each(padding, len(sizes)),
+            dilation,
         )
         shape = tuple(int(n) for n in node.output_type["output"])
         return _Value((self._emit(path, node, value.sources),), shape, shape)
 
-    def _normalise(
-        self, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d, value: _Value, node: Node
-    ) -> _Value:
+    def _normalise(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
         conv = self.nodes.get(value.sources[0])
-        alone = len(value.sources) == 1 and len(node.all_input_nodes[0].users) == 1
-        if not alone or not isinstance(conv, nir.Conv1d | nir.Conv2d) or norm.running_mean is None:
-            raise self._refusal(f"{path} is a batch norm that does not follow a convolution of its own")
-        made.fold_norm(conv, norm)
+        alone = len(value.sources) == 1 and uses(arguments["input"]) == 1 and not arguments["training"]
+        if not alone or not isinstance(conv, nir.Conv1d | nir.Conv2d) or arguments["running_mean"] is None:
+            raise self._refusal(f"{op.module} is a batch norm that does not follow a convolution of its own")
+        made.fold_norm(conv, *norm_constants(arguments))
         return value
 
-    def _linear(self, path: str, linear: nn.Linear, value: _Value) -> _Value:
+    def _linear(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
         if len(value.shape) != 1:
-            raise self._refusal(f"{path} is a linear layer on the last of several axes")
+            raise self._refusal(f"{op.module} is a linear layer on the last of several axes")
         positions = value.actual[1:]
-        bias = made.array(torch.zeros(linear.out_features, **FLOAT32) if linear.bias is None else linear.bias)
-        weight = (linear.weight.detach().double() * value.factor).float()
+        weight, given = arguments["weight"], arguments["bias"]
+        out = len(weight)
+        bias = made.array(torch.zeros(out, **FLOAT32) if given is None else given)
+        weight = (weight.detach().double() * value.factor).float()
         if positions:  # all of them at once; of a mean there are many, else there is one
             weight = weight.view(*weight.shape, *[1] * len(positions)).expand(-1, -1, *positions)
             node = made.convolution(positions, made.array(weight), bias)
         else:
             node = nir.Affine(weight=made.array(weight), bias=bias)
-        shape = (linear.out_features,)
-        return _Value((self._emit(path, node, value.sources),), shape, shape + (1,) * len(positions))
+        return _Value((self._emit(op.module, node, value.sources),), (out,), (out,) + (1,) * len(positions))
 
     # --- neurons ------------------------------------------------------------------------------------
 
-    def _fire(self, path: str, lif: Lif, value: _Value) -> _Value:
+    def _fire(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
+        path, lif = op.module, arguments["lif"]
         if lif.beta.numel() not in (1, value.actual[0]) or lif.threshold.numel() != 1:
             raise self._refusal(f"{path} has a beta for each neuron, or a threshold for each")
         beta = made.each_neuron(lif.beta.detach().clamp(0, 1), value.actual)
@@ -222,17 +210,18 @@ class Lowering:
             self.edges.append((back, mem))
         return replace(value, sources=(name,), spikes=True)
 
-    def _maximum(self, path: str, pool: nn.MaxPool1d | nn.MaxPool2d, value: _Value) -> _Value:
+    def _maximum(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
+        path = op.module
         if not value.spikes:
             raise self._refusal(f"{path} takes the maximum of currents, for which there is no node")
         channels, *sizes = value.actual
-        kernel, stride, padding, dilation = (
-            (n,) * len(sizes) if isinstance(n, int) else tuple(n)
-            for n in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+        kernel, padding, dilation = (
+            _each(arguments[name], len(sizes)) for name in ("kernel_size", "padding", "dilation")
         )
-        if any(padding) or any(n != 1 for n in dilation) or pool.ceil_mode:
+        stride = _each(arguments["stride"] or kernel, len(sizes))
+        if any(padding) or any(n != 1 for n in dilation) or arguments["ceil_mode"]:
             raise self._refusal(f"{path} is a pooling with padding, dilation or ceil_mode")
         shape = (channels, *((n - k) // s + 1 for n, k, s in zip(sizes, kernel, stride, strict=True)))
         total = self._emit(f"{path}.sum", made.window_sum(value.actual, kernel, stride), value.sources)
@@ -252,14 +241,13 @@ class Lowering:
             raise self._refusal("it has a sum of tensors of unlike shapes, or of one with itself")
         return replace(left, sources=sources, spikes=False)
 
-    def _mean(self, value: _Value, node: Node) -> _Value:
+    def _mean(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
-        axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        found = (axes,) if isinstance(axes, int) else tuple(cast(tuple[int, ...], axes or ()))
         channels, *positions = value.actual
-        usual = found in ((-1,), (-2, -1)) and len(found) == len(positions)
-        if not usual or value.factor != 1 or node.kwargs.get("keepdim"):
+        ndim = len(arguments["input"].shape)
+        usual = axes(arguments, ndim) == tuple(range(ndim - len(positions), ndim))
+        if not usual or not positions or arguments["keepdim"] or value.actual != value.shape:
             raise self._refusal("it has a mean over other axes than all positions")
         if len(positions) == 1:
             return replace(value, shape=(channels,), factor=1 / positions[0], spikes=False)
@@ -267,11 +255,12 @@ class Lowering:
         pool = nir.AvgPool2d(kernel_size=size, stride=size, padding=np.array((0, 0)))
         return _Value((self._emit("mean", pool, value.sources),), (channels,), (channels, 1, 1))
 
-    def _average(self, path: str, pool: nn.AdaptiveAvgPool2d, value: _Value) -> _Value:
+    def _average(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
         import nir
 
+        path = op.module
         channels, *sizes = value.actual
-        wanted = pool.output_size
+        wanted = arguments["output_size"]
         out = wanted if isinstance(wanted, tuple) else (wanted, wanted)
         shape = (channels, *(size if n is None else n for size, n in zip(sizes, out, strict=True)))
         rows, columns = (averages(size, n) for size, n in zip(sizes, shape[1:], strict=True))
@@ -281,16 +270,19 @@ class Lowering:
         name = self._emit(path, nir.Linear(weight=made.array(matrix)), flat.sources)
         return _Value((name,), shape, (prod(shape),))
 
-    def _squeeze(self, value: _Value, node: Node) -> _Value:
-        axis = cast(int, node.args[1]) - 2  # after steps and batch
-        shape = value.shape[:axis] + value.shape[axis + 1 :]
-        if value.sources != ("input",) or self.nodes or axis < 0 or prod(shape) != prod(value.shape):
+    def _squeeze(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+        shape = op.shape[2:]
+        if value.sources != ("input",) or self.nodes or prod(shape) != prod(value.shape) or not shape:
             raise self._refusal("it takes away an axis that is not the input's")
         self._input = shape
         return replace(value, shape=shape, actual=shape)
 
-    def _flatten(self, value: _Value, node: Node) -> _Value:
-        if node.args[1:] != (2,) or node.kwargs or value.factor != 1:
+    def _reshape(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+        """Steps folded into the batch or unfolded again, which is nothing here; or all axes made one."""
+        found = op.shape
+        if found[-len(value.shape) :] == value.shape and len(found) - len(value.shape) in (1, 2):
+            return value
+        if value.factor != 1 or found[2:] != (prod(value.shape),):
             raise self._refusal("it flattens other axes than all those after the batch")
         return self._flat("flatten", value)
 
@@ -308,3 +300,8 @@ class Lowering:
             return replace(value, shape=size, actual=size)
         node = nir.Flatten(input_type={"input": np.array(value.actual)}, start_dim=0, end_dim=-1)
         return _Value((self._emit(path, node, value.sources),), size, size, spikes=value.spikes)
+
+
+def _each(value: Any, count: int) -> tuple[int, ...]:
+    """A size for each axis."""
+    return (value,) * count if isinstance(value, int) else tuple(value)

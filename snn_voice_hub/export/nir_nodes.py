@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 if TYPE_CHECKING:
     import nir
@@ -100,16 +100,8 @@ def convolution(
     return nir.Conv2d(tuple(size), weight, steps, zeros, holes, 1, bias)
 
 
-def fold_norm(conv: nir.Conv1d | nir.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+def fold_norm(conv: nir.Conv1d | nir.Conv2d, scale: torch.Tensor, shift: torch.Tensor) -> None:
     """Fold a batch norm into the convolution before it, in place; computed in float64."""
-    mean, var = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert var is not None
-    scale = (var.double() + norm.eps).rsqrt()
-    shift = -mean.double() * scale
-    if norm.affine:
-        scale = scale * norm.weight.detach().double()
-        shift = -mean.double() * scale + norm.bias.detach().double()
     weight, bias = torch.from_numpy(conv.weight).double(), torch.from_numpy(conv.bias).double()
     conv.weight = array(weight * scale.view(-1, *[1] * (weight.ndim - 1)))
     conv.bias = array(bias * scale + shift)

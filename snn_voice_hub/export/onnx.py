@@ -12,7 +12,6 @@ import copy
 import logging
 import math
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from snn_voice_hub._version import __version__
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.neurons import LIF, expand_neurons, widen_convolutions
+from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.models.base import Network
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 # The exporter's own set, which it need not convert.
 OPSET = 18
 _PACKAGES = ("onnx", "onnx_ir", "onnxscript", "onnxruntime")
-# Held while PyTorch traces a network, which sets flags of the whole process.
-TRACING = threading.Lock()
 _LARGEST = "largest_tensor"
 
 
@@ -111,8 +109,7 @@ def graph_of(
     Raises:
         SnnVoiceError: The exporter can't translate it.
     """
-    # Inference mode may be on around us; the exporter can't trace in it.
-    with TRACING, torch.inference_mode(False), torch.no_grad():
+    with tracing():
         try:
             model = _trace(module, example, batch_axis, names)
             largest = _largest_tensor(model)

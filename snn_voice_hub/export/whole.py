@@ -22,7 +22,6 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.agreement import Agreement, agreement, signals
 from snn_voice_hub.export.front_end import FrontEnd, encode_each
 from snn_voice_hub.export.onnx import (
-    TRACING,
     AllSteps,
     describe,
     export_extra,
@@ -30,6 +29,7 @@ from snn_voice_hub.export.onnx import (
     neuron_facts,
     plain_copy,
 )
+from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
@@ -173,7 +173,7 @@ def export_torch(network: Network, config: VoiceConfig, path: str | os.PathLike[
     network = plain_copy(network)
     module = Whole(network, config, _Encoded(network))
     inputs = graph_inputs(config)
-    with TRACING, torch.inference_mode(False), torch.no_grad():
+    with tracing():
         try:
             program = torch.export.export(
                 module,

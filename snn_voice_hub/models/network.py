@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from snn_voice_hub.config import MAX_STEPS, check_bool, check_choice, check_int, check_number
 from snn_voice_hub.errors import ConfigError
@@ -93,11 +94,30 @@ class Pass:
         Returns:
             `[T, B, C]`, or the sum over the steps as `[1, B, C]`.
         """
-        if not self._summed:
+        if not self._summed or not _is_plain(layer):
             out: Tensor = layer(x)
             return out
-        bias = None if layer.bias is None else layer.bias * x.shape[0]
-        return functional.linear(x.sum(0, keepdim=True), layer.weight, bias)
+        return summed_linear(x, layer.weight, layer.bias)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a linear layer does nothing but what its weights say."""
+    own = isinstance(layer, nn.Linear) and type(layer).forward is not nn.Linear.forward
+    return not own and not is_hooked(layer)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether somebody wants to see or change what goes in or out of a module."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def summed_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer, summed over the steps: `[T, B, H]` -> `[1, B, C]`."""
+    if has_torch_function_unary(x):  # whoever traces `layers` takes it as one operation
+        traced: Tensor = handle_torch_function(summed_linear, (x,), x, weight, bias)
+        return traced
+    total = None if bias is None else bias * x.shape[0]
+    return functional.linear(x.sum(0, keepdim=True), weight, total)
 
 
 def _wants_gradient(x: Tensor, lif: Lif) -> bool:
@@ -125,11 +145,6 @@ def fold_steps(x: Tensor) -> Tensor:
 def unfold_steps(x: Tensor, like: Tensor) -> Tensor:
     """`[T * B, ...]` -> `[T, B, ...]`, with the T of `like`."""
     return x.view(like.shape[0], -1, *x.shape[1:])
-
-
-# One operation each for whoever traces `layers` by torch.fx.
-fx.wrap("fold_steps")
-fx.wrap("unfold_steps")
 
 
 class SpikingNetwork(Network):

@@ -163,7 +163,7 @@ void block(const Clip& clip, int64_t first) {
     for (int64_t px = 0; px < pooled_w; ++px) {
       for (int64_t t = 0; t < clip.steps; ++t) {
         uint32_t spikes[B] = {};
-        Vec highest[B];
+        Vec highest[B] = {};
         for (int64_t w = 0; w < window; ++w) {
           Vec current[B];
           current_of<B>(clip, t, py * l.pool_h + w / l.pool_w, px * l.pool_w + w % l.pool_w, first, current);
@@ -171,8 +171,11 @@ void block(const Clip& clip, int64_t first) {
           if (!l.pool_current) {
             fire<B>(l, t == 0, mem + w * B, current, spikes);
           } else {
-            for (int j = 0; j < B; ++j)
-              highest[j] = w == 0 ? current[j] : current[j] > highest[j] ? current[j] : highest[j];
+            for (int j = 0; j < B; ++j) {
+              // What is no number stays, as in PyTorch.
+              const Mask higher = (current[j] > highest[j]) | (current[j] != current[j]);
+              highest[j] = w == 0 ? current[j] : higher ? current[j] : highest[j];
+            }
           }
         }
         if (!l.fires) continue;

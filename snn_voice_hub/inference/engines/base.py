@@ -9,11 +9,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.network import is_hooked
 
 
 class Unsupported(Exception):  # noqa: N818  # no error: another engine takes over
     """An engine can't run this network on this machine; the message says why."""
+
+
+class NotThisInput(Unsupported):
+    """An engine can't run this input, but runs others; the message says why."""
 
 
 class Engine(ABC):
@@ -45,17 +51,56 @@ class Engine(ABC):
             clip_seeds: One seed a clip, for encodings that draw.
 
         Raises:
-            ConfigError: Features of a wrong shape.
+            ConfigError: Features of a shape or number type that the network can't take.
+            NotThisInput: The engine can't run these, PyTorch can.
+            Unsupported: The engine can't run this network after all.
         """
-        return self.run(self.network.encoded(features, clip_seeds))
+        x = self.network.encoded(features, clip_seeds)
+        try:
+            return self.run(x)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, SnnVoiceError | torch.OutOfMemoryError) or not _refuses(self.network, x):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(
+                f"{type(self.network).__name__} can't take features of shape {list(features.shape)}, "
+                f"{features.dtype}: {reason}",
+                hint="the shape that its layers are made for; min_shape of its class names the smallest",
+            ) from error
 
     @abstractmethod
     def run(self, x: Tensor) -> Tensor:
-        """Logits `[B, C]` of encoded input `[T, B, 1, ...]`; `[1, B, 1, ...]` if all steps are the same."""
+        """Logits `[B, C]` of encoded input `[T, B, 1, ...]`; `[1, B, 1, ...]` if all steps are the same.
+
+        Raises:
+            NotThisInput: The engine can't run this input, PyTorch can.
+            Unsupported: The engine can't run this network after all.
+        """
 
     def details(self) -> dict[str, Any]:
         """What there is to know about this engine, ready for JSON."""
         return {}
+
+
+def _refuses(network: Network, x: Tensor) -> bool:
+    """Whether it is the input's shape or number type that a network can't take: one silent clip tells."""
+    try:
+        with torch.no_grad():
+            network.forward_encoded(torch.zeros_like(x[:, :1]))
+    except (RuntimeError, ValueError, IndexError):
+        return True
+    return False
+
+
+def check_unhooked(network: nn.Module) -> None:
+    """Refuse a network with forward hooks: an engine that does not call its modules would not call them.
+
+    Raises:
+        Unsupported: A module has a hook.
+    """
+    hooked = next((path or "the network" for path, m in network.named_modules() if is_hooked(m)), None)
+    if hooked is not None:
+        raise Unsupported(f"{hooked} has forward hooks, which PyTorch alone calls")
 
 
 def device_and_dtype(network: nn.Module) -> tuple[torch.device, torch.dtype]:

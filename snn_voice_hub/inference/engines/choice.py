@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -36,13 +37,16 @@ def order(network: Network) -> tuple[str, ...]:
     return ("native", "onnx", "torch")
 
 
-def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str, Any]]:
+def make_engine(
+    network: Network, name: str = "auto", unfit: Mapping[str, str] | None = None
+) -> tuple[Engine, dict[str, Any]]:
     """An engine for a network.
 
     Args:
         network: The network, in evaluation mode.
         name: One of `names.ENGINES`. "auto" takes the first of `order` that works here. The native kernels
             and "compile" need a compiler, and where it is missing or fails, "torch" takes their place.
+        unfit: Engines that turned out not to be for this network, and why.
 
     Returns:
         The engine, and why it is this one: `{"engine", "requested", "reasons": {name: why not}, ...}`.
@@ -53,8 +57,10 @@ def make_engine(network: Network, name: str = "auto") -> tuple[Engine, dict[str,
     """
     check_engine(name)
     wanted = order(network) if name == "auto" else (name, *_INSTEAD.get(name, ("torch",)))
-    reasons: dict[str, str] = {}
+    reasons = dict(unfit or {})
     for candidate in wanted:
+        if candidate in reasons:
+            continue
         try:
             engine = _engine_class(candidate)(network)
         except (Unsupported, MissingExtraError) as error:

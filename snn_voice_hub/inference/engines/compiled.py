@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from snn_voice_hub.export.onnx import TRACING
-from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
+from snn_voice_hub.export.tracing import modules_alone, tracing
+from snn_voice_hub.inference.engines.base import Engine, Unsupported, check_unhooked, device_and_dtype
 from snn_voice_hub.inference.engines.parts import clips_together
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
+from snn_voice_hub.tensors import no_autocast
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class CompiledEngine(Engine):
         super().__init__(network)
         self._device, _ = device_and_dtype(network)
         _check_tools(self._device)
+        check_unhooked(network)
         self._mode = "reduce-overhead" if self._device.type == "cuda" else "default"
         self._most: dict[Shape, int] = {}
         self._compiled: dict[Shape, Callable[[Tensor], Tensor]] = {}
@@ -78,7 +80,12 @@ class CompiledEngine(Engine):
 
     def _run(self, x: Tensor) -> Tensor:
         # Compiled code holds for one gradient mode and one kind of tensor only: always for these.
-        with torch.inference_mode(False), torch.no_grad():
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            no_autocast(self._device),
+            modules_alone(),
+        ):
             most = self._clips_together(x)
             if self._failure or not most or not x.shape[1]:
                 return self.network.forward_encoded(x)
@@ -121,7 +128,7 @@ class CompiledEngine(Engine):
         shape = tuple(x.shape)
         code = self._compiled.get(shape)
         if code is None:
-            with TRACING:
+            with tracing():
                 code = self._compiled.get(shape)
                 if code is None:
                     return None if self._failure else self._first(x)

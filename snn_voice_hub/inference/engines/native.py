@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.fx.node import Node, map_arg
 
-from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
-from snn_voice_hub.inference.engines.events.layers import LANES, Plan, make_plan, pack, padded
-from snn_voice_hub.inference.engines.events.lowering import lower
+from snn_voice_hub.export.onnx import default_clip_shape
+from snn_voice_hub.inference.engines.base import (
+    Engine,
+    NotThisInput,
+    Unsupported,
+    check_unhooked,
+    device_and_dtype,
+)
+from snn_voice_hub.inference.engines.events.layers import LANES, Plan, address, make_plan, pack, padded
+from snn_voice_hub.inference.engines.events.lowering import NORM, Convolution, Program, folded, lower
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.models.trace import Operation, Refused, Untraceable, trace
 from snn_voice_hub.native.build import BuildError
 from snn_voice_hub.native.kernels import load_kernels
+from snn_voice_hub.tensors import FLOAT32, no_autocast
+
+_CPU = torch.device("cpu")
+# Shapes of a clip that are kept. A model has one window, hence one shape; under `normalization="batch"` a
+# clip of any length has one of its own.
+_MAX_SHAPES = 64
 
 # Clips whose dense currents exist at one time, for each thread. More fall out of the cache (M5), with fewer a
 # thread beside others waits more often for the interpreter.
@@ -47,8 +62,28 @@ def _stay_on_this_thread() -> None:
         openmp.omp_set_num_threads(1)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A network, made ready for clips of one shape.
+
+    Attributes:
+        program: What is computed where.
+        plan: The kernels' part.
+        before: The operations that lead to the dense input.
+        after: Those that lead from the mean to the output.
+    """
+
+    program: Program
+    plan: Plan
+    before: list[Operation]
+    after: list[Operation]
+
+
 class NativeEngine(Engine):
     """Adds a weight row only where a spike is; what comes before and after the spikes is PyTorch's.
+
+    For each shape of a clip, the network's layers are traced when it first comes, and what the kernels would
+    compute is compared with the shapes that PyTorch gives. What does not agree is refused.
 
     Raises:
         Unsupported: No compiler, not a float32 spiking network on the CPU, or with layers that the kernels
@@ -63,100 +98,150 @@ class NativeEngine(Engine):
         device, dtype = device_and_dtype(network)
         if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
             raise Unsupported("the kernels are for spiking networks in float32 on the CPU")
+        if type(network).forward_encoded is not SpikingNetwork.forward_encoded:
+            raise Unsupported(f"{type(network).__name__} has a forward_encoded() of its own")
+        check_unhooked(network)
         check_dtype(self.linear_dtype)
-        self._program = lower(with_packed_linears(network, self.linear_dtype))
+        self._num_steps = network.num_steps
+        with no_autocast(_CPU):
+            self._twin = with_packed_linears(network, self.linear_dtype)
+        self._lock = threading.Lock()
+        self._packed: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        # Oldest first. In place of what can't be prepared stands why.
+        self._shapes: dict[tuple[int, ...], _Prepared | str] = {}
+        self._proven = False  # whether some shape could be prepared
+        program = self._program_of_default_shape(network)
         try:
             self._kernels = load_kernels()
         except BuildError as error:
             raise Unsupported(str(error)) from error
-        self._num_steps = network.num_steps
-        self._weights: dict[int, tuple[Tensor, Tensor]] = {}
-        for stage in self._program.stages:
-            if stage.convolution is not None:
-                into = padded(stage.convolution.weight.shape[1])
-                self._weights[stage.number] = pack(stage.convolution, into)
-        # Channels of the stage whose spikes are averaged; the sums have whole vectors.
-        last = next(stage.convolution for stage in self._program.stages if stage.sums)
-        assert last is not None, "lowering sees to that"
-        self._width = len(last.weight)
-        nodes = self._program.nodes
-        self._before = _needed(nodes, self._program.dense, ())
-        self._after = _needed(nodes, self._program.output, (self._program.mean,))
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        if program is not None:
+            shape, lowered = program
+            self._shapes[shape] = self._prepared(lowered)
+
+    def _program_of_default_shape(self, network: SpikingNetwork) -> tuple[tuple[int, ...], Program] | None:
+        """What the network is with its own front end, as far as that fits its layers."""
+        try:
+            clip = default_clip_shape(network)
+            network.check_features(torch.empty((1, 1, *clip), dtype=torch.float32, device="meta"))
+        except Exception:  # another front end may be used
+            return None
+        shape = (1 if network.encoding == "repeat" else network.num_steps, 1, *clip)
+        try:
+            return shape, self._lowered(shape)
+        except Refused:
+            return None
+        except Untraceable as error:
+            raise Unsupported(f"{type(network).__name__}.layers can't be traced: {error}") from error
 
     @torch.inference_mode()
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
         if x.shape[1] == 0:
             return self.network.forward_encoded(x)
+        prepared = self._for(x)
         threads = min(torch.get_num_threads(), x.shape[1])
         parts = torch.split(x, min(_CLIPS, -(-x.shape[1] // threads)), dim=1)
+        work = functools.partial(self._part, prepared)
         if threads == 1:
-            hidden = [self._part(part) for part in parts]
+            hidden = [work(part) for part in parts]
         else:
             # Threads of this call alone: a pool that is kept would hang in a forked process.
             with ThreadPoolExecutor(threads, initializer=_stay_on_this_thread) as pool:
-                hidden = list(pool.map(self._part, parts))
-        return self._finish({self._program.mean: torch.cat(hidden, dim=1)})
+                hidden = list(pool.map(work, parts))
+        program = prepared.program
+        mean = torch.cat(hidden, dim=1)
+        if len(program.mean.shape) == 2:
+            mean = mean.flatten(0, 1)
+        with no_autocast(_CPU):
+            values = {program.trace.operations[0]: x, program.mean: mean}
+            return _interpret(prepared.after, values)[program.trace.output].sum(0)
 
     @torch.inference_mode()
-    def _part(self, x: Tensor) -> Tensor:
+    def _part(self, prepared: _Prepared, x: Tensor) -> Tensor:
         """Hidden values `[T, B, C]` of a few clips."""
-        values = self._interpret(self._before, {self._program.nodes[0]: x})
-        dense = values[self._program.dense]
-        plan = self._plan((dense.shape[0], *dense.shape[2:]))
+        program, plan = prepared.program, prepared.plan
+        # Also here: autocast and inference mode are each thread's own.
+        with no_autocast(_CPU):
+            values = _interpret(prepared.before, {program.trace.operations[0]: x.contiguous()})
+            dense = values[program.dense]
         _, clips, channels = dense.shape[:3]
         # Clips first, channels last, in whole vectors.
         rows = dense.movedim((1, 2), (0, -1))
         if channels % LANES:
             rows = nn.functional.pad(rows, (0, padded(channels) - channels))
         rows = rows.contiguous()
-        sums = torch.empty(clips, self._num_steps, plan.channels)
+        sums = torch.empty((clips, self._num_steps, plan.channels), **FLOAT32)
         self._call(plan, rows, sums)
-        return sums[:, :, : self._width].transpose(0, 1) / plan.positions
+        return sums[:, :, : plan.width].transpose(0, 1) / plan.positions
 
-    def _plan(self, dense: tuple[int, ...]) -> Plan:
-        plan = self._plans.get(dense)
-        if plan is None:
-            plan = self._plans[dense] = make_plan(self._program.stages, self._weights, self._num_steps, dense)
-        return plan
+    def _for(self, x: Tensor) -> _Prepared:
+        """What runs such input.
+
+        Raises:
+            NotThisInput: It can't be run, other input can.
+            Unsupported: No input could be run so far.
+        """
+        if x.dtype != torch.float32 or x.device.type != "cpu" or x.layout != torch.strided:
+            raise NotThisInput(f"the kernels take float32 on the CPU, not {x.dtype} on {x.device}")
+        if cast(SpikingNetwork, self.network).num_steps != self._num_steps:
+            raise NotThisInput("the network's num_steps has changed")
+        shape = (x.shape[0], *x.shape[2:])
+        found = self._shapes.get(shape)
+        if found is None:
+            with self._lock:
+                found = self._shapes.get(shape)
+                if found is None:
+                    found = self._try(shape)
+                    if len(self._shapes) >= _MAX_SHAPES:
+                        self._shapes.pop(next(iter(self._shapes)))
+                    self._shapes[shape] = found
+        if isinstance(found, _Prepared):
+            return found
+        raise (NotThisInput if self._proven else Unsupported)(found)
+
+    def _try(self, shape: tuple[int, ...]) -> _Prepared | str:
+        try:
+            return self._prepared(self._lowered(shape))
+        except (Untraceable, Unsupported) as error:
+            return f"input {list(shape)}: {error}"
+
+    def _lowered(self, shape: tuple[int, ...]) -> Program:
+        return lower(trace(self._twin, shape, summed=True), self._num_steps)
+
+    def _prepared(self, program: Program) -> _Prepared:
+        weights = {s.number: self._pack(s.convolution) for s in program.stages if s.convolution is not None}
+        plan = make_plan(program, weights, self._num_steps)
+        operations, output = program.trace.operations, program.trace.output
+        before = _needed(operations, program.dense, ())
+        prepared = _Prepared(program, plan, before, _needed(operations, output, (program.mean,)))
+        self._proven = True
+        return prepared
+
+    def _pack(self, conv: Convolution) -> tuple[Tensor, Tensor]:
+        """A convolution's weights for the kernels, the same for all shapes of a clip."""
+        tensors = [conv.weight, conv.bias, *((conv.norm or {}).get(name) for name in NORM)]
+        key = tuple(0 if tensor is None else id(tensor) for tensor in tensors)
+        if key not in self._packed:  # the network keeps its tensors, so that these numbers stay theirs
+            with torch.inference_mode(False), torch.no_grad():
+                self._packed[key] = pack(*folded(conv))
+        return self._packed[key]
 
     def _call(self, plan: Plan, rows: Tensor, sums: Tensor) -> None:
-        memory = torch.empty(plan.memory + 64, dtype=torch.uint8)
+        clips = len(sums)
+        memory = torch.empty((plan.memory + 64,), dtype=torch.uint8, device="cpu")
         start = -memory.data_ptr() % 64
         self._kernels.library.snn_run(
             plan.layers,
             ctypes.c_int64(len(plan.layers)),
             ctypes.c_int64(self._num_steps),
-            ctypes.c_void_p(rows.data_ptr()),
-            ctypes.c_int64(rows[0].numel()),
-            ctypes.c_void_p(sums.data_ptr()),
-            ctypes.c_int64(sums[0].numel()),
-            ctypes.c_int64(len(rows)),
-            ctypes.c_void_p(memory.data_ptr() + start),
+            ctypes.c_void_p(address(rows, torch.float32, clips * plan.inputs)),
+            ctypes.c_int64(plan.inputs),
+            ctypes.c_void_p(address(sums, torch.float32, clips * self._num_steps * plan.channels)),
+            ctypes.c_int64(self._num_steps * plan.channels),
+            ctypes.c_int64(clips),
+            ctypes.c_void_p(address(memory, torch.uint8, plan.memory + 64) + start),
         )
-
-    def _finish(self, values: dict[Node, Tensor]) -> Tensor:
-        """The head, and the sum over the steps."""
-        output = self._program.output
-        layer = self._program.root.get_submodule(str(output.target)) if output.op == "call_module" else None
-        if not isinstance(layer, nn.Linear):
-            return self._interpret(self._after, values)[output].sum(0)
-        # The last linear layer is applied once, to the sum.
-        hidden = self._interpret(self._after[:-1], values)[cast(Node, output.args[0])]
-        bias = None if layer.bias is None else layer.bias * len(hidden)
-        return nn.functional.linear(hidden.sum(0), layer.weight, bias)
-
-    def _interpret(self, nodes: Sequence[Node], values: dict[Node, Tensor]) -> dict[Node, Tensor]:
-        for node in nodes:
-            args, kwargs = map_arg((node.args, node.kwargs), lambda n: values[n])
-            if node.op == "call_module":
-                values[node] = self._program.root.get_submodule(str(node.target))(*args, **kwargs)
-            elif node.op == "call_function":
-                values[node] = cast(Any, node.target)(*args, **kwargs)
-            elif node.op == "call_method":
-                values[node] = getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return values
 
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
@@ -174,10 +259,32 @@ class NativeBf16Engine(NativeEngine):
     linear_dtype: ClassVar[torch.dtype] = torch.bfloat16
 
 
-def _needed(nodes: Sequence[Node], target: Node, known: Sequence[Node]) -> list[Node]:
+def _needed(
+    operations: Sequence[Operation], target: Operation, known: Sequence[Operation]
+) -> list[Operation]:
     """The operations that lead to `target` from the input and what is known, in order."""
     wanted = {target}
-    for node in reversed(nodes):
-        if node in wanted and node not in known:
-            wanted.update(node.all_input_nodes)
-    return [node for node in nodes if node in wanted and node not in known and node.op != "placeholder"]
+    for op in reversed(operations):
+        if op in wanted and op not in known:
+            wanted.update(op.inputs)
+    return [op for op in operations if op in wanted and op not in known and op.function is not None]
+
+
+def _interpret(operations: Sequence[Operation], values: dict[Operation, Tensor]) -> dict[Operation, Tensor]:
+    """Run operations; `values` gets what each of them gives."""
+    for op in operations:
+        assert op.function is not None, "the input is known"
+        args, kwargs = _filled(op.args, values), _filled(op.kwargs, values)
+        values[op] = op.function(*args, **kwargs)
+    return values
+
+
+def _filled(part: Any, values: dict[Operation, Tensor]) -> Any:
+    """Arguments with values in place of operations."""
+    if isinstance(part, Operation):
+        return values[part]
+    if isinstance(part, tuple | list):
+        return type(part)(_filled(each, values) for each in part)
+    if isinstance(part, dict):
+        return {name: _filled(each, values) for name, each in part.items()}
+    return part

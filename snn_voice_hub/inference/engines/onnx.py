@@ -19,7 +19,13 @@ from snn_voice_hub.export.onnx import (
     export_network,
     largest_tensor,
 )
-from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
+from snn_voice_hub.inference.engines.base import (
+    Engine,
+    NotThisInput,
+    Unsupported,
+    check_unhooked,
+    device_and_dtype,
+)
 from snn_voice_hub.inference.engines.parts import RULE, clips_together
 from snn_voice_hub.models.base import Network
 
@@ -60,6 +66,7 @@ class OnnxEngine(Engine):
         self._provider = "CPUExecutionProvider" if self._device.type == "cpu" else "CUDAExecutionProvider"
         if self._provider not in onnxruntime.get_available_providers():
             raise Unsupported(f"this ONNX Runtime has no {self._provider}")
+        check_unhooked(network)
         self._lock = threading.Lock()
         self._graphs: dict[tuple[int, ...], _Graph | None] = {}
         try:
@@ -72,6 +79,8 @@ class OnnxEngine(Engine):
 
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
+        if not torch.isfinite(x).all():  # a maximum of what is no number is another there
+            raise NotThisInput("values that are not finite")
         graph = self._graph(tuple(x.shape[3:]))
         if graph is None:
             return self.network.forward_encoded(x)

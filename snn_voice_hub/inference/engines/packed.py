@@ -12,8 +12,10 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from snn_voice_hub.inference.engines.base import Unsupported
+from snn_voice_hub.tensors import FLOAT32
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -41,7 +43,7 @@ class PackedLinear(nn.Module):
         weight = layer.weight.detach().to(dtype)
         self._packed = cast(Tensor, torch.ops.mkldnn._reorder_linear_weight(weight, None))
         self._packed_bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-        probe = torch.linspace(-1, 1, 4 * layer.in_features).view(4, -1)
+        probe = torch.linspace(-1, 1, 4 * layer.in_features, **FLOAT32).view(4, -1)
         wanted = functional.linear(probe, self.weight, self.bias)
         near = 1e-4 if dtype == torch.float32 else 0.05
         if not torch.allclose(self(probe), wanted, atol=near * (1 + float(wanted.abs().max()))):
@@ -49,6 +51,11 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., in]` -> `[..., out]`."""
+        if has_torch_function_unary(x):  # whoever traces a network takes it as one operation
+            traced: Tensor = handle_torch_function(PackedLinear.forward, (x,), self, x)
+            return traced
+        if x.is_meta:  # the operator below knows no tensors without values
+            return x.new_empty((*x.shape[:-1], len(self.weight)))
         if self._dtype == torch.float32 and x.numel() < _FEW_ROWS * x.shape[-1]:
             return functional.linear(x, self.weight, self.bias)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
+from snn_voice_hub.inference.engines.base import Engine, NotThisInput, Unsupported, device_and_dtype
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.names import check_engine
+from snn_voice_hub.inference.engines.plain import TorchEngine
 from snn_voice_hub.models.base import Network
+
+logger = logging.getLogger(__name__)
+
+_MAX_REASONS = 8  # that are kept of why an engine left input to PyTorch
+
+
+@dataclass
+class _Made:
+    """An engine that was made.
+
+    Attributes:
+        seen: The network as the engine read it.
+        engine: The engine.
+        facts: Why it is this one.
+        beside: PyTorch, once there was input that the engine can't run.
+        aside: Why it couldn't, the last few reasons.
+    """
+
+    seen: Snapshot
+    engine: Engine
+    facts: dict[str, Any]
+    beside: Engine | None = None
+    aside: list[str] = field(default_factory=list)
 
 
 class EngineSlot:
     """Runs a network by an engine where that is possible, else as the module that it is.
+
+    Input that the engine can't run is run by PyTorch; an engine that turns out not to be for the network
+    gives way to the next one. `info` says so.
 
     Args:
         name: One of `names.ENGINES`.
@@ -28,7 +57,7 @@ class EngineSlot:
     def __init__(self, name: str = "auto") -> None:
         self.name = check_engine(name)
         self._lock = threading.Lock()
-        self._made: tuple[Snapshot, Engine, dict[str, Any]] | None = None
+        self._made: _Made | None = None
 
     def __call__(self, network: nn.Module, features: Tensor, clip_seeds: Sequence[int] | None) -> Tensor:
         """Logits `[B, C]` of features `[B, 1, ...]`.
@@ -39,8 +68,14 @@ class EngineSlot:
         arguments = {} if clip_seeds is None else {"clip_seeds": clip_seeds}
         if not isinstance(network, Network) or network.training or _wants_gradient(network, features):
             return cast(Tensor, network(features, **arguments))
-        engine, _ = self.get(network)
-        return engine(features, clip_seeds)
+        while True:
+            made = self._present(network)
+            try:
+                return made.engine(features, clip_seeds)
+            except NotThisInput as why:
+                return self._beside(made, network, why)(features, clip_seeds)
+            except Unsupported as why:
+                self._replace(made, network, why)
 
     def get(self, network: Network) -> tuple[Engine, dict[str, Any]]:
         """The engine for the network's present weights, and what there is to know about it.
@@ -48,23 +83,46 @@ class EngineSlot:
         Raises:
             MissingExtraError: The engine was asked for by name, and its package is not installed.
         """
+        made = self._present(network)
+        return made.engine, made.facts
+
+    def _present(self, network: Network) -> _Made:
         made = self._made
-        if made is None or not made[0].holds(network):
+        if made is None or not made.seen.holds(network):
             with self._lock:
                 made = self._made
-                if made is None or not made[0].holds(network):
+                if made is None or not made.seen.holds(network):
                     # Looked at first: what changes while the engine is made is noticed by the next call.
                     seen = Snapshot(network)
-                    made = self._made = (seen, *make_engine(network, self.name))
-        return made[1], made[2]
+                    made = self._made = _Made(seen, *make_engine(network, self.name))
+        return made
+
+    def _replace(self, made: _Made, network: Network, why: Unsupported) -> None:
+        """Put the next engine in the place of one that turns out not to be for this network."""
+        with self._lock:
+            if self._made is made:
+                reasons = {**made.facts["reasons"], made.engine.name: str(why)}
+                self._made = _Made(made.seen, *make_engine(network, self.name, reasons))
+
+    def _beside(self, made: _Made, network: Network, why: NotThisInput) -> Engine:
+        """PyTorch, for input that the engine leaves to it."""
+        with self._lock:
+            if made.beside is None:
+                made.beside = TorchEngine(network)
+            if str(why) not in made.aside:
+                logger.info("PyTorch runs what engine %s does not: %s", made.engine.name, why)
+                made.aside = [*made.aside[1 - _MAX_REASONS :], str(why)]
+        return made.beside
 
     def info(self, network: nn.Module) -> dict[str, Any]:
         """See `SnnVoice.engine_info`."""
         device, dtype = device_and_dtype(network)
         facts: dict[str, Any] = {"engine": "module", "requested": self.name, "reasons": {}}
         if isinstance(network, Network):
-            engine, facts = self.get(network)
-            facts = {**facts, **engine.details()}
+            made = self._present(network)
+            facts = {**made.facts, **made.engine.details()}
+            if made.aside:
+                facts["left_to_torch"] = list(made.aside)
         return {
             **facts,
             "device": str(device),
@@ -104,6 +162,8 @@ class Snapshot:
                 entries = cast(dict[str, Any], held)
                 self._sizes.append((entries, len(entries)))
                 self._entries += [(entries, name, value) for name, value in entries.items()]
+            hooks = (module._forward_hooks, module._forward_pre_hooks)
+            self._sizes += [(held, len(held)) for held in cast(Any, hooks)]
         for tensor in (*network.parameters(), *network.buffers()):
             self._tensors.append((tensor, tensor.data_ptr(), _version(tensor)))
 

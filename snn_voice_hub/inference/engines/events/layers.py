@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from snn_voice_hub.inference.engines.events.lowering import Convolution, Stage
+from snn_voice_hub.inference.engines.base import Unsupported
+from snn_voice_hub.inference.engines.events.lowering import Program
 
 LANES = 16
 _BLOCK = 8 * LANES  # channels that the kernels compute together
@@ -19,7 +19,7 @@ _EXTERNAL = 0  # the place of the dense input, and of the output
 
 
 class Layer(ctypes.Structure):
-    """`struct Layer` of kernels.cpp, where the fields are explained."""
+    """`struct Layer` of events.cpp, where the fields are explained."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("in_index", "in_count", "in_h", "in_w", "in_c")),
@@ -42,23 +42,44 @@ def padded(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def pack(conv: Convolution, in_channels: int) -> tuple[Tensor, Tensor]:
+def pack(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Weights and bias as the kernels read them.
 
     Args:
-        conv: The convolution.
-        in_channels: Padded channels of its input.
+        weight: `[out, in, kernel_h, kernel_w]`.
+        bias: `[out]`.
 
     Returns:
-        Weights `[blocks of out channels][kernel_h, kernel_w, in_channels, block]` in one row, and the bias.
+        Weights `[blocks of out channels][kernel_h, kernel_w, in_channels, block]` in one row, and the bias;
+        channels in whole vectors.
     """
-    out, into, high, wide = conv.weight.shape
-    whole = conv.weight.new_zeros(padded(out), in_channels, high, wide)
-    whole[:out, :into] = conv.weight
+    out, into, high, wide = weight.shape
+    whole = weight.new_zeros(padded(out), padded(into), high, wide)
+    whole[:out, :into] = weight
     blocks = [part.permute(2, 3, 1, 0).reshape(-1) for part in torch.split(whole, _BLOCK)]
-    bias = conv.bias.new_zeros(padded(out))
-    bias[:out] = conv.bias
-    return torch.cat(blocks).float().contiguous(), bias.float().contiguous()
+    row = bias.new_zeros(padded(out))
+    row[:out] = bias
+    return torch.cat(blocks), row
+
+
+def address(tensor: Tensor, dtype: torch.dtype, count: int) -> int:
+    """Where `count` values of a tensor lie in memory, one behind the other.
+
+    Raises:
+        Unsupported: They do not: what the kernels read or write is never taken on trust.
+    """
+    if (
+        tensor.dtype != dtype
+        or tensor.device.type != "cpu"
+        or tensor.layout != torch.strided
+        or tensor.numel() != count
+        or not tensor.is_contiguous()
+    ):
+        raise Unsupported(
+            f"{list(tensor.shape)} of {tensor.dtype} on {tensor.device}, "
+            f"where the kernels need {count} of {dtype}"
+        )
+    return tensor.data_ptr()
 
 
 class Memory:
@@ -76,98 +97,103 @@ class Memory:
 
 @dataclass(frozen=True)
 class Plan:
-    """A program for one shape of the dense input.
+    """A program as the kernels read it.
 
     Attributes:
         layers: The kernels' structures.
+        weights: What they point to.
         memory: Bytes that one clip needs.
-        channels: Padded channels of the output.
+        inputs: Values of one clip's dense input, whole vectors of channels.
+        width: Channels of the output.
+        channels: The same in whole vectors.
         positions: Over how many positions the output sums.
     """
 
     layers: ctypes.Array[Layer]
+    weights: list[tuple[Tensor, Tensor]]
     memory: int
+    inputs: int
+    width: int
     channels: int
     positions: int
 
 
 @dataclass
-class _Shape:
-    """What is known of a stage once the shape of the dense input is."""
+class _Places:
+    """Where a stage's results lie, for those that read them."""
 
-    high: int = 0
-    wide: int = 0
-    channels: int = 0
     index: int = _NONE
     count: int = _NONE
     kept: int = _NONE
     steps: int = 0
 
 
-def make_plan(
-    stages: Sequence[Stage], weights: dict[int, tuple[Tensor, Tensor]], num_steps: int, dense: Sequence[int]
-) -> Plan:
+def make_plan(program: Program, weights: dict[int, tuple[Tensor, Tensor]], num_steps: int) -> Plan:
     """Lay out a program.
 
     Args:
-        stages: The program's stages.
-        weights: What `pack` gave, by the stage's number; must outlive the plan.
+        program: The program.
+        weights: What `pack` gave, by the stage's number.
         num_steps: T.
-        dense: Shape of one clip's dense input: `[T or 1, C, W]` or `[T or 1, C, H, W]`.
 
     Returns:
-        The plan. Its sizes are 0 where the input is too small for a layer: the sums are then empty.
+        The plan.
     """
     memory = Memory()
+    stages = program.stages
     layers = (Layer * len(stages))()
-    # After the pooling, as later stages see it; the dense input has the number -1.
-    shapes: dict[int, _Shape] = {}
-    high = dense[2] if len(dense) == 4 else 1
-    shapes[_NONE] = _Shape(high, dense[-1], padded(dense[1]), kept=_EXTERNAL, steps=dense[0])
-    output = (0, 0)
+    places = {_NONE: _Places(kept=_EXTERNAL, steps=program.dense.shape[0])}  # of the dense input
+    last = stages[-1]
     for stage, layer in zip(stages, layers, strict=True):
-        before = shapes[_NONE if stage.source is None else stage.source]
-        here = _Shape(before.high, before.wide, before.channels, steps=num_steps)
+        before = places[_NONE if stage.source is None else stage.source]
+        here = places[stage.number] = _Places(steps=num_steps)
+        channels = padded(stage.channels)
+        layer.out_h, layer.out_w = stage.size
+        layer.channels = channels
         layer.in_index = layer.in_count = layer.current = layer.residual = _NONE
         if stage.convolution is None:
             layer.current, layer.current_steps = before.kept, before.steps
         else:
-            conv = stage.convolution
-            kernel = conv.weight.shape[2:]
+            assert stage.source is not None, "spikes come from a stage"
+            conv, source = stage.convolution, stages[stage.source]
             layer.in_index, layer.in_count = before.index, before.count
-            layer.in_h, layer.in_w, layer.in_c = before.high, before.wide, before.channels
-            layer.kernel_h, layer.kernel_w = kernel
+            layer.in_h, layer.in_w = source.pooled
+            layer.in_c = padded(source.channels)
+            layer.kernel_h, layer.kernel_w = conv.kernel
             layer.stride_h, layer.stride_w = conv.stride
             layer.pad_h, layer.pad_w = conv.padding
-            layer.weight, layer.bias = (tensor.data_ptr() for tensor in weights[stage.number])
-            here.high, here.wide = (
-                max(0, (size + 2 * pad - k) // stride + 1)
-                for size, pad, k, stride in zip(
-                    (before.high, before.wide), conv.padding, kernel, conv.stride, strict=True
-                )
-            )
-            here.channels = padded(conv.weight.shape[0])
-        layer.out_h, layer.out_w, layer.channels = here.high, here.wide, here.channels
+            weight, bias = weights[stage.number]
+            count = channels * layer.in_c * layer.kernel_h * layer.kernel_w
+            layer.weight = address(weight, torch.float32, count)
+            layer.bias = address(bias, torch.float32, channels)
         if stage.residual is not None:
-            other = shapes[stage.residual]
+            other = places[stage.residual]
             layer.residual, layer.residual_steps = other.kept, other.steps
-        values = num_steps * here.high * here.wide * here.channels
+        values = num_steps * stage.size[0] * stage.size[1] * channels
         layer.kept = here.kept = memory.take(4 * values) if stage.keeps else _NONE
         layer.pool_h, layer.pool_w = stage.pool
         layer.pool_current = stage.pools_current
-        here.high, here.wide = here.high // stage.pool[0], here.wide // stage.pool[1]
         if stage.neurons is not None:
             layer.fires = 1
-            layer.beta = min(1.0, max(0.0, float(stage.neurons.beta)))
-            layer.threshold = float(stage.neurons.threshold)
+            layer.beta = min(1.0, max(0.0, float(stage.neurons.beta.detach())))
+            layer.threshold = float(stage.neurons.threshold.detach())
             layer.decays_reset = stage.neurons.reset == "subtract-before-decay"
-        positions = here.high * here.wide
+        positions = stage.pooled[0] * stage.pooled[1]
         layer.out_index = layer.out_count = layer.sums = _NONE
         if stage.lists:
-            layer.out_index = here.index = memory.take(2 * num_steps * positions * here.channels)
+            layer.out_index = here.index = memory.take(2 * num_steps * positions * channels)
             layer.out_count = here.count = memory.take(2 * num_steps * positions)
         if stage.sums:
             layer.sums = _EXTERNAL
-            output = (here.channels, positions)
-        shapes[stage.number] = here
-    return Plan(layers, memory.size, *output)
+            last = stage
+    first = next(stage for stage in stages if stage.convolution is None)
+    inputs = program.dense.shape[0] * first.size[0] * first.size[1] * padded(first.channels)
+    return Plan(
+        layers,
+        list(weights.values()),
+        memory.size,
+        inputs,
+        last.channels,
+        padded(last.channels),
+        last.pooled[0] * last.pooled[1],
+    )

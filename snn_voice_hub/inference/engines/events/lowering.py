@@ -3,49 +3,56 @@
 Before: all that comes ahead of the first neurons. The kernels: from there to the mean over the positions;
 batch norm is folded into the convolutions, and neurons, pooling and residual sums into the layer whose
 convolution makes their current. After: the head.
+
+A program is made for one shape of a clip, and every shape that the trace found is compared with what the
+kernels will compute: nothing is broadcast, cut or left out.
 """
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
-from torch.fx.node import Node
+from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Unsupported
-from snn_voice_hub.inference.engines.packed import PackedLinear
-from snn_voice_hub.models.network import SpikingNetwork, fold_steps, unfold_steps
+from snn_voice_hub.models.operations import axes, bare, norm_constants, reading, reshapes, uses
 from snn_voice_hub.models.spiking import Lif
-from snn_voice_hub.models.trace import trace
-
-_CONVS = (nn.Conv1d, nn.Conv2d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-_POOLS = (nn.MaxPool1d, nn.MaxPool2d)
+from snn_voice_hub.models.trace import Operation, Trace, name_of
 
 MAX_WINDOW = 16  # positions that the kernels pool together
 # With fewer channels, looking for spikes costs more than adding all weights would.
 MIN_CHANNELS = 16
+# Channels are numbered in 16 bits, whole vectors of 16 included.
+MAX_CHANNELS = (1 << 16) - 16
+NORM = ("running_mean", "running_var", "weight", "bias")  # tensors of a batch norm
 Pair: TypeAlias = tuple[int, int]
 
 
 @dataclass
 class Convolution:
-    """A convolution of spikes, batch norm folded in.
+    """A convolution of spikes.
 
     Attributes:
-        weight: `[out, in, kernel_h, kernel_w]`, float32.
-        bias: `[out]`, float32.
+        weight: `[out, in, kernel]` or `[out, in, kernel_h, kernel_w]`, float32.
+        bias: `[out]`, float32; None for none.
         stride: Down and across, as the padding.
         padding: Zeros on each side.
+        norm: Arguments of the batch norm that follows; None for none.
     """
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
     stride: Pair
     padding: Pair
+    norm: dict[str, Any] | None = None
+
+    @property
+    def kernel(self) -> Pair:
+        """Down and across."""
+        sizes = self.weight.shape[2:]
+        return (sizes[0], sizes[1]) if len(sizes) == 2 else (1, sizes[0])
 
 
 @dataclass
@@ -54,6 +61,9 @@ class Stage:
 
     Attributes:
         number: Its place in the list of layers; its spikes and its current are known by it.
+        channels: Of its current.
+        size: Positions of its current, down and across.
+        dims: Whether the network sees one axis of positions, or two.
         source: The stage whose spikes are convolved; None where the current is the dense input.
         convolution: None where the current is the dense input.
         residual: A stage whose kept current is added; -1 is the dense input.
@@ -66,6 +76,9 @@ class Stage:
     """
 
     number: int
+    channels: int
+    size: Pair
+    dims: int
     source: int | None = None
     convolution: Convolution | None = None
     residual: int | None = None
@@ -76,43 +89,45 @@ class Stage:
     lists: bool = False
     sums: bool = False
 
+    @property
+    def pooled(self) -> Pair:
+        """Positions after the pooling."""
+        return self.size[0] // self.pool[0], self.size[1] // self.pool[1]
 
-@dataclass
+
+@dataclass(frozen=True)
 class Program:
-    """A network, taken apart.
+    """A network, taken apart, for clips of one shape.
 
     Attributes:
-        root: The module that the names in the operations refer to.
-        nodes: All operations.
+        trace: All operations.
         dense: The operation whose value is the dense input of the stages, `[T or 1, B, C, ...]`.
         stages: What the kernels run.
-        mean: The operation whose value `[T, B, C]` is the stages' output, divided by the positions.
-        output: The operation whose value is the network's output.
+        mean: The operation whose value `[T, B, C]` or `[T * B, C]` is the stages' output, divided by the
+            positions.
     """
 
-    root: nn.Module
-    nodes: list[Node]
-    dense: Node
+    trace: Trace
+    dense: Operation
     stages: list[Stage]
-    mean: Node
-    output: Node
+    mean: Operation
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Spikes:
     """Spikes that a stage makes."""
 
     stage: Stage
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Current:
     """A current that a stage makes: it has not fired yet, so more can be folded into it."""
 
     stage: Stage
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Dense:
     """What PyTorch computes, before the kernels or after them."""
 
@@ -120,228 +135,271 @@ class _Dense:
 _Value: TypeAlias = _Spikes | _Current | _Dense
 
 
-def lower(network: SpikingNetwork) -> Program:
+def lower(trace: Trace, num_steps: int) -> Program:
     """Take a network apart.
 
     Raises:
         Unsupported: It has an operation between its neurons that the kernels do not know, or nothing for them
             to gain.
     """
-    try:
-        root, nodes = trace(network, (PackedLinear,))
-    except Exception as error:
-        raise Unsupported(
-            f"{type(network).__name__}.layers can't be traced: {error}".splitlines()[0]
-        ) from error
-    return _Lowering(root, nodes).run()
+    return _Lowering(trace, num_steps).run()
 
 
 @dataclass
 class _Lowering:
-    root: nn.Module
-    nodes: list[Node]
-    values: dict[Node, _Value] = field(default_factory=dict)
+    trace: Trace
+    num_steps: int
+    values: dict[Operation, _Value] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
-    dense: Node | None = None
-    mean: Node | None = None
+    dense: Operation | None = None
+    mean: Operation | None = None
 
     def run(self) -> Program:
-        output = None
-        for node in self.nodes:
-            if node.op == "output":
-                output = cast(Node, node.args[0])
-            else:
-                self.values[node] = self._value(node)
-        if self.dense is None or self.mean is None or output is None:
+        for op in self.trace.operations:
+            self.values[op] = self._value(op)
+        if self.dense is None or self.mean is None:
             raise Unsupported("no neurons whose spikes are averaged over the positions")
         if not any(stage.convolution for stage in self.stages):
             raise Unsupported("no convolution of spikes that could be made cheaper")
-        if not isinstance(self.values[output], _Dense):
+        if not isinstance(self.values[self.trace.output], _Dense):
             raise Unsupported("the output is made of spikes")
-        return Program(self.root, self.nodes, self.dense, self.stages, self.mean, output)
+        return Program(self.trace, self.dense, self.stages, self.mean)
 
-    def _value(self, node: Node) -> _Value:
-        inputs = [self.values[argument] for argument in node.all_input_nodes]
-        module = self.root.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, Lif):
-            return self._fire(module, cast(Node, node.args[0]))
-        if node.target in (fold_steps, unfold_steps):
-            return inputs[0]
+    def _value(self, op: Operation) -> _Value:
+        kind, arguments = reading(op)
+        if kind == "fire":
+            return self._checked(op, self._fire(arguments["lif"], arguments["input"]))
+        inputs = [self.values[source] for source in op.inputs]
         if all(isinstance(value, _Dense) for value in inputs):
+            if kind == "norm" and arguments["training"]:
+                raise Unsupported("batch norm by the statistics of the batch")
             return _Dense()
         first = inputs[0]
-        if isinstance(module, nn.Identity | nn.Dropout):
-            return first
-        if isinstance(module, _CONVS) and isinstance(first, _Spikes):
-            return self._convolve(module, first)
-        if isinstance(module, _NORMS) and isinstance(first, _Current):
-            return self._normalise(module, first, node)
-        if isinstance(module, _POOLS) and isinstance(first, _Spikes | _Current):
-            return self._pool(module, first, node)
-        if node.target in (operator.add, torch.add) and len(inputs) == 2:
-            return self._add(cast(Node, node.args[0]), cast(Node, node.args[1]))
-        if node.target == "mean" and isinstance(first, _Spikes):
-            return self._mean(first, node)
-        raise Unsupported(f"{node.op} {node.target} on spikes")
+        if isinstance(first, _Dense):
+            first = inputs[-1]
+        assert not isinstance(first, _Dense), "one of them is not"
+        if kind == "mean" and isinstance(first, _Spikes):
+            return self._mean(first, arguments, op)
+        if reshapes(op) or kind == "dropout":
+            return self._checked(op, first)
+        if kind == "add":
+            return self._checked(op, self._add(arguments))
+        if kind in ("conv", "norm", "pool") and self._is_folded(arguments["input"], first):
+            if kind == "conv" and isinstance(first, _Spikes):
+                return self._checked(op, self._convolve(arguments, first))
+            if kind == "norm" and isinstance(first, _Current):
+                return self._checked(op, self._normalise(arguments, first))
+            if kind == "pool":
+                return self._checked(op, self._pool(arguments, first))
+        raise Unsupported(f"{name_of(op)} on spikes")
+
+    # --- shapes -------------------------------------------------------------------------------------
+
+    def _checked(self, op: Operation, value: _Spikes | _Current) -> _Value:
+        """Compare the shape that the trace found with what the kernels would make."""
+        self._is_folded(op, value)
+        return value
+
+    def _is_folded(self, op: Operation, value: _Spikes | _Current) -> bool:
+        """Whether a value of the kernels is seen as `[T * B, C, ...]`, not as `[T, B, C, ...]`."""
+        stage, steps, clips = value.stage, self.num_steps, self.trace.clips
+        one = (stage.channels, *stage.pooled[-stage.dims :])
+        forms = [(steps, clips, *one), (steps * clips, *one)]
+        if op.shape not in forms or min(one) < 1 or op.dtype != torch.float32:
+            raise Unsupported(f"{name_of(op)} gives {self._shown(op)}, which the kernels would not")
+        return forms.index(op.shape) == 1
+
+    def _shown(self, op: Operation) -> str:
+        names = {self.trace.clips: "B", self.num_steps * self.trace.clips: f"{self.num_steps} * B"}
+        sizes = ", ".join(names.get(size, str(size)) for size in op.shape)
+        return f"[{sizes}] of {str(op.dtype).removeprefix('torch.')}"
 
     # --- operations ---------------------------------------------------------------------------------
 
-    def _stage(self) -> Stage:
-        self.stages.append(Stage(len(self.stages)))
+    def _stage(self, channels: int, size: Pair, dims: int) -> Stage:
+        self.stages.append(Stage(len(self.stages), channels, size, dims))
         return self.stages[-1]
 
-    def _fire(self, lif: Lif, current: Node) -> _Value:
+    def _fire(self, lif: Lif, current: Operation) -> _Spikes:
+        value = self.values[current]
         if lif.beta.numel() != 1 or lif.threshold.numel() != 1:
             raise Unsupported("neurons with a beta or threshold of their own each")
-        value = self.values[current]
+        if not (torch.isfinite(lif.beta).all() and torch.isfinite(lif.threshold).all()):
+            raise Unsupported("neurons whose beta or threshold is not finite")
         if isinstance(value, _Spikes):
             raise Unsupported("neurons fed by spikes without weights between")
         if isinstance(value, _Dense):
             self._see(current)
-            stage = self._stage()
+            dims = len(current.shape) - 3
+            if dims not in (1, 2) or current.shape[1] != self.trace.clips:
+                raise Unsupported(f"neurons on a current {self._shown(current)}")
+            stage = self._stage(current.shape[2], _pair(current.shape[3:], dims, 1), dims)
         else:
+            if self._is_folded(current, value):
+                raise Unsupported("neurons on folded steps")
             stage = value.stage
             if stage.neurons is not None:
                 raise Unsupported("two layers of neurons on one current")
-            stage.keeps = _uses(current) > 1
+            stage.keeps = uses(current) > 1
             if stage.keeps and stage.pool != (1, 1):
                 raise Unsupported("a pooled current that is used twice")
         stage.neurons = lif
         return _Spikes(stage)
 
-    def _see(self, node: Node) -> None:
+    def _see(self, op: Operation) -> None:
         """Note the kernels' dense input; there is one."""
-        if self.mean is not None or (self.dense is not None and _bare(node) is not _bare(self.dense)):
+        if self.mean is not None or (self.dense is not None and bare(op) is not bare(self.dense)):
             raise Unsupported("neurons on more than one dense current")
-        self.dense = self.dense or node
+        self.dense = self.dense or op
 
-    def _convolve(self, module: nn.Conv1d | nn.Conv2d, spikes: _Spikes) -> _Value:
-        if module.groups != 1 or any(d != 1 for d in module.dilation) or module.padding_mode != "zeros":
-            raise Unsupported("grouped, dilated or not zero-padded convolution")
-        padding = module.padding
+    def _convolve(self, arguments: dict[str, Any], spikes: _Spikes) -> _Current:
+        weight, bias = arguments["weight"], arguments["bias"]
+        if isinstance(weight, Operation) or isinstance(bias, Operation):
+            raise Unsupported("a convolution whose weights are made of the input")
+        sizes = tuple(weight.shape[2:])
+        dims = len(sizes)
+        if arguments["groups"] != 1 or set(_each(arguments["dilation"], dims)) != {1}:
+            raise Unsupported("grouped or dilated convolution")
+        padding = arguments["padding"]
         if isinstance(padding, str):
-            sizes = module.kernel_size
             if padding == "same" and any(size % 2 == 0 for size in sizes):
                 raise Unsupported("padding 'same' of an even kernel")
             padding = tuple(size // 2 if padding == "same" else 0 for size in sizes)
-        weight = module.weight.detach()
-        weight = weight.unsqueeze(2) if weight.ndim == 3 else weight
-        bias = module.bias.detach() if module.bias is not None else weight.new_zeros(len(weight))
-        if weight.shape[1] < MIN_CHANNELS or max(weight.shape[:2]) >= 1 << 16:
-            raise Unsupported(
-                f"convolution of {weight.shape[1]} channels, which gains nothing spike by spike"
+        out, into = weight.shape[:2]
+        if into < MIN_CHANNELS or max(out, into) > MAX_CHANNELS:
+            raise Unsupported(f"convolution of {into} channels, which gains nothing spike by spike")
+        if into != spikes.stage.channels or dims != spikes.stage.dims:
+            raise Unsupported("a convolution of other channels or axes than there are")
+        convolution = Convolution(weight, bias, _pair(arguments["stride"], dims, 1), _pair(padding, dims, 0))
+        high, wide = (
+            (size + 2 * pad - k) // stride + 1
+            for size, pad, k, stride in zip(
+                spikes.stage.pooled,
+                convolution.padding,
+                convolution.kernel,
+                convolution.stride,
+                strict=True,
             )
-        stage = self._stage()
-        stage.source = spikes.stage.number
-        stage.convolution = Convolution(
-            weight, bias, _pair(module.stride, module, 1), _pair(padding, module, 0)
         )
+        if min(high, wide) < 1:
+            raise Unsupported("an input that is too small for its layers")
+        stage = self._stage(out, (high, wide), dims)
+        stage.source = spikes.stage.number
+        stage.convolution = convolution
         spikes.stage.lists = True
         return _Current(stage)
 
-    def _normalise(self, module: nn.BatchNorm1d | nn.BatchNorm2d, current: _Current, node: Node) -> _Value:
+    def _normalise(self, arguments: dict[str, Any], current: _Current) -> _Current:
         conv = current.stage.convolution
-        if conv is None or current.stage.residual is not None or current.stage.pool != (1, 1):
+        if conv is None or conv.norm or current.stage.residual is not None or current.stage.pool != (1, 1):
             raise Unsupported("batch norm that does not follow a convolution")
-        self._alone(cast(Node, node.args[0]))
-        current.stage.convolution = fold_norm(conv, module)
+        if arguments["training"] or arguments["running_mean"] is None or arguments["running_var"] is None:
+            raise Unsupported("batch norm without running statistics")
+        if any(isinstance(arguments[name], Operation) for name in NORM):
+            raise Unsupported("batch norm whose constants are made of the input")
+        self._alone(arguments["input"])
+        conv.norm = arguments
         return _Current(current.stage)
 
-    def _pool(self, module: nn.MaxPool1d | nn.MaxPool2d, value: _Spikes | _Current, node: Node) -> _Value:
-        window, stride = _pair(module.kernel_size, module, 1), _pair(module.stride, module, 1)
-        plain = _pair(module.padding, module, 0) == (0, 0) and _pair(module.dilation, module, 1) == (1, 1)
-        if window != stride or not plain or module.ceil_mode or module.return_indices:
+    def _pool(self, arguments: dict[str, Any], value: _Spikes | _Current) -> _Spikes | _Current:
+        dims = len(arguments["input"].shape) - 2
+        window = _pair(arguments["kernel_size"], dims, 1)
+        stride = _pair(arguments["stride"], dims, 1) if arguments["stride"] else window
+        plain = not any(_each(arguments["padding"], dims)) and set(_each(arguments["dilation"], dims)) == {1}
+        if window != stride or not plain or arguments["ceil_mode"] or arguments["return_indices"]:
             raise Unsupported("max pooling with overlap, padding, dilation or ceil_mode")
         if window[0] * window[1] > MAX_WINDOW or value.stage.pool != (1, 1) or value.stage.keeps:
             raise Unsupported("max pooling that does not follow its neurons or its convolution")
-        self._alone(cast(Node, node.args[0]))
+        self._alone(arguments["input"])
         value.stage.pool = window
         value.stage.pools_current = isinstance(value, _Current)
-        return type(value)(value.stage)
+        return value
 
-    def _alone(self, node: Node) -> None:
-        if _uses(node) > 1:
-            raise Unsupported(f"{node.name} is used before and after the operation that follows it")
+    def _alone(self, op: Operation) -> None:
+        if uses(op) > 1:
+            raise Unsupported(f"{name_of(bare(op))} is used before and after the operation that follows it")
 
-    def _add(self, left: Node, right: Node) -> _Value:
-        a, b = self.values[left], self.values[right]
+    def _add(self, arguments: dict[str, Any]) -> _Current:
+        left, right = arguments["input"], arguments["other"]
+        if arguments["alpha"] != 1 or not isinstance(right, Operation):
+            raise Unsupported("a sum that is not of two currents")
         # The later convolution takes the other as its residual: the earlier one is complete by then.
         pairs = [
-            (x, n, y, m)
-            for x, n, y, m in ((a, left, b, right), (b, right, a, left))
-            if isinstance(x, _Current)
+            (value, op, other)
+            for op, other in ((left, right), (right, left))
+            if isinstance(value := self.values[op], _Current)
         ]
-        pairs.sort(key=lambda pair: -pair[0].stage.number if isinstance(pair[0], _Current) else 0)
-        for current, node, other, other_node in pairs:
-            stage = current.stage
-            if stage.residual is not None or stage.neurons or stage.pool != (1, 1) or _uses(node) > 1:
+        pairs.sort(key=lambda pair: -pair[0].stage.number)
+        for current, op, other_op in pairs:
+            stage, other = current.stage, self.values[other_op]
+            if stage.residual is not None or stage.neurons or stage.pool != (1, 1) or uses(op) > 1:
                 continue
-            if (
-                isinstance(other, _Current)
-                and other.stage.pool == (1, 1)
-                and other.stage.number < stage.number
-            ):
+            # No axis is broadcast but that of the steps, of a dense input that is the same in all.
+            same = other_op.shape
+            if isinstance(other, _Dense) and same[:1] == (1,):
+                same = (*op.shape[:1], *same[1:])
+            if op.shape != same or other_op.dtype != torch.float32:
+                raise Unsupported(f"a sum of {self._shown(op)} and {self._shown(other_op)}")
+            if isinstance(other, _Current):
+                if other.stage.pool != (1, 1) or other.stage.number >= stage.number:
+                    continue
                 other.stage.keeps = True
                 stage.residual = other.stage.number
             elif isinstance(other, _Dense):
-                self._see(other_node)
+                self._see(other_op)
                 stage.residual = -1
             else:
                 continue
             return _Current(stage)
         raise Unsupported("a sum that is not of two currents")
 
-    def _mean(self, spikes: _Spikes, node: Node) -> _Value:
-        axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-        axes = (axes,) if isinstance(axes, int) else tuple(cast(tuple[int, ...], axes or ()))
-        if axes not in ((-1,), (-2, -1)) or node.kwargs.get("keepdim") or len(node.args) > 2:
+    def _mean(self, spikes: _Spikes, arguments: dict[str, Any], op: Operation) -> _Value:
+        source = arguments["input"]
+        ndim = len(source.shape)
+        first = 2 if self._is_folded(source, spikes) else 3  # behind steps, batch and channels
+        if axes(arguments, ndim) != tuple(range(first, ndim)):
             raise Unsupported("a mean over other axes than the positions")
+        if arguments["keepdim"] or arguments["dtype"] is not None:
+            raise Unsupported("a mean that keeps its axes, or in another number type")
         if self.mean is not None or spikes.stage.convolution is None:
             raise Unsupported("two means over positions, or one of neurons without a convolution")
         spikes.stage.sums = True
-        self.mean = node
+        self.mean = op
         return _Dense()
 
 
-def fold_norm(conv: Convolution, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Convolution:
-    """Fold a batch norm into the convolution before it; computed in float64."""
-    mean, var = norm.running_mean, norm.running_var
-    if mean is None or var is None:
-        raise Unsupported("batch norm without running statistics")
-    scale = (var.double() + norm.eps).rsqrt()
-    shift = -mean.double() * scale
-    if norm.affine:
-        scale = scale * norm.weight.detach().double()
-        shift = -mean.double() * scale + norm.bias.detach().double()
-    weight = conv.weight.double() * scale.view(-1, *[1] * (conv.weight.ndim - 1))
-    bias = conv.bias.double() * scale + shift
-    return Convolution(weight.float(), bias.float(), conv.stride, conv.padding)
+def folded(conv: Convolution) -> tuple[Tensor, Tensor]:
+    """Weights `[out, in, kernel_h, kernel_w]` and bias `[out]`, batch norm folded in; by way of float64.
+
+    Raises:
+        Unsupported: They are not float32 on the CPU, not finite, or so large that sums of them might not be.
+    """
+    norm: dict[str, Any] = conv.norm or dict.fromkeys(NORM)
+    for tensor in (conv.weight, conv.bias, *(norm[name] for name in NORM)):
+        if tensor is not None and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
+            raise Unsupported("weights that are not float32 on the CPU")
+    out = len(conv.weight)
+    weight = conv.weight.detach().reshape(out, conv.weight.shape[1], *conv.kernel).double()
+    bias = weight.new_zeros(out) if conv.bias is None else conv.bias.detach().double()
+    if conv.norm is not None:
+        scale, shift = norm_constants(conv.norm)
+        weight, bias = weight * scale.view(-1, 1, 1, 1), bias * scale + shift
+    # A weight that is not finite is never added where nothing fires, but 0 times it is no number either.
+    largest = (weight.abs().flatten(1).sum(1) + bias.abs()).max()
+    if not bool(largest < torch.finfo(torch.float32).max / 2):
+        raise Unsupported("weights that are not finite, or whose sums might not be")
+    return weight.float(), bias.float()
 
 
-def _pair(value: int | tuple[int, ...], module: nn.Module, fill: int) -> Pair:
-    """A size of a module as (down, across); where the module has one axis, it lies across."""
-    if isinstance(module, nn.Conv1d | nn.MaxPool1d):
-        return fill, value if isinstance(value, int) else value[0]
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _each(value: Any, dims: int) -> tuple[int, ...]:
+    """A size for each axis."""
+    sizes = (value,) if isinstance(value, int) else tuple(int(size) for size in value)
+    return sizes * dims if len(sizes) == 1 else sizes
 
 
-def _bare(node: Node) -> Node:
-    """The value behind its folded and unfolded forms."""
-    while node.target in (fold_steps, unfold_steps):
-        node = cast(Node, node.args[0])
-    return node
-
-
-def _uses(node: Node) -> int:
-    """How many operations read a value, in whatever form."""
-
-    def below(node: Node) -> int:
-        count = 0
-        for user in node.users:
-            if user.target not in (fold_steps, unfold_steps):
-                count += 1
-            elif user.args[0] is node:  # not only the model of another's shape
-                count += below(user)
-        return count
-
-    return below(_bare(node))
+def _pair(value: Any, dims: int, fill: int) -> Pair:
+    """A size as (down, across); where there is one axis, it lies across."""
+    sizes = _each(value, dims)
+    if len(sizes) != dims or dims not in (1, 2):
+        raise Unsupported(f"a size {value} of {dims} axes")
+    return (fill, sizes[0]) if dims == 1 else (sizes[0], sizes[1])
