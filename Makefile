@@ -8,7 +8,7 @@ ARGS ?=
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format words piczak cards clean help
+.PHONY: serve test lint format sanitize words piczak cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -30,6 +30,9 @@ lint: $(VENV)/.dev ## Style and types only
 format: $(VENV)/.dev ## Mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built with AddressSanitizer and UBSan
+	$(BIN)/python -m tests.sanitize $(ARGS)
 
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
 	@$(BIN)/python -m snn_voice_hub.training.words words.tar

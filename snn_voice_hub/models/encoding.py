@@ -35,6 +35,8 @@ def encode(
     """
     if encoding == "repeat":
         return features.unsqueeze(0)
+    if not len(features):
+        return features.new_zeros((num_steps, *features.shape))
     magnitude = features.abs()
     if clip_seeds is None:
         return _spikes(_unit(magnitude), encoding, num_steps)

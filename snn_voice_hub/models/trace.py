@@ -55,8 +55,8 @@ class Operation:
     """
 
     function: Callable[..., Any] | None
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
     shape: tuple[int, ...]
     dtype: torch.dtype | None
     module: str

@@ -123,7 +123,7 @@ class NativeEngine(Engine):
         """What the network is with its own front end, as far as that fits its layers."""
         try:
             clip = default_clip_shape(network)
-            network.check_features(torch.empty((1, 1, *clip), dtype=torch.float32, device="meta"))
+            network.check_features(torch.empty((1, 1, *clip), **FLOAT32))
         except Exception:  # another front end may be used
             return None
         shape = (1 if network.encoding == "repeat" else network.num_steps, 1, *clip)
