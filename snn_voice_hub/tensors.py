@@ -113,3 +113,15 @@ def no_autocast(device: torch.device) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextlib.contextmanager
+def as_usual() -> Iterator[None]:
+    """Inside, code of others computes as where nobody has changed torch's settings."""
+    with contextlib.ExitStack() as settled:
+        for kind in ("cpu", "cuda"):
+            settled.enter_context(no_autocast(torch.device(kind)))
+        # Not always: every call of torch's costs a few microseconds more inside.
+        if torch.get_default_dtype() != torch.float32 or torch.get_default_device().type != "cpu":
+            settled.enter_context(float32_on_cpu())
+        yield

@@ -33,7 +33,7 @@ from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.tensors import FLOAT32, no_autocast
 from snn_voice_hub.writing import check_target, write_whole
 
 # What is run: a batch of the graph's input -> logits.
@@ -226,7 +226,7 @@ def facts(network: Network, config: VoiceConfig) -> dict[str, str]:
 
 def _checked(network: Network, config: VoiceConfig, run: Runner, inputs: Tensor, *, exact: bool) -> Agreement:
     """Compare with PyTorch, in two sizes of batch."""
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), no_autocast(inputs.device):
         features = Features(config.features)(inputs) if inputs.ndim == 2 else inputs
         # Seeds, for encodings that look at a clip by itself or at the batch as a whole.
         seeds = range(len(features))

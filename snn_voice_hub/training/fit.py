@@ -25,6 +25,7 @@ from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import get_architecture
+from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.constants import measure_constants
 from snn_voice_hub.training.conversion import convert
@@ -234,7 +235,7 @@ def fit(
                 # Not before: what a run is refused for is mended in the same folder.
                 if state is None and first_process():
                     write_whole(out / JOB, told, hint=_ELSEWHERE)
-                with writing_into(out, GO_ON):
+                with writing_into(out, GO_ON), as_usual():
                     trainer.fit(spotter, ckpt_path=state, weights_only=True)
         except Interrupted:
             raise KeyboardInterrupt from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -320,3 +321,13 @@ def test_products_of_half_precision(precision: str, tmp_path: Path) -> None:
     fitted = fit(Job(name="half", recipe=recipe(), precision=precision), dataset(), tmp_path / "half")
     assert fitted.history[-1]["val_top1"] > 0.6
     assert all(value.dtype != torch.bfloat16 for value in weights(fitted.folder).values())
+
+
+@pytest.mark.parametrize("setting", [torch.device("meta"), torch.autocast("cpu", torch.bfloat16)], ids=repr)
+def test_torchs_settings_change_no_training(setting: Any, tmp_path: Path) -> None:
+    losses = []
+    for context in (contextlib.nullcontext(), setting):
+        with context:
+            fitted = fit(Job(name="x", recipe=recipe(epochs=1)), dataset(), tmp_path / str(len(losses)))
+        losses.append((fitted.history[0]["train_loss"], fitted.history[0]["val_loss"]))
+    assert losses[0] == losses[1]
