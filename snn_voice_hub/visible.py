@@ -8,6 +8,7 @@ shown of it is printable; what is kept and computed with stays as it is.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,22 @@ def visible_json(
     # Outside of strings JSON is printable but for its newlines, and inside them those are escaped.
     text = json.dumps(value, indent=indent, default=default, ensure_ascii=False, allow_nan=False)
     return re.sub(r"[^\n -~]", lambda found: _json_escape(found[0]), text)
+
+
+def module_logger(name: str) -> logging.Logger:
+    """The logger of a module of this package: whoever shows its messages, they are visible.
+
+    Args:
+        name: The module's `__name__`.
+    """
+    logger = logging.getLogger(name)
+    logger.addFilter(_make_visible)
+    return logger
+
+
+def _make_visible(record: logging.LogRecord) -> bool:
+    record.msg, record.args = visible(record.getMessage(), LINE_LIMIT), None
+    return True
 
 
 def _harmless(character: str) -> bool:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # Ray keeps clips' names and rows in memory that its processes share; this is plenty for what waits there.
 _SHARED_MEMORY = 512 << 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections import Counter, deque
@@ -22,9 +21,10 @@ from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.answers import Prediction
 from snn_voice_hub.packages import use_packages
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 Answer: TypeAlias = list[Prediction] | AudioError
 Content: TypeAlias = str | bytes | BinaryIO

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import errno
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -27,9 +26,10 @@ from snn_voice_hub.hub.local import find_local, is_checkpoint, nearest
 from snn_voice_hub.hub.remote import RepoRequest, fetch, repo_folder
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.writing import write_together
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Part of the name of converted checkpoints: a release that converts differently does so again.

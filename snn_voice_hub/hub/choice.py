@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

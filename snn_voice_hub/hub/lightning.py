@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import logging
 import math
 import re
 import shutil
@@ -32,10 +31,11 @@ from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.pickles import shown
 from snn_voice_hub.hub.stand_ins import Name, TensorRef, unwrap
 from snn_voice_hub.hub.weights import FLOATS, apart, plain_name, sound
+from snn_voice_hub.visible import module_logger
 
 __all__ = ["DTYPES", "LIGHTNING_SUFFIX", "convert_lightning", "read_lightning"]
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # What snnTorch keeps beside beta and threshold, with the only value that the paper's neuron has: reset by
 # subtraction, spikes of 1. Versions before 0.6 lack the second; some keep the membrane too.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import tempfile
@@ -22,8 +21,9 @@ from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 CARD_FILE = "README.md"
 # Besides the checkpoint itself: the Hub asks for a licence's text where it does not know the licence.

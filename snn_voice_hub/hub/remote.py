@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import queue
 import re
@@ -38,8 +37,9 @@ from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.choice import Choice, choose
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, slow_down
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

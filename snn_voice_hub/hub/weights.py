@@ -6,7 +6,6 @@ tensors may be on the meta device.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from torch import Tensor
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.strangers import check_file
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # Modules that only put their own name before those inside them: torch.compile's, and that of parallel ones.
 WRAPPERS = ("_orig_mod", "module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +19,10 @@ from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder
 from snn_voice_hub.models.saving import check_described
 from snn_voice_hub.tensors import float32_on_cpu
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.writing import writing_into
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 
 class LoadOptions(TypedDict, total=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -14,8 +13,9 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import WRAPPERS
 from snn_voice_hub.tensors import float32_on_cpu, on_meta
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import math
 import os
 from typing import Any
@@ -19,10 +18,11 @@ from torch.autograd.function import once_differentiable
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.native.build import BuildError, Kernels
 from snn_voice_hub.native.kernels import load_kernels
+from snn_voice_hub.visible import module_logger
 
 _LANES = 16  # channels of a row, in channels-last tensors
 _MOST = 1 << 31  # values of a step: the kernels count the positions of a row in 32 bits
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # snnTorch's surrogates with their default slopes; the numbers are those of lif.cpp.
 _SURROGATES = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import zipfile
 import zlib
@@ -21,8 +20,9 @@ from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.files import LISTS, Item, files_of, source_items
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # Words of Speech Commands with at least a few hundred training speakers in the data at hand; accuracy is
 # averaged over these, and the others are reported apart.

@@ -36,14 +36,14 @@ from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
 from snn_voice_hub.training.teaching import Source, Teacher, adopt
-from snn_voice_hub.visible import visible
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 from snn_voice_hub.writing import write_whole, writing_into
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.keeping import Keeper
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 JOB = "job.json"
@@ -192,7 +192,7 @@ def fit(
         earlier = voice.config
         unused = adopt(network, voice.network.state_dict(), labels, earlier.labels)
         if unused:
-            logger.info("not used of %s: %s", visible(start.name), ", ".join(map(visible, unused)))
+            logger.info("not used of %s: %s", start.name, ", ".join(unused))
         # A run that goes on from one of its own kind is only understood with what came before.
         if earlier.architecture == recipe.architecture:
             config.training["before"] = earlier.training

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import logging
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -32,13 +31,14 @@ from snn_voice_hub.training.results import (
     read_json,
     write_json,
 )
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.fit import Fitted
     from snn_voice_hub.training.sources import Dataset
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # The paper's.
 NUM_STEPS = (1, 5, 15, 30)

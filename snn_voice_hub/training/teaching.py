@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
+from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 
 @dataclass(frozen=True)

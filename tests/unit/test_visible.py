@@ -7,6 +7,7 @@ import logging
 import pickle
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.visible import LINE_LIMIT, NAME_LIMIT, visible, visible_json
+from snn_voice_hub.visible import LINE_LIMIT, NAME_LIMIT, module_logger, visible, visible_json
 
 HOSTILE = {
     "escape": "\x1b]0;title\x07\x1b[31mred",
@@ -137,3 +138,19 @@ def test_no_line_of_the_log_can_be_forged(text: str, form: str) -> None:
     assert harmless(first)
     assert all(harmless(line) and line.startswith("    ") for line in more)
     assert (form == "json") == (not more)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_what_the_library_logs_is_visible(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    logger = module_logger("snn_voice_hub.hub.checkpoints")
+    with caplog.at_level("WARNING"):
+        logger.warning("%s is a folder, 100 %% of it", text)
+    assert harmless(caplog.messages[-1])
+    assert caplog.messages[-1].endswith(" is a folder, 100 % of it")
+
+
+def test_every_module_logs_so() -> None:
+    """A plain logger would hand on what a name holds."""
+    root = Path(visible.__code__.co_filename).parent
+    plain = [path for path in root.rglob("*.py") if "getLogger(__name__)" in path.read_text()]
+    assert plain == []

@@ -15,8 +15,9 @@ from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and
 from snn_voice_hub.inference.engines.names import CLASSES, check_engine
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # What takes the place of an engine that can't work here; else it is "torch".
 _INSTEAD = {"native+bf16": ("torch+bf16", "native", "torch")}

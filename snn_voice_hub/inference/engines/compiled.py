@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import sysconfig
 import time
 import types
@@ -21,8 +20,9 @@ from snn_voice_hub.inference.engines.parts import clips_together
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.tensors import no_autocast
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # Code is made for batches of 1, 2, 4, ... clips up to this many; see `CompiledEngine`.
 _MOST = {"cpu": 32, "cuda": 64}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -28,8 +27,9 @@ from snn_voice_hub.inference.engines.base import (
 )
 from snn_voice_hub.inference.engines.parts import RULE, clips_together
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 # Each shape of a clip needs a graph of its own. A model has one window, hence one shape; where there are
 # more, as under `normalization="batch"`, a graph for each would take longer to make than it saves.
