@@ -12,7 +12,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import WRAPPERS
-from snn_voice_hub.tensors import float32_on_cpu, on_meta
+from snn_voice_hub.tensors import FLOAT32, on_meta
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
@@ -86,8 +86,7 @@ def check_described(network: nn.Module, described: nn.Module, config: VoiceConfi
 def _check_outputs(described: nn.Module, config: VoiceConfig) -> None:
     """Compare labels with what the network really gives, which its `num_classes` need not be."""
     try:
-        with float32_on_cpu():
-            features = Features(config.features)(torch.zeros(1, config.features.num_samples))
+        features = Features(config.features)(torch.zeros(1, config.features.num_samples, **FLOAT32))
         # Past the encoding, which may draw.
         given = cast(Any, described.eval()).forward_encoded(features.to("meta").unsqueeze(0)).shape[-1]
     except SnnVoiceError:

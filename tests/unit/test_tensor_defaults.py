@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snn_voice_server
 import torch
 from sound_helpers import tone
 from torch import Tensor, nn
@@ -231,3 +233,31 @@ def test_a_network_is_described_without_memory_and_without_drawing() -> None:
         assert all(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
     assert torch.equal(torch.get_rng_state(), before)
     assert not any(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
+
+
+_FLOATS = {
+    *("empty", "zeros", "ones", "full", "rand", "randn", "eye", "linspace", "logspace", "hann_window"),
+    *("normal", "scalar_tensor", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window"),
+}
+_WHOLE = {"tensor", "as_tensor", "asarray", "arange", "range", "randint", "randperm"}
+
+
+def test_calls_that_make_tensors_say_where_and_of_what() -> None:
+    """In the whole package: what says nothing follows globals that other code in the process sets."""
+    silent = []
+    roots = [Path(module.__file__ or "").parent for module in (sv, snn_voice_server)]
+    for path in (path for root in roots for path in root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "torch"):
+                continue
+            name, given = node.func.attr, {keyword.arg for keyword in node.keywords}  # None stands for **kind
+            floats = any(isinstance(n, ast.Constant) and isinstance(n.value, float) for n in ast.walk(node))
+            needed = {"device"} if name in _FLOATS | _WHOLE else set()
+            # Of "full" the value decides.
+            if name in _FLOATS - {"full"} or (name in _WHOLE | {"full"} and floats):
+                needed |= {"dtype"}
+            if None not in given and needed - given:
+                silent.append(f"{path.name}:{node.lineno} torch.{name}")
+    assert silent == []
