@@ -22,8 +22,9 @@ from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import cast_weight, name_of
+from snn_voice_hub.hub.loads import RepoRequest, repo_folder
 from snn_voice_hub.hub.local import find_local, is_checkpoint, nearest
-from snn_voice_hub.hub.remote import RepoRequest, fetch, repo_folder
+from snn_voice_hub.hub.remote import fetch
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
 from snn_voice_hub.visible import module_logger

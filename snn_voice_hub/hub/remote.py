@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import os
 import queue
 import re
 import threading
@@ -19,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, cached_assets_path, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -30,12 +28,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.choice import Choice, choose
+from snn_voice_hub.hub.loads import RepoRequest, remember, remembered, repo_folder
 from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, slow_down
 from snn_voice_hub.visible import module_logger
 
@@ -66,25 +64,6 @@ class Fetched:
 
 # Of a Lightning checkpoint: whether what it was converted to is here, by its version and origin.
 Spared = Callable[[str, str], bool]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepoRequest:
-    """A load from the Hub; see `models.base.HubModel.from_pretrained` for the fields."""
-
-    repo_id: str
-    revision: str | None = None
-    subfolder: str | None = None
-    filename: str | None = None
-    token: str | bool | None = None
-    cache_dir: str | Path | None = None
-    local_files_only: bool = False
-    force_download: bool = False
-
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return self.repo_id + (f" at revision {self.revision!r}" if self.revision else "")
 
 
 def fetch(request: RepoRequest, spared: Spared = lambda version, origin: False) -> Fetched:
@@ -170,11 +149,11 @@ def _download(request: RepoRequest, info: ModelInfo, spared: Spared) -> Fetched:
         filename=request.filename,
         foreign="" if library == LIBRARY_NAME else library,
     )
-    known = _remembered(request)
+    known = remembered(request)
     version = _checksum(siblings[choice.weights]) or commit
     checked = known == (commit, choice, version) and not request.force_download
     if choice.config is None and not request.force_download and spared(version, choice.weights):
-        _remember(request, commit, choice, version)
+        remember(request, commit, choice, version)
         return _not_brought(request, commit, choice, version)
     paths = {}
     for name in choice.files:
@@ -192,7 +171,7 @@ def _download(request: RepoRequest, info: ModelInfo, spared: Spared) -> Fetched:
         )
         if not checked:
             _check(paths[name], siblings[name], request.where)
-    _remember(request, commit, choice, version)
+    remember(request, commit, choice, version)
     return Fetched(
         commit=commit,
         weights=paths[choice.weights],
@@ -239,36 +218,9 @@ def _check(path: Path, listed: RepoSibling, where: str) -> None:
 # --- what earlier loads brought -------------------------------------------------------------------
 
 
-def _memory(request: RepoRequest) -> Path:
-    """Where a load is remembered, by everything that decides which files it takes."""
-    cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
-    key = json.dumps([str(cache), request.revision, request.subfolder, request.filename])
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return cached_assets_path(LIBRARY_NAME, namespace=request.repo_id, subfolder="loads") / f"{name}.json"
-
-
-def _remember(request: RepoRequest, commit: str, choice: Choice, version: str) -> None:
-    told = {"commit": commit, "weights": choice.weights, "config": choice.config, "version": version}
-    try:
-        path = _memory(request)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(told))
-        part.replace(path)
-    except OSError as error:  # a read-only home: the load itself is fine
-        logger.debug("the load of %s is not remembered: %s", request.where, error)
-
-
-def _remembered(request: RepoRequest) -> tuple[str, Choice, str] | None:
-    try:
-        kept = json.loads(_memory(request).read_text())
-        return str(kept["commit"]), Choice(kept["weights"], kept["config"]), str(kept.get("version"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _from_cache(request: RepoRequest, reason: str, spared: Spared) -> Fetched:
     """The files of an earlier load, without network."""
-    known = _remembered(request)
+    known = remembered(request)
     if known is not None:
         commit, choice, version = known
         if choice.config is None and spared(version, choice.weights):
@@ -300,12 +252,6 @@ def _from_cache(request: RepoRequest, reason: str, spared: Spared) -> Fetched:
         hint=hint,
         code="offline",
     )
-
-
-def repo_folder(request: RepoRequest) -> Path:
-    """Where the Hub client keeps a repository."""
-    cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser()
-    return cache / repo_folder_name(repo_id=request.repo_id, repo_type="model")
 
 
 def _referenced(request: RepoRequest) -> str | None:

@@ -10,6 +10,7 @@ from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE
 from snn_voice_hub.spikes.energy import Energy, named
 from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
 from snn_voice_hub.spikes.energy_words import microjoules
+from snn_voice_hub.visible import visible
 
 _WIDTH = 11.0  # inches
 
@@ -35,7 +36,7 @@ def draw_energy(energy: Energy, path: Path) -> None:
         figure = Figure(figsize=(_WIDTH, 1.9 + 0.36 * rows))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         figure.suptitle(
-            f"{energy.model}: arithmetic of one window of sound, mean of {energy.windows:,}",
+            f"{visible(energy.model)}: arithmetic of one window of sound, mean of {energy.windows:,}",
             x=0.012,
             ha="left",
             fontsize=14,
@@ -60,12 +61,12 @@ def _bars(energy: Energy) -> list[tuple[str, float, float]]:
         if one is None:
             continue
         if one.energy_uj is not None:
-            found.append((f"{one.model}\nzeros skipped", *_split(one, once=False)))
+            found.append((f"{visible(one.model)}\nzeros skipped", *_split(one, once=False)))
             if any(layer.constant for layer in one.layers):
-                found.append((f"{one.model}\ninput layer once", *_split(one, once=True)))
+                found.append((f"{visible(one.model)}\ninput layer once", *_split(one, once=True)))
         if one.num_steps == 1:
             macs = sum(layer.dense_uj for layer in one.layers if not layer.binary)
-            found.append((f"{one.model}\nnothing skipped", macs, one.dense_uj - macs))
+            found.append((f"{visible(one.model)}\nnothing skipped", macs, one.dense_uj - macs))
     return found
 
 

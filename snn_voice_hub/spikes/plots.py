@@ -27,6 +27,7 @@ from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neuro
 from snn_voice_hub.spikes.raster import grid_of
 from snn_voice_hub.spikes.record import Row
 from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.visible import visible
 
 _WIDTH = 11.0  # inches
 _WORDS = 5
@@ -82,7 +83,7 @@ def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
     with mpl.rc_context(STYLE):
         figure = figure_class(figsize=(_WIDTH, sum(heights) + 0.4))
         figure.get_layout_engine().set(w_pad=0.12)
-        figure.suptitle(view.title, x=0.012, ha="left", fontsize=14, fontweight="bold")
+        figure.suptitle(visible(view.title), x=0.012, ha="left", fontsize=14, fontweight="bold")
         top, middle, bottom = figure.subfigures(3, 1, height_ratios=heights)
         _sound(top, view)
         _rasters(middle, layers, rows)
@@ -183,11 +184,11 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
             "zorder": _WORDS - place_of + 2,
             "clip_on": False,
         }
-        said = f"{view.labels[index]}  {100 * float(running[until - 1, index]):.1f} %"
+        said = f"{visible(view.labels[index])}  {100 * float(running[until - 1, index]):.1f} %"
         above.plot(begin, [0.0, *sums[:until, index].tolist()], label=said, **look)
         below.plot(begin[1:], running[:until, index].numpy(), **look)
     above.set_title(
-        f"Decision over time: “{view.labels[best[0]]}” from step {settled(running)} on"
+        f"Decision over time: “{visible(view.labels[best[0]])}” from step {settled(running)} on"
         if until == steps
         else f"Answer after step {until} of {steps}"
     )
@@ -327,7 +328,7 @@ def animate(view: View, path: Path) -> None:
 def _frame(
     figure: Any, view: View, grids: Sequence[tuple[str, Tensor]], shape: tuple[int, int], t: int
 ) -> None:
-    figure.suptitle(view.title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+    figure.suptitle(visible(view.title), x=0.012, ha="left", fontsize=13, fontweight="bold")
     left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))
     axes = left.subplots(*shape, squeeze=False).ravel()
     for axis, (name, dots) in zip(axes, grids, strict=False):

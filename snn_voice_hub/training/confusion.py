@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from snn_voice_hub.plotting import matplotlib
+from snn_voice_hub.visible import visible
 
 # With more answers than these, the counts in the cells and then the names could no longer be read.
 _COUNTED = 60
@@ -76,7 +77,11 @@ class Confusion:
         totals = self.counts.sum(1)
         shares = self.counts / totals[:, None]
         rows, columns = shares.shape
-        longest = max(map(len, (*self.words, *self.answers)))
+        words, answers = (
+            [visible(word, 40) for word in self.words],
+            [visible(word, 40) for word in self.answers],
+        )
+        longest = max(map(len, (*words, *answers)))
         margin = 1.3 + 0.08 * longest
         width = min(_MOST_INCHES, max(4.5, margin + 0.28 * columns))
         height = min(_MOST_INCHES, max(3.6, margin + 0.28 * rows))
@@ -92,9 +97,9 @@ class Confusion:
                     axis.text(
                         j, i, str(self.counts[i, j]), ha="center", va="center", fontsize=8, color=colour
                     )
-            axis.set_xticks(range(columns), self.answers, rotation=90, fontsize=9)
+            axis.set_xticks(range(columns), answers, rotation=90, fontsize=9)
             axis.set_yticks(
-                range(rows), [f"{w} ({n})" for w, n in zip(self.words, totals, strict=True)], fontsize=9
+                range(rows), [f"{w} ({n})" for w, n in zip(words, totals, strict=True)], fontsize=9
             )
             axis.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
             axis.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
@@ -104,5 +109,5 @@ class Confusion:
                 spine.set_visible(False)
             axis.set_xlabel("answered")
             axis.set_ylabel("said (clips)")
-            axis.set_title(title, loc="left", fontsize=11, wrap=True)
+            axis.set_title(visible(title), loc="left", fontsize=11, wrap=True)
             figure.savefig(path, dpi=110, format="png")

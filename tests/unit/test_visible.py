@@ -9,12 +9,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.training.confusion import Confusion
 from snn_voice_hub.visible import LINE_LIMIT, NAME_LIMIT, module_logger, visible, visible_json
 
 HOSTILE = {
@@ -154,3 +156,12 @@ def test_every_module_logs_so() -> None:
     root = Path(visible.__code__.co_filename).parent
     plain = [path for path in root.rglob("*.py") if "getLogger(__name__)" in path.read_text()]
     assert plain == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_pictures_show_it_visibly(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["yes", text]
+    Confusion(words, words, np.ones((2, 2), np.int64)).draw(tmp_path / "picture.png", f"{text} on {text}")
+    assert (tmp_path / "picture.png").stat().st_size > 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.plain import TorchEngine
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.visible import module_logger
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 _MAX_REASONS = 8  # that are kept of why an engine left input to PyTorch
 

@@ -1,0 +1,72 @@
+"""What is asked for of the Hub, and what is remembered of the last load of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import cached_assets_path, constants
+from huggingface_hub.file_download import repo_folder_name
+
+from snn_voice_hub.config import LIBRARY_NAME
+from snn_voice_hub.hub.choice import Choice
+from snn_voice_hub.visible import module_logger
+
+logger = module_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepoRequest:
+    """A load from the Hub; see `models.base.HubModel.from_pretrained` for the fields."""
+
+    repo_id: str
+    revision: str | None = None
+    subfolder: str | None = None
+    filename: str | None = None
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    force_download: bool = False
+
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return self.repo_id + (f" at revision {self.revision!r}" if self.revision else "")
+
+
+def repo_folder(request: RepoRequest) -> Path:
+    """Where the Hub client keeps a repository."""
+    cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser()
+    return cache / repo_folder_name(repo_id=request.repo_id, repo_type="model")
+
+
+def _memory(request: RepoRequest) -> Path:
+    """Where a load is remembered, by everything that decides which files it takes."""
+    cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser().absolute()
+    key = json.dumps([str(cache), request.revision, request.subfolder, request.filename])
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return cached_assets_path(LIBRARY_NAME, namespace=request.repo_id, subfolder="loads") / f"{name}.json"
+
+
+def remember(request: RepoRequest, commit: str, choice: Choice, version: str) -> None:
+    """Keep for the next load what this one took; see `remembered`."""
+    told = {"commit": commit, "weights": choice.weights, "config": choice.config, "version": version}
+    try:
+        path = _memory(request)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(told))
+        part.replace(path)
+    except OSError as error:  # a read-only home: the load itself is fine
+        logger.debug("the load of %s is not remembered: %s", request.where, error)
+
+
+def remembered(request: RepoRequest) -> tuple[str, Choice, str] | None:
+    """Commit, files and version of the weights of the last load of that request."""
+    try:
+        kept = json.loads(_memory(request).read_text())
+        return str(kept["commit"]), Choice(kept["weights"], kept["config"]), str(kept.get("version"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
