@@ -27,6 +27,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.scan import check_run
 from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.tensors import FLOAT32
 
@@ -183,6 +184,7 @@ class _TracedPass(Pass):
 
     def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
         """See `Pass.fire`."""
+        check_run(x, None, self.num_steps)
         if id(lif) not in self._neurons:
             return super().fire(name, lif, x, then)
         beta, threshold = self._neurons[id(lif)]

@@ -266,3 +266,15 @@ def test_torch_s_globals_change_nothing_inside() -> None:
                 torch.set_default_dtype(torch.float32)
         with torch.device("meta"):
             assert torch.equal(NativeEngine(network)(X), wanted)
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "onnx", "torch"])
+def test_layers_that_keep_fewer_steps_are_refused_by_every_engine(engine: str) -> None:
+    class Fewer(_Two):
+        def layers(self, x: Tensor, run: Pass) -> Tensor:
+            spk = run.fire("lif1", self.lif1, over_time(self.dense, x)[:2])
+            return run.readout(self.fc, run.fire("lif2", self.lif2, over_time(self.conv, spk)).mean(-1))
+
+    network = Fewer(num_steps=9, encoding="rate").eval()
+    with torch.inference_mode(), pytest.raises(ConfigError, match="num_steps=9"):
+        EngineSlot(engine)(network, X, [1, 2, 3])

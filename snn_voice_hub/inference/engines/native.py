@@ -108,7 +108,7 @@ class NativeEngine(Engine):
         self._lock = threading.Lock()
         self._packed: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         # Oldest first. In place of what can't be prepared stands why.
-        self._shapes: dict[tuple[int, ...], _Prepared | str] = {}
+        self._shapes: dict[tuple[int, ...], _Prepared | Unsupported] = {}
         self._proven = False  # whether some shape could be prepared
         program = self._program_of_default_shape(network)
         try:
@@ -198,13 +198,15 @@ class NativeEngine(Engine):
                     self._shapes[shape] = found
         if isinstance(found, _Prepared):
             return found
-        raise (NotThisInput if self._proven else Unsupported)(found)
+        raise type(found)(str(found))  # one of its own for each thread
 
-    def _try(self, shape: tuple[int, ...]) -> _Prepared | str:
+    def _try(self, shape: tuple[int, ...]) -> _Prepared | Unsupported:
         try:
             return self._prepared(self._lowered(shape))
         except (Untraceable, Unsupported) as error:
-            return f"input {list(shape)}: {error}"
+            # What PyTorch refuses as well says nothing about the network.
+            other = self._proven or isinstance(error, Refused)
+            return (NotThisInput if other else Unsupported)(f"input {list(shape)}: {error}")
 
     def _lowered(self, shape: tuple[int, ...]) -> Program:
         return lower(trace(self._twin, shape, summed=True), self._num_steps)
