@@ -208,17 +208,18 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 def warn_of_unknown() -> None:
     """Log variables of the environment that look like settings and are none."""
     for name in _unknown(os.environ):
-        near = difflib.get_close_matches(name, _names(), n=1)
+        near = difflib.get_close_matches(name, setting_variables(), n=1)
         logger.warning("%s is no setting%s", name, f"; is {near[0]} meant?" if near else "")
 
 
-def _names() -> list[str]:
+def setting_variables() -> list[str]:
+    """The variables of the environment that are settings."""
     fields = Settings.model_fields.items()
     return [PREFIX + str(field.validation_alias or name).upper() for name, field in fields]
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:
-    known = {*_names(), *_OTHERS}
+    known = {*setting_variables(), *_OTHERS}
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
