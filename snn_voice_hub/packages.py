@@ -118,6 +118,11 @@ def announced() -> list[EntryPoint]:
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
 
 
+def is_announced(cls: type) -> bool:
+    """Whether an installed package announces this very class."""
+    return any((entry.module, entry.attr) == (cls.__module__, cls.__name__) for entry in announced())
+
+
 # --- where a class is from ------------------------------------------------------------------------
 
 
@@ -131,9 +136,10 @@ def package_of(cls: type) -> ArchitecturePackage | None:
     module = cls.__module__
     if module.partition(".")[0] == _OURS:
         return None
+    file = getattr(sys.modules.get(module), "__file__", None)
     if module in _SCRIPTS:
         module = _script(module)
-    found = _distribution(module)
+    found = _distribution(module, Path(file).resolve()) if file else None
     if found is None:
         return ArchitecturePackage(module=module)
     return ArchitecturePackage(module=module, name=found.name, version=found.version)
@@ -149,13 +155,13 @@ def _script(module: str) -> str:
     return Path(file).stem if file else "__main__"
 
 
-def _distribution(module: str) -> Distribution | None:
-    """The installed package that holds a module."""
+def _distribution(module: str, file: Path) -> Distribution | None:
+    """The installed package that holds a module, which was loaded from that file."""
     top = module.partition(".")[0]
     announcing = [entry.dist for entry in announced() if entry.module.partition(".")[0] == top]
     found = [dist for dist in announcing if dist is not None]
     found += [distribution(name) for name in _import_names().get(top, ())]
-    return next((dist for dist in found if _holds(dist, module)), None)
+    return next((dist for dist in found if _holds(dist, top, file)), None)
 
 
 @cache  # it reads the list of files of everything that is installed
@@ -163,10 +169,8 @@ def _import_names() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _holds(dist: Distribution, module: str) -> bool:
-    """Whether a module was loaded from this package, and not from a folder of the same name."""
-    top = module.partition(".")[0]
-    listed = [file for file in dist.files or () if file.parts[0] in (top, f"{top}.py")]
-    loaded = getattr(sys.modules.get(module), "__file__", None)
+def _holds(dist: Distribution, top: str, file: Path) -> bool:
+    """Whether a file of the module `top` is this package's, and not one of a folder of the same name."""
+    listed = [found for found in dist.files or () if found.parts[0] in (top, f"{top}.py")]
     # A package that was installed in editable mode lists none of its modules.
-    return not listed or any(Path(str(dist.locate_file(file))) == Path(loaded or "") for file in listed)
+    return not listed or any(Path(str(dist.locate_file(found))).resolve() == file for found in listed)

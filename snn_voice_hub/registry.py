@@ -48,6 +48,7 @@ def register_architecture(cls: N) -> N:
             hint="another class name",
         )
     _ARCHITECTURES[cls.__name__] = cls
+    cls._registered = True
     return cls
 
 
@@ -94,14 +95,13 @@ def get_architecture(name: str, package: ArchitecturePackage | None = None) -> t
     found = find_architecture(name)
     if found is None:
         raise _unknown(name, package)
-    if package is not None and package.name is not None:
-        own = package_of(found)
-        there = LIBRARY_NAME if own is None else own.name
-        if there is not None and _canonical(there) != _canonical(package.name):
-            raise ConfigError(
-                f"the architecture {name} of {package} is wanted, and the one known here is of {there}",
-                hint="one process knows one architecture of a name: leave out the other package",
-            )
+    own = package_of(found)
+    if package is not None and not _same(package, own):
+        here = own or LIBRARY_NAME
+        raise ConfigError(
+            f"the architecture {name} of {package} is wanted, and the one known here is of {here}",
+            hint="one process knows one architecture of a name: leave out the other package",
+        )
     return found
 
 
@@ -171,6 +171,13 @@ def _how_to_get(package: ArchitecturePackage) -> str:
 
 def _top(module: str) -> str:
     return module.partition(".")[0]
+
+
+def _same(package: ArchitecturePackage, own: ArchitecturePackage | None) -> bool:
+    """Whether what a checkpoint wants may be what is here; of modules in no package nobody can tell."""
+    if own is None:
+        return False
+    return None in (package.name, own.name) or _canonical(str(package.name)) == _canonical(str(own.name))
 
 
 def _canonical(name: str) -> str:

@@ -15,6 +15,7 @@ from snn_voice_hub.config import (
     FORMAT_VERSION,
     MAX_CLASSES,
     SPEECH_COMMANDS,
+    ArchitecturePackage,
     FeatureConfig,
     VoiceConfig,
     check_int,
@@ -25,7 +26,7 @@ from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
 from snn_voice_hub.models.saving import without_values
-from snn_voice_hub.packages import package_of
+from snn_voice_hub.packages import is_announced, package_of
 from snn_voice_hub.tensors import autocasts, float32_on_cpu
 from snn_voice_hub.visible import visible
 
@@ -70,6 +71,9 @@ class Network(nn.Module, HubModel):
         min_shape: Smallest such dimensions that the layers can take.
         default_features: Front end of a network that was made by hand, for its checkpoint.
     """
+
+    # Set by the registry, which stands above.
+    _registered: ClassVar[bool]
 
     feature_dims = 1
     min_shape: tuple[int, ...] = (1,)
@@ -291,8 +295,22 @@ class Network(nn.Module, HubModel):
                 features=self.default_features,
                 labels=labels,
             )
-        config = dataclasses.replace(config, architecture_package=package_of(type(self)))
-        return config, self.state_dict()
+        return dataclasses.replace(config, architecture_package=self._known()), self.state_dict()
+
+    @classmethod
+    def _known(cls) -> ArchitecturePackage | None:
+        """Which package the class is of; None for one of ours.
+
+        Raises:
+            ConfigError: No other process could know the class by its name.
+        """
+        package = package_of(cls)
+        if package is None or "_registered" in vars(cls) or is_announced(cls):
+            return package
+        raise ConfigError(
+            f"the architecture {cls.__name__} is not registered: no other program could open what is saved",
+            hint="@register_architecture above the class, or an entry point of its package",
+        )
 
 
 def _short(dtype: torch.dtype) -> str:

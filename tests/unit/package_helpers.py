@@ -49,19 +49,18 @@ def imported(folder: Path, name: str) -> int:
 
 
 @contextmanager
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh() -> Iterator[None]:
     """What is registered, imported and named meanwhile is forgotten afterwards."""
     known = {**sys.modules}
-    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv(packages.VARIABLE, "")
     packages._import_names.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setenv(packages.VARIABLE, "")
+        yield
     packages._import_names.cache_clear()
     for name, module in {**sys.modules}.items():
         # Those of the test; parts of a library that were imported late stay.
-        if (
-            name not in known
-            and (Path(getattr(module, "__file__", None) or "").parent / f"{name}.log").exists()
-        ):
+        file = Path(getattr(module, "__file__", None) or "nowhere")
+        if name not in known and (file.parent / f"{name}.log").exists():
             del sys.modules[name]

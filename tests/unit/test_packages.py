@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from package_helpers import NETWORK, REGISTERED, announce, fresh, imported, lay
 import snn_voice_hub as sv
 from snn_voice_hub.config import ArchitecturePackage, FeatureConfig
 from snn_voice_hub.hub.endpoint import endpoint_files
+from snn_voice_hub.install import REQUIREMENT_NOTE
 from snn_voice_hub.packages import (
     VARIABLE,
     import_named_packages,
@@ -30,7 +32,7 @@ from snn_voice_hub.registry import find_architecture, get_architecture
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where Python looks for modules."""
-    with fresh(monkeypatch):
+    with fresh():
         folder = tmp_path / "site"
         folder.mkdir()
         monkeypatch.syspath_prepend(folder)
@@ -114,7 +116,7 @@ def test_a_checkpoint_says_where_its_architecture_is_from(site: Path, tmp_path: 
     assert config["architecture_package"] == {"module": "own_net", "name": "own-net", "version": "1.2"}
     card = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
     assert "import own_net  # OwnNet, of own-net 1.2" in card
-    assert 'pip install "snn-voice-hub[serve]" own-net==1.2' in card
+    assert re.search(r"^pip install .* own-net==1\.2( |$)", card, re.MULTILINE)
     assert "snn-voice --import own_net classify" in card
     network = get_architecture("OwnNet")
     network.from_pretrained(tmp_path / "mine").save_pretrained(tmp_path / "again")
@@ -125,7 +127,8 @@ def test_our_own_architectures_need_no_package(site: Path, tmp_path: Path) -> No
     assert saved("TcySNN", tmp_path / "ours")["architecture_package"] is None
     card = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
     assert "--import" not in card
-    assert 'pip install "snn-voice-hub[serve]"\n' in card
+    assert "pip install" in card
+    assert "==" not in card
 
 
 def test_a_module_that_is_in_no_package_is_named_alone(site: Path, tmp_path: Path) -> None:
@@ -135,7 +138,8 @@ def test_a_module_that_is_in_no_package_is_named_alone(site: Path, tmp_path: Pat
     assert config["architecture_package"] == {"module": "loose_net", "name": None, "version": None}
     card = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
     assert "import loose_net  # LooseNet, of the file loose_net.py, which is needed" in card
-    assert 'pip install "snn-voice-hub[serve]"\n' in card
+    assert "pip install" in card
+    assert "==" not in card
     assert "snn-voice --import loose_net classify" in card
 
 
@@ -165,7 +169,7 @@ def test_a_class_of_a_script_can_be_saved_and_says_so(
     assert config["architecture_package"] == {"module": module, "name": None, "version": None}
     assert "ScriptNet is in no installed package" in caplog.text
     assert sv.SnnVoice.from_pretrained(tmp_path / "mine").labels == ["a", "b"]
-    with fresh(monkeypatch):
+    with fresh():
         sv.registry._ARCHITECTURES.pop("ScriptNet")
         with pytest.raises(sv.ConfigError) as caught:
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
@@ -224,9 +228,7 @@ def test_another_packages_architecture_of_the_same_name_is_refused(site: Path, t
         if fits:
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
             continue
-        with pytest.raises(
-            sv.ConfigError, match=r"of the package other-nets 1\.2 is wanted, and .* of own_net"
-        ):
+        with pytest.raises(sv.ConfigError, match=r"of the package other-nets 1\.2 is wanted, and .* own_net"):
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
 
 
@@ -243,6 +245,34 @@ def test_an_argument_that_another_version_has_is_told_with_both_versions(site: P
     assert "saved with the package own-net 2.0, and here is the package own-net 1.2" in str(caught.value)
 
 
+def test_a_checkpoint_of_another_class_is_not_taken_for_ours(tmp_path: Path) -> None:
+    sv.TcyCNN(num_classes=2).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["architecture_package"] = {"module": "mynets", "name": None, "version": None}
+    path.write_text(json.dumps(config))
+    with pytest.raises(sv.ConfigError, match=r"of the module mynets is wanted, .* of snn-voice-hub"):
+        sv.SnnVoice.from_pretrained(tmp_path)
+
+
+def test_what_nobody_else_could_open_is_not_saved(site: Path, tmp_path: Path) -> None:
+    lay(site, "own_net", NETWORK.format(name="OwnNet"))
+    module = importlib.import_module("own_net")
+    network = module.OwnNet(num_classes=2)
+    with pytest.raises(sv.ConfigError, match="OwnNet is not registered"):
+        network.save_pretrained(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+    class Inherits(sv.TcyCNN):
+        pass
+
+    with pytest.raises(sv.ConfigError, match="Inherits is not registered"):
+        Inherits(num_classes=2).save_pretrained(tmp_path / "mine")
+    announce(site, "own-net", "1.2", "OwnNet = own_net:OwnNet")
+    network.save_pretrained(tmp_path / "mine")
+    assert isinstance(sv.SnnVoice.from_pretrained(tmp_path / "mine").network, module.OwnNet)
+
+
 def test_a_definition_that_runs_again_takes_the_place_of_the_first(site: Path) -> None:
     lay(site, "notebook", REGISTERED.format(name="Cell"))
     module = importlib.import_module("notebook")
@@ -253,7 +283,7 @@ def test_a_definition_that_runs_again_takes_the_place_of_the_first(site: Path) -
 
 def test_an_endpoint_installs_the_package() -> None:
     package = ArchitecturePackage(module="own_net", name="own-net", version="1.2")
-    ours = f"snn-voice-hub>={sv.__version__}"
+    ours = f"{REQUIREMENT_NOTE}\nsnn-voice-hub>={sv.__version__}"
     for theirs, after in (
         (None, f"{ours}\nown-net==1.2\n"),
         ("snn-voice-hub>=0.0.9\nown-net==1.1\n", f"{ours}\nown-net==1.2\n"),
