@@ -11,13 +11,17 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distribution, entry_points, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snn_voice_hub.config import ArchitecturePackage
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.visible import visible
+
+# `importlib.metadata` takes a tenth of the time in which the program prints its help.
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
 
 # The environment is what every process that is started from this one has: workers, replicas, other ranks.
 VARIABLE = "SNN_VOICE_IMPORT"
@@ -115,6 +119,8 @@ def why(error: BaseException) -> str:
 
 def announced() -> list[EntryPoint]:
     """The entry points by which installed packages say which architectures they have, by name."""
+    from importlib.metadata import entry_points
+
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
 
 
@@ -157,6 +163,8 @@ def _script(module: str) -> str:
 
 def _distribution(module: str, file: Path) -> Distribution | None:
     """The installed package that holds a module, which was loaded from that file."""
+    from importlib.metadata import distribution
+
     top = module.partition(".")[0]
     announcing = [entry.dist for entry in announced() if entry.module.partition(".")[0] == top]
     found = [dist for dist in announcing if dist is not None]
@@ -166,6 +174,8 @@ def _distribution(module: str, file: Path) -> Distribution | None:
 
 @cache  # it reads the list of files of everything that is installed
 def _import_names() -> Mapping[str, list[str]]:
+    from importlib.metadata import packages_distributions
+
     return packages_distributions()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.core
@@ -14,6 +13,9 @@ import typer.main
 
 from snn_voice_hub.cli.importing import with_imports
 from snn_voice_hub.errors import SnnVoiceError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # In the order of `snn-voice --help`; each is the function of that name in the module of that name.
 _OWN = (
@@ -42,6 +44,8 @@ class _Loaded(Mapping[str, Any]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points
+
         # Other packages, the service among them, add commands; this package does not import them.
         found = {entry.name: entry for entry in entry_points(group="snn_voice_hub.commands")}
         return dict(sorted(found.items()))
