@@ -232,7 +232,8 @@ class SnnVoice(nn.Module, HubModel):
 
         Returns:
             `engine` (its name; "module" for a network that is not a `Network`), `requested`, `reasons` (why
-            others were not taken, by name), `device`, `dtype`, `threads`, and what the engine adds.
+            others were not taken, by name), `device`, `dtype`, `threads`, what the engine adds, and
+            `left_to_torch`: why some input was run by PyTorch, where there was such input.
 
         Raises:
             MissingExtraError: The engine was asked for by name, and its package is not installed.

@@ -24,6 +24,8 @@ from snn_voice_hub.models.spiking import Lif
 
 # A prime, so that no product of other sizes is mistaken for the batch.
 _MANY = 1009
+# Arguments that are the same where they are equal; of others, only an object itself is the same.
+_PLAIN = (int, float, str, slice, torch.dtype, torch.device)
 # What a tensor says about where it is: that it has no values is nobody's business.
 _ABOUT: dict[object, object] = {
     cast(Any, Tensor.device).__get__: torch.device("cpu"),
@@ -130,7 +132,7 @@ def _alike(a: Operation, b: Operation, index: dict[Operation, int]) -> bool:
         if isinstance(x, Operation) or isinstance(y, Operation):
             if index.get(x, -1) != index.get(y, -2):
                 return False
-        elif x is not y and (isinstance(x, Tensor) or type(x) is not type(y) or x != y):
+        elif x is not y and not (isinstance(x, _PLAIN) and type(x) is type(y) and x == y):
             return False
     return len(a.shape) == len(b.shape) and all(
         m in (n, n * _MANY) for n, m in zip(a.shape, b.shape, strict=True)
