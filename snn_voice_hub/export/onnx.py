@@ -153,7 +153,10 @@ def _input_steps(network: Network) -> int:
 
 
 def plain_copy(network: Network) -> Network:
-    """The network itself where it is ready for the exporter, else a copy that is.
+    """A copy that is ready for the exporter; it shares the tensors that are.
+
+    A copy, since the exporter puts tensors without values into the modules while it traces: another thread
+    may be running the network.
 
     Raises:
         SnnVoiceError: A weight is NaN or infinite.
@@ -169,10 +172,10 @@ def plain_copy(network: Network) -> Network:
         and (tensor.dtype == torch.float32 or not tensor.is_floating_point())
         for tensor in tensors
     )
-    if ready:
-        return network
+    shared: dict[int, object] = {id(tensor): tensor for tensor in tensors} if ready else {}
     with torch.inference_mode(False):
-        return copy.deepcopy(network).to("cpu", torch.float32).eval()
+        twin = copy.deepcopy(network, shared)
+        return twin if ready else twin.to("cpu", torch.float32).eval()
 
 
 class _TracedPass(Pass):

@@ -52,12 +52,16 @@ def test_any_number_of_models_is_first_used_in_any_thread_while_other_modules_ru
 
 def test_the_exporter_of_pytorch_is_not_noticed_either() -> None:
     network = lively("TcySNN", num_steps=2)
+    x = features_of(network, 1)
+    with torch.inference_mode():
+        wanted = network(x)
     with bystander():
         threads = [threading.Thread(target=export_network, args=(network,)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        with torch.inference_mode():
+            while any(thread.is_alive() for thread in threads):
+                assert torch.equal(network(x), wanted)  # the very network that is exported
 
 
 def test_other_threads_keep_the_tracer_of_pytorch() -> None:
