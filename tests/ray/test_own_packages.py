@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="the extra [ray] is not installed")
+pytest.importorskip("ray.serve", reason="the extra [ray] is not installed")
 
 from snn_voice_server.ray_app import portable
 from snn_voice_server.settings import Settings

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import EXAMPLES
 
 import snn_voice_hub as sv
 from snn_voice_hub import registry
@@ -18,6 +17,7 @@ from snn_voice_hub.config.upgrade import _STEPS
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.models import Network, SpikingNetwork
 from snn_voice_hub.models.layers import Conv1d
+from tests.conftest import EXAMPLES
 
 CARDED = Path(__file__).parents[2] / "model_cards" / "piczak-snn"
 SETTINGS = {
