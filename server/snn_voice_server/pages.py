@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+from snn_voice_server.bundle import bundle_modules, bundle_styles
+from snn_voice_server.static_files import StaticFile, read_folder, weights
 
-# Nothing from another host, nothing inline; sound is played from memory (blob:).
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Modules import each other by name. With "ask first", no browser mixes two versions of them.
-    "Cache-Control": "no-cache",
-}
+# In the order in which they are read; the first holds the colours.
+_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css"]
+# The browser loads it by itself, into the thread of the sound.
+_WORKLET = "recorder-worklet.js"
 
 _ROUTES = """\
 POST /classify        sound in, words out; ?top_k=5&function_to_apply=softmax&windows=true&model=NAME
@@ -50,37 +33,20 @@ GET  /openapi.json    documentation for programs
 """
 
 
-@dataclass(frozen=True)
-class StaticFile:
-    """A file of the page, as it is sent."""
-
-    body: bytes
-    media_type: str
-    etag: str
-
-    def answer(self, request: Request, **headers: str) -> Response:
-        """The file, or 304 where the client has it."""
-        headers = {**_HEADERS, "ETag": self.etag, **headers}
-        if _knows(request.headers.get("if-none-match", ""), self.etag):
-            return Response(status_code=304, headers=headers)
-        return Response(self.body, media_type=self.media_type, headers=headers)
-
-
-def _knows(if_none_match: str, etag: str) -> bool:
-    # A proxy that compresses makes a tag weak; for "is it still the same" that is no difference.
-    known = [entry.strip().removeprefix("W/") for entry in if_none_match.split(",")]
-    return etag in known or known == ["*"]
-
-
-def read_files(folder: Traversable) -> dict[str, StaticFile]:
-    """The files of a folder that a page may have, by name."""
-    found = {}
-    for entry in folder.iterdir():
-        media_type = _TYPES.get("." + entry.name.rpartition(".")[2])
-        if media_type and entry.is_file():
-            body = entry.read_bytes()
-            found[entry.name] = StaticFile(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-    return found
+@cache
+def page_files() -> dict[str, StaticFile]:
+    """What a view of the page loads, by name: `index.html`, the script, the style, the icon, the worklet."""
+    found = read_folder(files("snn_voice_server").joinpath("web"))
+    texts = {name: body.decode() for name, body in found.items()}
+    modules = {name: text for name, text in texts.items() if name.endswith(".js") and name != _WORKLET}
+    sent = {
+        "index.html": found["index.html"],
+        "app.js": bundle_modules(modules, "app.js").encode(),
+        "style.css": bundle_styles(texts, _STYLES).encode(),
+        "icon.svg": found["icon.svg"],
+        _WORKLET: found[_WORKLET],
+    }
+    return {name: StaticFile.of(name, body) for name, body in sent.items()}
 
 
 def wants_page(accept: str) -> bool:
@@ -93,23 +59,9 @@ def wants_page(accept: str) -> bool:
     Returns:
         Whether HTML is named, and plain text is not liked better.
     """
-    weights = {"text/html": 0.0, "text/plain": 0.0}
-    for entry in accept.split(","):
-        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if kind in weights:
-            weights[kind] = max(weights[kind], _weight(parameters))
-    return weights["text/html"] > 0 and weights["text/html"] >= weights["text/plain"]
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
+    liked = weights(accept)
+    html = liked.get("text/html", 0.0)
+    return html > 0 and html >= liked.get("text/plain", 0.0)
 
 
 def _list_of_routes(request: Request) -> Response:
@@ -132,13 +84,13 @@ def install(app: FastAPI, *, page: bool = True) -> None:
         app: The application.
         page: False leaves the page out; then everyone gets the list.
     """
-    found = read_files(files("snn_voice_server").joinpath("web")) if page else {}
+    found = dict(page_files()) if page else {}
     index = found.pop("index.html", None)
 
     async def root(request: Request) -> Response:
         if index is None or not wants_page(request.headers.get("accept", "")):
             return _list_of_routes(request)
-        return index.answer(request, Vary="Accept")
+        return index.answer(request, vary="Accept")
 
     async def web_file(request: Request) -> Response:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from snn_voice_server.pages import StaticFile, read_files
+from snn_voice_server.static_files import StaticFile, read_folder
 
 # Swagger UI writes styles into its elements and draws its icons from data: addresses.
 _POLICY = (
@@ -17,15 +18,23 @@ _POLICY = (
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
 
+@cache
+def _files() -> dict[str, StaticFile]:
+    ours = files("snn_voice_server")
+    swagger = files("fastapi_offline").joinpath("static")
+    sent = read_folder(ours.joinpath("reference_page"))
+    sent |= {name: swagger.joinpath(name).read_bytes() for name in _SWAGGER}
+    sent["icon.svg"] = ours.joinpath("web", "icon.svg").read_bytes()
+    return {name: StaticFile.of(name, body) for name, body in sent.items()}
+
+
 def install(app: FastAPI) -> None:
     """Add `GET /docs` and the files under `/docs/`.
 
     Args:
         app: The application.
     """
-    found = read_files(files("snn_voice_server").joinpath("reference_page"))
-    swagger = read_files(files("fastapi_offline").joinpath("static"))
-    found |= {name: swagger[name] for name in _SWAGGER}
+    found = dict(_files())
     index = found.pop("index.html")
 
     def answer(request: Request, file: StaticFile) -> Response:

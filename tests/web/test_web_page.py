@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from web_helpers import EXAMPLES, Service
-from web_page_helpers import YES, bars_drawn, problem, shows, sideways, words
+from web_page_helpers import YES, bars_drawn, problem, shows, sideways, windows, words
 
 
 def test_file_to_word(opened: Any) -> None:
@@ -58,12 +58,12 @@ def test_dropped_file(opened: Any) -> None:
 def test_times_of_the_service(opened: Any) -> None:
     def answer(route: Any) -> None:
         timing = "decode;dur=0.42, queue;dur=112.6;desc=x, broken, compute;dur=3.1, other;dur=7"
-        route.fulfill(json=[{"label": "_silence_", "score": 0.4}], headers={"Server-Timing": timing})
+        route.fulfill(json=windows(("_silence_", 0.4)), headers={"Server-Timing": timing})
 
     with opened(before=lambda page: page.route("**/classify*", answer)) as page:
         page.set_input_files("#file", YES)
-        assert words(page) == [("silence", "40.0 %")]
-        assert page.inner_text("#word-note").startswith("Only a guess")
+        assert words(page) == [("silence", "40.0 %"), ("another", "1.0 %")]
+        assert page.inner_text("#word") == "none of my words"
         times = page.inner_text("#times").split("\n")
         assert times[0] == "Round trip"
         assert times[2:] == ["Decode", "0.4 ms", "Queue", "113 ms", "Compute", "3.1 ms", "other", "7.0 ms"]
@@ -73,12 +73,17 @@ def test_recording_to_word(opened: Any) -> None:
     with opened() as page:
         page.wait_for_selector(".dot.good")
         # Playwright does not show the bytes of a blob that is sent.
-        page.evaluate("void (window.fetch = ((real) => (url, init) => real(url, window.sent = init))(fetch))")
+        page.evaluate(
+            """void (XMLHttpRequest.prototype.send = ((real) => function (body) {
+              window.sent = body;
+              real.call(this, body);
+            })(XMLHttpRequest.prototype.send))"""
+        )
         page.click("#record")
         page.wait_for_selector("#record.running")
         assert page.inner_text("#record").startswith("Speak now")
         assert words(page)[0][0] == "yes"
-        sent = page.evaluate("window.sent.body.arrayBuffer().then((bytes) => [...new Uint8Array(bytes)])")
+        sent = page.evaluate("[...new Uint8Array(window.sent)]")
         assert page.inner_text("#record") == "Record two seconds"
         assert page.inner_text("#clip-facts").startswith("2.00 s")
         assert bars_drawn(page) > 50
@@ -154,7 +159,7 @@ def test_newer_clip_wins(opened: Any) -> None:
         assert words(page)[0][0] == "stop"
         assert page.locator("body.busy").count() == 0
         with suppress(Error):  # nobody may be waiting for it any more
-            waiting[0].fulfill(json=[{"label": "late", "score": 1}])
+            waiting[0].fulfill(json=windows(("late", 1)))
         page.wait_for_timeout(300)
         assert page.inner_text("#word") == "stop"
 
@@ -170,7 +175,7 @@ def test_choice_of_models(opened: Any) -> None:
 
         def classify(route: Any) -> None:
             asked.append(route.request.url.partition("?")[2])
-            route.fulfill(json=[{"label": "a", "score": 1}])
+            route.fulfill(json=windows(("a", 1)))
 
         page.route("**/classify*", classify)
 
@@ -182,7 +187,9 @@ def test_choice_of_models(opened: Any) -> None:
         page.select_option("#model-select", "m5-snn")
         page.wait_for_selector("text=The 2 words it knows")
         words(page)
-    assert asked == ["top_k=5", "top_k=5&model=m5-snn"]
+        line = page.locator("#curl").text_content()
+        assert line.endswith("/classify?model=m5-snn'")
+    assert asked == ["top_k=5&windows=true", "top_k=5&windows=true&model=m5-snn"]
 
 
 def test_under_a_path(opened: Any, service: Service) -> None:

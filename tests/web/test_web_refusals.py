@@ -160,7 +160,7 @@ def test_service_that_is_not_ready_yet(opened: Any) -> None:
             route.fulfill(**refuse("not_ready", "the model is not warmed up yet", 503))
 
     with opened(before=lambda page: page.route("**/ready", warm_up), refused=("/ready",)) as page:
-        page.wait_for_selector("text=not ready yet")
+        page.wait_for_selector("text=The model is not warmed up yet.")
         page.wait_for_selector(".dot.good")
         shows(page, "#model-name", "resmel-snn")
 
@@ -191,7 +191,7 @@ def test_busy_service_is_asked_again(opened: Any, busy: Any, status: int) -> Non
     before, asked = busy(1, status, "1")
     with opened(before=before, refused=("/classify",)) as page:
         page.set_input_files("#file", YES)
-        page.wait_for_selector("text=The service is busy; trying again in 1 s.")
+        page.wait_for_selector("text=Too many wait. Trying again in 1 s.")
         assert words(page)[0][0] == "yes"
         assert len(asked) == 2
         assert page.locator("#notice p").count() == 0

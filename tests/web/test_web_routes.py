@@ -31,7 +31,7 @@ def test_browsers_get_the_page(client: httpx.Client) -> None:
     answer = client.get("/", headers={"Accept": BROWSER})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["vary"] == "Accept"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
     assert answer.content == packaged()["index.html"]
 
 
@@ -69,11 +69,11 @@ def test_who_wants_the_page(accept: str, page: bool) -> None:
     assert pages.wants_page(accept) is page
 
 
-@pytest.mark.parametrize("name", sorted(set(packaged()) - {"index.html"}))
+@pytest.mark.parametrize("name", sorted(set(pages.page_files()) - {"index.html"}))
 def test_files_are_sent_as_they_are(client: httpx.Client, name: str) -> None:
     answer = client.get(f"/web/{name}")
     assert answer.status_code == 200
-    assert answer.content == packaged()[name]
+    assert answer.content == pages.page_files()[name].body
     kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
     assert answer.headers["content-type"].split(";")[0] == kinds[name.rpartition(".")[2]]
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -114,7 +114,16 @@ def test_nothing_from_elsewhere_is_allowed(client: httpx.Client, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/web/", "/web", "/web/nope.js", "/web/index.html", "/web/%2e%2e/pages.py", "/web/..%2fpages.py"]
+    "path",
+    [
+        "/web/",
+        "/web",
+        "/web/nope.js",
+        "/web/api.js",
+        "/web/index.html",
+        "/web/%2e%2e/pages.py",
+        "/web/..%2fpages.py",
+    ],
 )
 def test_nothing_else_is_there(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
@@ -122,14 +131,11 @@ def test_nothing_else_is_there(client: httpx.Client, path: str) -> None:
     assert answer.json()["error"]["code"] == "not_found"
 
 
-def test_what_the_page_names_is_there() -> None:
-    found = packaged()
-    named = set(re.findall(r'"web/([^"]+)"', found["index.html"].decode()))
-    for name, content in found.items():
-        if name.endswith(".js"):
-            named |= set(re.findall(r'from "\./([^"]+)"', content.decode()))
-            named |= set(re.findall(r'new URL\("([^"]+)"', content.decode()))
-    assert named == set(found) - {"index.html"}
+def test_what_the_page_names_is_there_and_nothing_else() -> None:
+    sent = {name: file.body.decode() for name, file in pages.page_files().items()}
+    named = set(re.findall(r'"web/([^"]+)"', sent["index.html"]))
+    named |= set(re.findall(r'new URL\("([^"]+)", import.meta.url', sent["app.js"]))
+    assert named == set(sent) - {"index.html"}
 
 
 def test_no_address_of_another_host() -> None:

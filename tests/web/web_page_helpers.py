@@ -27,6 +27,18 @@ def problem(page: Any) -> str:
     return str(text)
 
 
+def windows(*answers: tuple[str, float], seconds: float = 1.0) -> list[dict[str, Any]]:
+    """An answer of the service: for each window, half of it after the one before, its best word and score."""
+    return [
+        {
+            "start": at * seconds / 2,
+            "end": at * seconds / 2 + seconds,
+            "predictions": [{"label": label, "score": score}, {"label": "another", "score": 0.01}],
+        }
+        for at, (label, score) in enumerate(answers)
+    ]
+
+
 def bars_drawn(page: Any) -> int:
     """How high the waveform is: the rows of pixels in which something is drawn."""
     script = """canvas => {

@@ -2,12 +2,13 @@
 /** Talks to the service. Addresses are relative to the page's own, so that it works under a path prefix. */
 
 import { Refusal } from "./refusal.js";
+import { get, parsed, pause, post, readServerTiming, unreadable } from "./transport.js";
 
 /** The longest wait that the page takes upon itself before it asks a second time. */
 const LONGEST_WAIT_S = 30;
 
-/** The service gives up much earlier; this is for a network that swallows the answer. */
-const PATIENCE_MS = 90_000;
+/** A model that is being loaded is asked again for so long, since it will be there. */
+const LOADING_S = 60;
 
 /**
  * @typedef {object} Prediction
@@ -22,8 +23,15 @@ const PATIENCE_MS = 90_000;
  */
 
 /**
- * @typedef {object} Answer
+ * @typedef {object} Window A part of the sound, as long as the network hears at once; they overlap.
+ * @property {number} start In seconds.
+ * @property {number} end
  * @property {Prediction[]} predictions Best first.
+ */
+
+/**
+ * @typedef {object} Answer
+ * @property {Window[]} windows From the beginning to the end; a short sound is one.
  * @property {Timing} timing
  */
 
@@ -65,7 +73,8 @@ const PATIENCE_MS = 90_000;
  * @typedef {object} Asking
  * @property {string} model Which one; "" for the default.
  * @property {AbortSignal} signal What ends it early.
- * @property {(seconds: number) => void} onWait Is told each second of a wait.
+ * @property {(share: number) => void} onSent How much of the sound is on its way, up to 1.
+ * @property {(why: string, seconds: number) => void} onWait Is told each second of a wait.
  */
 
 /**
@@ -134,7 +143,7 @@ export class Api {
   }
 
   /**
-   * The best words of a sound.
+   * The best words of each window of a sound.
    *
    * @param {Blob} sound A sound file.
    * @param {Asking} asking
@@ -142,11 +151,11 @@ export class Api {
    * @throws {Refusal} It was refused, or nobody answers.
    */
   async classify(sound, asking) {
-    const { answer, roundTrip, headers } = await this.#ask("classify", sound, asking);
-    if (!Array.isArray(answer)) {
+    const { answer, roundTrip, headers } = await this.#ask("classify?top_k=5&windows=true", sound, asking);
+    if (!Array.isArray(answer) || !answer.every((window) => Array.isArray(window?.predictions))) {
       throw unreadable();
     }
-    return { predictions: answer, timing: { roundTrip, server: readServerTiming(headers) } };
+    return { windows: answer, timing: { roundTrip, server: readServerTiming(headers) } };
   }
 
   /**
@@ -158,7 +167,7 @@ export class Api {
    * @throws {Refusal} It was refused, or nobody answers.
    */
   async spikes(sound, asking) {
-    const { answer } = await this.#ask("spikes", sound, asking);
+    const { answer } = await this.#ask("spikes?top_k=5", sound, asking);
     if (!Array.isArray(answer?.layers) || !Array.isArray(answer.decision?.scores) || !(answer.num_steps > 0)) {
       throw unreadable();
     }
@@ -166,40 +175,55 @@ export class Api {
   }
 
   /**
-   * Send a sound. A busy service is asked a second time, after the time that it names.
+   * Send a sound. A busy service is asked a second time, after the time that it names; one that loads the
+   * model is asked until it has.
    *
-   * @param {string} route
+   * @param {string} route With a query.
    * @param {Blob} sound
    * @param {Asking} asking
    */
-  async #ask(route, sound, { model, signal, onWait }) {
-    const path = `${route}?top_k=5${model ? `&model=${encodeURIComponent(model)}` : ""}`;
-    try {
-      return await this.#askOnce(path, sound, signal);
-    } catch (error) {
-      const wait = error instanceof Refusal ? error.retryAfter : undefined;
-      if (wait === undefined || wait > LONGEST_WAIT_S) {
-        throw error;
+  async #ask(route, sound, asking) {
+    const { model, signal, onWait } = asking;
+    const bytes = await read(sound);
+    const path = `${route}${model ? `&model=${encodeURIComponent(model)}` : ""}`;
+    let waited = 0;
+    for (;;) {
+      try {
+        return await this.#askOnce(path, bytes, asking);
+      } catch (error) {
+        const wait = error instanceof Refusal ? error.retryAfter : undefined;
+        const loading = error instanceof Refusal && error.code === "not_ready";
+        if (wait === undefined || wait > LONGEST_WAIT_S || (waited && !loading) || waited + wait > LOADING_S) {
+          throw error;
+        }
+        for (let left = Math.max(1, Math.ceil(wait)); left > 0; left -= 1) {
+          onWait(/** @type {Refusal} */ (error).message, left);
+          await pause(1000, signal);
+          waited += 1;
+        }
       }
-      for (let left = Math.max(1, Math.ceil(wait)); left > 0; left -= 1) {
-        onWait(left);
-        await pause(1000, signal);
-      }
-      return this.#askOnce(path, sound, signal);
     }
   }
 
   /**
    * @param {string} path
-   * @param {Blob} sound
-   * @param {AbortSignal} signal
+   * @param {ArrayBuffer} bytes
+   * @param {Asking} asking
    * @returns {Promise<{answer: any, roundTrip: number, headers: Headers}>} The JSON, and how long it took.
    */
-  async #askOnce(path, sound, signal) {
+  async #askOnce(path, bytes, { signal, onSent }) {
     const start = performance.now();
+    const headers = this.#headers();
     // Always the same type: the bytes say what they are, and what a browser guesses from a name may mislead.
-    const headers = { "Content-Type": "application/octet-stream" };
-    const response = await this.#send(path, { method: "POST", body: sound, headers, signal });
+    headers.set("Content-Type", "application/octet-stream");
+    /** @type {Response} */
+    let response;
+    try {
+      response = await post(this.address(path), headers, bytes, signal, onSent);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof Refusal ? error : await this.#hungUp();
+    }
     const answer = await parsed(response);
     return { answer, roundTrip: performance.now() - start, headers: response.headers };
   }
@@ -209,147 +233,50 @@ export class Api {
    * @returns {Promise<any>} The JSON of a route that is asked by GET.
    */
   async #json(path) {
-    const answer = await parsed(await this.#send(path, {}));
-    return answer && typeof answer === "object" ? answer : {};
-  }
-
-  /**
-   * @param {string} path
-   * @param {RequestInit} init
-   * @returns {Promise<Response>} A success.
-   * @throws {Refusal} Anything else.
-   */
-  async #send(path, init) {
-    const headers = new Headers(init.headers);
-    if (this.key) {
-      headers.set("Authorization", `Bearer ${this.key}`);
-    }
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
-    const giveUp = () => patience.abort();
-    init.signal?.addEventListener("abort", giveUp);
     /** @type {Response} */
     let response;
     try {
-      init.signal?.throwIfAborted();
-      response = await fetch(this.address(path), { ...init, headers, cache: "no-store", signal: patience.signal });
-    } catch {
-      init.signal?.throwIfAborted();
-      if (patience.signal.aborted) {
-        throw new Refusal("The service took too long to answer.", "Try again in a moment.");
-      }
-      throw await this.#unreachable(init.body instanceof Blob);
-    } finally {
-      clearTimeout(timer);
-      init.signal?.removeEventListener("abort", giveUp);
+      response = await get(this.address(path), this.#headers());
+    } catch (error) {
+      throw error instanceof Refusal ? error : unreachable();
     }
-    if (!response.ok) {
-      throw await refusalOf(response);
-    }
-    return response;
+    const answer = await parsed(response);
+    return answer && typeof answer === "object" ? answer : {};
+  }
+
+  /** @returns {Headers} */
+  #headers() {
+    return new Headers(this.key ? { Authorization: `Bearer ${this.key}` } : {});
   }
 
   /**
    * A service that hangs up in the middle of an upload looks to a page like one that is not there.
    *
-   * @param {boolean} wasUpload
    * @returns {Promise<Refusal>}
    */
-  async #unreachable(wasUpload) {
-    if (wasUpload) {
-      const alive = await fetch(this.address("health"), { cache: "no-store" }).catch(() => undefined);
-      if (alive?.ok) {
-        return new Refusal("The service hung up before it had the whole file.", "The file may be too large for it.");
-      }
-    }
-    return new Refusal("The service does not answer.", "It may have been stopped, or the network is gone.");
+  async #hungUp() {
+    const alive = await get(this.address("health"), new Headers()).catch(() => undefined);
+    return alive?.ok
+      ? new Refusal("The service hung up before it had the whole file.", "The file may be too large for it.")
+      : unreachable();
   }
 }
 
 /**
- * @param {Response} response
- * @returns {Promise<any>}
+ * A file that was moved, or a folder that was dropped, would else look like a network that is gone.
+ *
+ * @param {Blob} sound
+ * @returns {Promise<ArrayBuffer>}
  */
-async function parsed(response) {
+async function read(sound) {
   try {
-    return await response.json();
+    return await sound.arrayBuffer();
   } catch {
-    throw unreadable();
+    throw new Refusal("The file can't be read.", "Is it still there, and no folder?");
   }
 }
 
 /** @returns {Refusal} */
-function unreadable() {
-  return new Refusal("The service gave an answer that this page can't read.");
-}
-
-/**
- * @param {Response} response Not a success.
- * @returns {Promise<Refusal>} In the service's own words, where it has some.
- */
-async function refusalOf(response) {
-  const { status } = response;
-  const retryAfter = [429, 503].includes(status) ? readRetryAfter(response.headers) : undefined;
-  const details = { status, retryAfter };
-  const error = await response.json().then(
-    (body) => body?.error,
-    () => undefined,
-  );
-  if (typeof error?.message === "string" && error.message) {
-    return new Refusal(error.message, typeof error.hint === "string" ? error.hint : "", details);
-  }
-  // Not the service itself, but something before it: a proxy, say.
-  const messages = new Map([
-    [401, "This service asks for an API key."],
-    [413, "The file is too large."],
-    [429, "The service is busy."],
-    [502, "The service does not answer."],
-    [503, "The service is busy."],
-    [504, "The service took too long to answer."],
-  ]);
-  const message = messages.get(status) ?? `The service answered with status ${status}.`;
-  return new Refusal(message, status >= 500 ? "Try again in a moment." : "", details);
-}
-
-/**
- * @param {Headers} headers
- * @returns {number | undefined} Seconds; undefined where the header is missing or not legal.
- */
-export function readRetryAfter(headers) {
-  const value = headers.get("Retry-After");
-  if (!value) {
-    return undefined;
-  }
-  const seconds = /^\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
-}
-
-/**
- * @param {Headers} headers
- * @returns {Map<string, number>} Names and milliseconds, as in `decode;dur=0.4, queue;dur=1.2`.
- */
-export function readServerTiming(headers) {
-  const found = new Map();
-  for (const entry of (headers.get("Server-Timing") ?? "").split(",")) {
-    const [name, ...parameters] = entry.split(";").map((part) => part.trim());
-    const duration = parameters.find((parameter) => /^dur=/i.test(parameter));
-    const milliseconds = Number(duration?.slice(4).replaceAll('"', ""));
-    if (name && duration && Number.isFinite(milliseconds)) {
-      found.set(name, milliseconds);
-    }
-  }
-  return found;
-}
-
-/**
- * @param {number} milliseconds
- * @param {AbortSignal} signal
- * @returns {Promise<void>}
- */
-function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
-  });
+function unreachable() {
+  return new Refusal("The service does not answer.", "It may have been stopped, or the network is gone.");
 }

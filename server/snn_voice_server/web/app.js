@@ -2,6 +2,7 @@
 /** Puts the page together: a clip comes in, is drawn, is sent, and its words are shown. */
 
 import { Api } from "./api.js";
+import { CurlLine, curlLine } from "./curl.js";
 import { acceptDrops } from "./drop.js";
 import { KeyField, rememberedKey } from "./key.js";
 import { Models } from "./models.js";
@@ -11,16 +12,14 @@ import { record } from "./recorder.js";
 import { Refusal } from "./refusal.js";
 import { Results } from "./results.js";
 import { SpikePanel } from "./spikes.js";
-import { decode, Waveform } from "./waveform.js";
+import { sizeOf, Stage } from "./stage.js";
+import { Waiting } from "./waiting.js";
+import { decode } from "./waveform.js";
 import { encodeWav } from "./wav.js";
 
 const SECONDS = 2;
 
-/**
- * @typedef {object} Clip
- * @property {Blob} sound A sound file, as it is sent.
- * @property {string} name What it is called on the page.
- */
+/** @typedef {import("./stage.js").Clip} Clip */
 
 /**
  * @template {HTMLElement} [T=HTMLElement]
@@ -34,25 +33,38 @@ function byId(id, _) {
 
 const notice = new Notice(byId("notice"));
 const status = byId("status");
-const canvas = byId("waveform", HTMLCanvasElement);
-const clipName = byId("clip-name");
-const clipFacts = byId("clip-facts");
-const stageHint = byId("stage-hint");
 const recordButton = byId("record", HTMLButtonElement);
 const recordText = byId("record-text");
 const fileInput = byId("file", HTMLInputElement);
-const copyButton = byId("copy", HTMLButtonElement);
-const curl = byId("curl");
+const answerBox = byId("answer");
+
+/** @param {string} text Is said by a screen reader when it has time. */
+const speak = (text) => void (status.textContent = text);
 
 const api = new Api();
-const waveform = new Waveform(canvas);
-const results = new Results({
-  word: byId("word"),
-  note: byId("word-note"),
-  bars: byId("bars"),
-  times: byId("times"),
+const curl = new CurlLine(byId("curl"), byId("copy", HTMLButtonElement), speak);
+const stage = new Stage({
+  canvas: byId("waveform", HTMLCanvasElement),
+  hint: byId("stage-hint"),
+  name: byId("clip-name"),
+  facts: byId("clip-facts"),
 });
-const player = new Player(byId("play", HTMLButtonElement), byId("play-text"), (share) => waveform.progress(share));
+const results = new Results(
+  {
+    word: byId("word"),
+    note: byId("word-note"),
+    barsTitle: byId("bars-title"),
+    bars: byId("bars"),
+    times: byId("times"),
+    strip: byId("strip"),
+    heard: byId("heard"),
+  },
+  speak,
+);
+const waiting = new Waiting((text) => results.wait(text), speak);
+const player = new Player(byId("play", HTMLButtonElement), byId("play-text"), (share) =>
+  stage.waveform.progress(share),
+);
 const keyField = new KeyField(byId("key-form", HTMLFormElement), byId("key", HTMLInputElement), {
   onKey: useKey,
   onProblem: tellProblem,
@@ -68,7 +80,7 @@ const models = new Models(
     vocabularyTitle: byId("vocabulary-title"),
     words: byId("vocabulary-words"),
   },
-  { onChange: classifyAgain, onKeyWanted: askForKey },
+  { onChange: classifyAgain, onKnown: showCurl, onKeyWanted: askForKey },
 );
 
 const spikes = new SpikePanel(
@@ -95,6 +107,12 @@ const spikes = new SpikePanel(
 /** @type {Clip | null} */
 let lastClip = null;
 
+/** Whether the service wants a key. */
+let withKey = false;
+
+/** Whether the last clip was longer than what the network hears at once. */
+let isLong = false;
+
 /** What is under way; a new clip takes the place of the old one. */
 let current = new AbortController();
 
@@ -105,11 +123,15 @@ let recording = null;
 function beginNew() {
   current.abort();
   current = new AbortController();
+  waiting.end();
   return current.signal;
 }
 
-/** @param {unknown} error */
-function tellProblem(error) {
+/**
+ * @param {unknown} error
+ * @param {() => void} [again] What may help in a moment, without a change.
+ */
+function tellProblem(error, again) {
   if (!(error instanceof Refusal)) {
     notice.tell("Something in this page failed.", { hint: "Loading it again may help.", problem: true });
     console.error(error);
@@ -120,12 +142,14 @@ function tellProblem(error) {
     askForKey();
   }
   // The service's hint is about headers; the field says it better.
-  notice.tell(error.message, { hint: wantsKey ? "" : error.hint, problem: true });
+  const passes = error.status === undefined || error.status === 429 || error.status >= 500;
+  notice.tell(error.message, { hint: wantsKey ? "" : error.hint, problem: true, again: passes ? again : undefined });
 }
 
 function askForKey() {
   keyField.show(true);
-  showCurl(true);
+  withKey = true;
+  showCurl();
 }
 
 /** @param {string} key */
@@ -138,6 +162,7 @@ function useKey(key) {
 }
 
 function classifyAgain() {
+  showCurl();
   if (lastClip) {
     void classify(lastClip, beginNew());
   }
@@ -147,12 +172,13 @@ function classifyAgain() {
 async function take(clip) {
   const signal = beginNew();
   lastClip = clip;
+  isLong = false;
   player.load(null);
-  showClip(clip, null, "");
+  stage.show(clip, null, "");
   // Side by side: the answer need not wait for the picture, nor the other way round.
   const drawing = decode(clip.sound).then((picture) => {
     if (lastClip === clip) {
-      showClip(clip, picture, "No picture of this file");
+      stage.show(clip, picture, "No picture of this file");
       player.load(picture && clip.sound);
     }
   });
@@ -161,40 +187,33 @@ async function take(clip) {
 
 /**
  * @param {Clip} clip
- * @param {import("./waveform.js").Picture | null} picture
- * @param {string} otherwise Stands where the picture would.
- */
-function showClip(clip, picture, otherwise) {
-  waveform.show(picture && picture.samples);
-  clipName.textContent = clip.name;
-  const size = sizeOf(clip.sound.size);
-  clipFacts.textContent = picture ? `${picture.seconds.toFixed(2)} s, ${size}` : size;
-  stageHint.textContent = picture ? "" : otherwise;
-  canvas.setAttribute("aria-label", picture ? `Waveform of ${clip.name}` : "No waveform");
-}
-
-/**
- * @param {Clip} clip
  * @param {AbortSignal} signal
  */
 async function classify(clip, signal) {
-  results.clear();
+  results.clear("");
   spikes.clear();
   notice.tell("");
   document.body.classList.add("busy");
-  status.textContent = "Listening to the clip";
+  speak("Listening to the clip");
   try {
     checkSize(clip.sound);
+    const { away, name } = models;
     const answer = await api.classify(clip.sound, {
       model: models.chosen,
       signal,
-      onWait: (seconds) => notice.tell(`The service is busy; trying again in ${seconds} s.`),
+      onSent: (share) => !signal.aborted && waiting.say(stageOf(share, away ? name : "")),
+      onWait: (why, seconds) => waiting.say(`${why} Trying again in ${seconds} s.`),
     });
     signal.throwIfAborted(); // another clip may have come together with the answer
-    notice.tell("");
     keyField.show(false);
-    status.textContent = results.show(answer);
-    bringIntoView(byId("answer"));
+    waiting.end();
+    speak(results.show(answer, models.known));
+    isLong = answer.windows.length > 1;
+    showCurl();
+    bringIntoView(answerBox);
+    if (away) {
+      void models.list(); // by now it is loaded
+    }
     void models.learning.then(() => {
       if (!signal.aborted && models.facts?.spikes !== false) {
         spikes.offer();
@@ -202,8 +221,10 @@ async function classify(clip, signal) {
     });
   } catch (error) {
     if (!signal.aborted) {
-      status.textContent = "";
-      tellProblem(error);
+      waiting.end();
+      results.clear();
+      speak("");
+      tellProblem(error, tryAgain);
       if (!(error instanceof Refusal) || (error.status ?? 500) >= 500) {
         void models.load(); // is the service still there?
       }
@@ -215,24 +236,42 @@ async function classify(clip, signal) {
   }
 }
 
+/**
+ * @param {number} share How much of the sound is on its way.
+ * @param {string} away The model that has to be loaded first, or "".
+ * @returns {string} What is waited for.
+ */
+function stageOf(share, away) {
+  if (share < 1) {
+    return `Sending the sound: ${Math.floor(100 * share)} %.`;
+  }
+  return away ? `${away} is being loaded, then it listens.` : "The network is listening.";
+}
+
+function tryAgain() {
+  answerBox.focus({ preventScroll: true }); // the button goes away, and the keyboard's place with it
+  classifyAgain();
+}
+
 async function showSpikes() {
   const clip = lastClip;
   const { signal } = current; // a new clip takes this one's spikes with it
   if (!clip) {
     return;
   }
-  status.textContent = spikes.wait();
+  speak(spikes.wait());
   try {
     const found = await api.spikes(clip.sound, {
       model: models.chosen,
       signal,
-      onWait: (seconds) => void spikes.wait(`The service is busy; trying again in ${seconds} s.`),
+      onSent: () => {},
+      onWait: (why, seconds) => void spikes.wait(`${why} Trying again in ${seconds} s.`),
     });
     signal.throwIfAborted();
-    status.textContent = spikes.showAll(found);
+    speak(spikes.showAll(found));
   } catch (error) {
     if (!signal.aborted) {
-      status.textContent = spikes.refuse(error);
+      speak(spikes.refuse(error));
       if (!(error instanceof Refusal) || error.status === 401) {
         tellProblem(error);
       }
@@ -253,17 +292,6 @@ function checkSize(sound) {
   }
 }
 
-/**
- * @param {number} bytes
- * @returns {string}
- */
-function sizeOf(bytes) {
-  if (bytes < 1000) {
-    return `${bytes} bytes`;
-  }
-  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
 async function startRecording() {
   const signal = beginNew();
   recording = signal;
@@ -273,9 +301,9 @@ async function startRecording() {
   results.clear();
   spikes.clear();
   player.load(null);
-  showStage("Your recording", "");
+  stage.clear("Your recording", "");
   showRecordButton("Waiting for the microphone", "opening");
-  status.textContent = "Opening the microphone";
+  speak("Opening the microphone");
   /** @type {Clip} */
   let clip;
   try {
@@ -286,8 +314,8 @@ async function startRecording() {
       tellProblem(error);
     }
     if (current.signal === signal) {
-      status.textContent = "";
-      showStage("No sound yet", "Drop a sound file here");
+      speak("");
+      stage.clear("No sound yet", "Drop a sound file here");
     }
     return;
   } finally {
@@ -305,10 +333,10 @@ async function startRecording() {
  * @param {number} sampleRate
  */
 function showRecording(samples, filled, sampleRate) {
-  waveform.show(samples, filled);
+  stage.waveform.show(samples, filled);
   // Once, not with every piece: a screen reader would say nothing else.
   if (!recordButton.classList.contains("running")) {
-    status.textContent = "Speak now";
+    speak("Speak now");
   }
   showRecordButton(`Speak now: ${((samples.length - filled) / sampleRate).toFixed(1)} s`, "running");
 }
@@ -322,18 +350,6 @@ function showRecordButton(text, state) {
   recordButton.classList.toggle("opening", state === "opening");
   recordButton.classList.toggle("running", state === "running");
   recordButton.title = state ? "Press again, or Escape, to stop" : "";
-}
-
-/**
- * @param {string} name
- * @param {string} hint
- */
-function showStage(name, hint) {
-  waveform.show(null);
-  clipName.textContent = name;
-  clipFacts.textContent = "";
-  stageHint.textContent = hint;
-  canvas.setAttribute("aria-label", "No waveform");
 }
 
 /** @param {FileList | null} files */
@@ -351,20 +367,8 @@ function stopRecording() {
   }
 }
 
-/** @param {boolean} withKey */
-function showCurl(withKey) {
-  const header = withKey ? ' -H "Authorization: Bearer $KEY"' : "";
-  curl.textContent = `curl${header} --data-binary @yes.wav ${api.address("classify")}`;
-}
-
-async function copyCurl() {
-  try {
-    await navigator.clipboard.writeText(curl.textContent ?? "");
-    copyButton.textContent = "Copied";
-  } catch {
-    copyButton.textContent = "Not allowed";
-  }
-  setTimeout(() => (copyButton.textContent = "Copy"), 2000);
+function showCurl() {
+  curl.show(curlLine(api.address("classify"), { model: models.name, windows: isLong, withKey }));
 }
 
 recordButton.addEventListener("click", () => (recording ? stopRecording() : void startRecording()));
@@ -375,10 +379,9 @@ fileInput.addEventListener("change", () => {
   fileInput.value = ""; // so that the same file can be chosen again
 });
 acceptDrops(byId("drop-veil"), takeFiles);
-copyButton.hidden = !navigator.clipboard;
-copyButton.addEventListener("click", () => void copyCurl());
 
 api.key = rememberedKey();
-showCurl(Boolean(api.key));
+withKey = Boolean(api.key);
+showCurl();
 results.clear();
 void models.load();

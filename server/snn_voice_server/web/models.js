@@ -1,8 +1,8 @@
 // @ts-check
 /** Which models there are, which one is asked, and what it knows. */
 
+import { isClass } from "./labels.js";
 import { Refusal } from "./refusal.js";
-import { isClass } from "./results.js";
 
 /** A service that is away is asked less and less often. */
 const FIRST_PAUSE_MS = 1000;
@@ -23,8 +23,8 @@ export class Models {
   /**
    * @param {import("./api.js").Api} api
    * @param {ModelElements} elements
-   * @param {{onChange: () => void, onKeyWanted: () => void}} events When another model was chosen; when the
-   *   service names its models to holders of a key only.
+   * @param {{onChange: () => void, onKnown: () => void, onKeyWanted: () => void}} events When another model was
+   *   chosen; when it is known which are served; when the service names them to holders of a key only.
    */
   constructor(api, elements, events) {
     this.api = api;
@@ -34,15 +34,33 @@ export class Models {
     this.facts = null;
     /** What to ask for; "" is the service's default. */
     this.chosen = "";
+    /** @type {import("./api.js").ModelEntry[]} */
+    this.entries = [];
     /** Is over when `facts` are those of the chosen model. */
     this.learning = Promise.resolve();
     this.pause = FIRST_PAUSE_MS;
     this.timer = 0;
     elements.select.addEventListener("change", () => {
       this.chosen = elements.select.value;
+      this.facts = null;
       this.learning = this.#learn();
       events.onChange();
     });
+  }
+
+  /** The name of what is asked, where there are several. */
+  get name() {
+    return this.entries.length > 1 ? this.elements.select.value : "";
+  }
+
+  /** Whether the service has to load what is asked, which takes longer than an answer. */
+  get away() {
+    return this.entries.some((entry) => entry.name === this.name && !entry.loaded);
+  }
+
+  /** How many words the model knows; 0 if that is not known. */
+  get known() {
+    return this.#words().length;
   }
 
   /** Ask the service, and again until it is ready. */
@@ -56,8 +74,9 @@ export class Models {
       this.pause = FIRST_PAUSE_MS;
     } catch (error) {
       const status = error instanceof Refusal ? error.status : undefined;
-      dot.className = "dot bad";
-      name.textContent = status === 503 ? "not ready yet" : "no answer from the service";
+      dot.className = status === 503 ? "dot waiting" : "dot bad";
+      // In the service's own words: it is starting, or stopping, or says what fails.
+      name.textContent = error instanceof Refusal && status === 503 ? error.message : "no answer from the service";
       if (status === 401) {
         name.textContent = "needs a key";
         this.#showName();
@@ -70,7 +89,7 @@ export class Models {
       return;
     }
     this.learning = this.#learn();
-    await Promise.all([this.#list(), this.learning]);
+    await Promise.all([this.list(), this.learning]);
   }
 
   /** In place of the choice, which is of no use as long as nobody answers. */
@@ -79,7 +98,8 @@ export class Models {
     this.elements.choice.hidden = true;
   }
 
-  async #list() {
+  /** Which models there are, and which of them are loaded by now. */
+  async list() {
     /** @type {import("./api.js").ModelEntry[]} */
     let entries;
     try {
@@ -91,7 +111,9 @@ export class Models {
       return; // one model, whose name is known already
     }
     const { name, choice, select } = this.elements;
+    this.entries = entries;
     if (entries.length < 2) {
+      this.events.onKnown();
       return;
     }
     const options = entries.map((entry) => {
@@ -102,6 +124,7 @@ export class Models {
     select.replaceChildren(...options);
     name.hidden = true;
     choice.hidden = false;
+    this.events.onKnown();
   }
 
   async #learn() {
@@ -117,12 +140,16 @@ export class Models {
       return; // another one was chosen meanwhile
     }
     this.facts = facts;
-    const known = facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
+    const known = this.#words();
     vocabulary.hidden = !known.length;
     vocabularyTitle.textContent = `The ${known.length} words it knows`;
     words.textContent = known.join(", ");
     if (facts?.name) {
       name.textContent = facts.name;
     }
+  }
+
+  #words() {
+    return this.facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
   }
 }

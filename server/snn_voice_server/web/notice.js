@@ -9,9 +9,10 @@ export class Notice {
 
   /**
    * @param {string} text One sentence, or "" for nothing.
-   * @param {{hint?: string, problem?: boolean}} [options] What to do about it; whether something went wrong.
+   * @param {{hint?: string, problem?: boolean, again?: () => void}} [options] What to do about it; whether
+   *   something went wrong; what a button tries again.
    */
-  tell(text, { hint = "", problem = false } = {}) {
+  tell(text, { hint = "", problem = false, again } = {}) {
     this.element.replaceChildren();
     if (!text) {
       return;
@@ -22,6 +23,14 @@ export class Notice {
     strong.append(...marked(text));
     line.append(strong, " ", ...marked(hint));
     this.element.append(line);
+    if (again) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "button small";
+      button.textContent = "Try again";
+      button.addEventListener("click", again);
+      this.element.append(button);
+    }
     if (problem) {
       bringIntoView(this.element);
     }

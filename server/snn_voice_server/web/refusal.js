@@ -5,15 +5,16 @@ export class Refusal extends Error {
   /**
    * @param {string} message What was wrong.
    * @param {string} [hint] What would be right.
-   * @param {{status?: number, retryAfter?: number}} [details] The HTTP status, if it came from the service,
-   *   and after how many seconds it wants to be asked again.
+   * @param {{status?: number, retryAfter?: number, code?: string}} [details] The HTTP status, if it came from
+   *   the service, after how many seconds it wants to be asked again, and its short name of what was wrong.
    */
-  constructor(message, hint = "", { status, retryAfter } = {}) {
+  constructor(message, hint = "", { status, retryAfter, code = "" } = {}) {
     super(sentence(message));
     this.name = "Refusal";
     this.hint = sentence(hint);
     this.status = status;
     this.retryAfter = retryAfter;
+    this.code = code;
   }
 }
 

@@ -1,9 +1,16 @@
 // @ts-check
-/** Shows the answer: the best word in large letters, five bars, and where the time went. */
+/** Shows the answer: the words in large letters, five bars, a time line if it is long, and where the time went. */
 
-/** Scores are calibrated: below this the best guess is more likely wrong than right. */
-const SURE = 0.5;
+import { element } from "./elements.js";
+import { isClass, NONE, percent, shownLabel, timesOf } from "./labels.js";
+import { clearest, isSure, withGaps, wordsIn } from "./segments.js";
+import { Timeline } from "./timeline.js";
+
+/** From here on the best answer is right in at least nine of ten cases, if the sound was one of the words. */
 const CLEAR = 0.9;
+
+/** So many words are written smaller. */
+const CROWD = 13;
 
 /** What the parts of `Server-Timing` are called on the page, in the order of the way of a clip. */
 const PARTS = new Map([
@@ -16,60 +23,119 @@ const PARTS = new Map([
  * @typedef {object} ResultElements
  * @property {HTMLElement} word
  * @property {HTMLElement} note
+ * @property {HTMLElement} barsTitle Says which part of a longer sound the bars are of.
  * @property {HTMLElement} bars An `<ol>`.
  * @property {HTMLElement} times A `<dl>`.
+ * @property {HTMLElement} strip Under the picture of the sound.
+ * @property {HTMLElement} heard An `<ol>`: the words of a longer sound.
+ */
+
+/**
+ * @typedef {import("./segments.js").Segment} Segment
  */
 
 export class Results {
-  /** @param {ResultElements} elements */
-  constructor(elements) {
+  /**
+   * @param {ResultElements} elements
+   * @param {(text: string) => void} speak
+   */
+  constructor(elements, speak) {
     this.elements = elements;
+    this.timeline = new Timeline(elements.strip, elements.heard, (segment) => speak(this.#choose(segment)));
   }
 
-  /** Nothing is known yet, and nothing old may be taken for it. */
-  clear() {
-    const { word, note, bars, times } = this.elements;
+  /**
+   * Nothing is known yet, and nothing old may be taken for it.
+   *
+   * @param {string} [why] What is being waited for.
+   */
+  clear(why = "The five likeliest words will stand here.") {
+    const { word, barsTitle, bars, times } = this.elements;
     word.textContent = "";
     word.className = "word empty";
-    note.textContent = "The five likeliest words will stand here.";
+    barsTitle.hidden = true;
     bars.replaceChildren();
     times.replaceChildren();
+    this.timeline.clear();
+    this.wait(why);
+  }
+
+  /** @param {string} text What is being waited for. */
+  wait(text) {
+    this.elements.note.textContent = text;
   }
 
   /**
    * @param {import("./api.js").Answer} answer
-   * @returns {string} The same in one sentence, for those who hear the page.
+   * @param {number} known How many words the model knows; 0 if that is not known.
+   * @returns {string} The same in a few sentences, for those who hear the page.
    */
-  show({ predictions, timing }) {
-    const { word, note, bars, times } = this.elements;
-    const [best] = predictions;
-    if (!best) {
-      this.clear();
+  show({ windows, timing }, known) {
+    this.clear();
+    const { word, note, times } = this.elements;
+    if (!windows.some(({ predictions }) => predictions.length)) {
       note.textContent = "The service found no word.";
       return note.textContent;
     }
-    word.textContent = shownLabel(best.label);
-    word.className = best.score < SURE ? "word unsure" : "word";
-    note.textContent = remark(best);
-    bars.replaceChildren(...predictions.map((prediction) => bar(prediction)));
+    const words = wordsIn(windows);
+    const best = clearest(windows);
+    const { name, kind, remark } = headline(words, windows, known);
+    word.textContent = name;
+    word.className = `word ${kind}`;
+    note.textContent = remark;
+    if (windows.length > 1) {
+      this.timeline.show(withGaps(words, windows[windows.length - 1].end));
+    }
+    this.#choose(words[0] ?? { start: best.start, end: best.end, window: best });
     const rows = [["Round trip", timing.roundTrip], ...serverRows(timing.server)];
-    times.replaceChildren(...rows.map(([name, value]) => time(String(name), Number(value))));
-    return `${shownLabel(best.label)}, ${percent(best.score)}. ${note.textContent}`;
+    times.replaceChildren(...rows.map(([part, value]) => time(String(part), Number(value))));
+    const score = words.length === 1 ? `, ${percent(best.predictions[0].score)}` : "";
+    return `${name}${score}. ${remark}`;
+  }
+
+  /**
+   * @param {Segment} segment One with a word.
+   * @returns {string} Its scores, for those who hear the page.
+   */
+  #choose(segment) {
+    const { barsTitle, bars } = this.elements;
+    const predictions = segment.window?.predictions ?? [];
+    bars.replaceChildren(...predictions.map((prediction) => bar(prediction)));
+    barsTitle.hidden = !this.timeline.segments.length;
+    barsTitle.textContent = `Scores at ${timesOf(segment)}`;
+    this.timeline.choose(segment);
+    const said = predictions.map(({ label, score }) => `${shownLabel(label)} ${percent(score)}`);
+    return `${barsTitle.textContent}: ${said.join(", ")}`;
   }
 }
 
 /**
- * @param {import("./api.js").Prediction} best
- * @returns {string}
+ * @param {Segment[]} words
+ * @param {import("./api.js").Window[]} windows At least one.
+ * @param {number} known
+ * @returns {{name: string, kind: "" | "many" | "many crowd" | "none", remark: string}}
  */
-function remark({ label, score }) {
-  if (score < SURE) {
-    return "Only a guess: no score reaches one half.";
+function headline(words, windows, known) {
+  // The network chooses among its words, whatever it hears: no sentence here may say more.
+  const all = known ? `the ${known} words it knows` : "the words it knows";
+  const seconds = windows[windows.length - 1].end;
+  const names = words.map(({ window }) => shownLabel(window?.predictions[0].label ?? ""));
+  if (names.length > 1) {
+    const remark = `${names.length} words in ${seconds.toFixed(1)} s of sound, each the likeliest of ${all}.`;
+    return { name: names.join("\u00a0· "), kind: names.length < CROWD ? "many" : "many crowd", remark };
   }
-  if (isClass(label)) {
-    return "No word was heard.";
+  const best = clearest(windows);
+  const { label, score } = best.predictions[0];
+  if (names.length) {
+    const where = windows.length > 1 ? `, at ${timesOf(words[0])}` : "";
+    const remark = score < CLEAR ? `The likeliest of ${all}, but not a clear one` : `Clearly the likeliest of ${all}`;
+    return { name: names[0], kind: "", remark: `${remark}${where}.` };
   }
-  return score < CLEAR ? "Probably heard." : "Clearly heard.";
+  if (windows.every((window) => isSure(window) && isClass(window.predictions[0].label))) {
+    return { name: shownLabel(label), kind: "none", remark: "No word was heard." };
+  }
+  const nearest = `“${shownLabel(label)}” comes nearest, with ${percent(score)}`;
+  return { name: NONE, kind: "none", remark: `None of ${all} is likely: ${nearest}.` };
 }
 
 /**
@@ -119,41 +185,4 @@ function time(name, milliseconds) {
   value.append(element("span", "unit", " ms"));
   group.append(element("dt", "", name), value);
   return group;
-}
-
-/**
- * @param {string} tag
- * @param {string} className
- * @param {string} [text]
- * @returns {HTMLElement}
- */
-export function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-/**
- * @param {string} label
- * @returns {boolean} Whether it stands for sound that is no word.
- */
-export function isClass(label) {
-  return /^_.+_$/.test(label);
-}
-
-/**
- * @param {string} label
- * @returns {string} Without the underscores of a class.
- */
-export function shownLabel(label) {
-  return isClass(label) ? label.slice(1, -1).replaceAll("_", " ") : label;
-}
-
-/**
- * @param {number} score
- * @returns {string}
- */
-export function percent(score) {
-  return score > 0 && score < 0.0005 ? "< 0.1 %" : `${(100 * score).toFixed(1)} %`;
 }

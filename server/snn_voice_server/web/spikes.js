@@ -1,9 +1,11 @@
 // @ts-check
 /** The panel of the spikes: offered after an answer, played step by step, with the answer so far beside it. */
 
+import { element } from "./elements.js";
+import { percent, shownLabel } from "./labels.js";
 import { Raster } from "./raster.js";
 import { Refusal } from "./refusal.js";
-import { bar, element, percent, setScore, shownLabel } from "./results.js";
+import { bar, setScore } from "./results.js";
 
 /** A network of many steps is played faster. */
 const STEP_MS = 700;

@@ -1,0 +1,49 @@
+// @ts-check
+/** The line for a terminal that asks what the page asks. */
+
+/**
+ * @param {URL} url Of /classify.
+ * @param {{model: string, windows: boolean, withKey: boolean}} asked The model's name, or "" where there is one
+ *   only; whether the sound is longer than one window; whether the service wants a key, which itself is not shown.
+ * @returns {string}
+ */
+export function curlLine(url, { model, windows, withKey }) {
+  const asked = new URL(url);
+  if (model) {
+    asked.searchParams.set("model", model);
+  }
+  if (windows) {
+    asked.searchParams.set("windows", "true");
+  }
+  const address = asked.href.replaceAll("'", "%27");
+  const header = withKey ? ' -H "Authorization: Bearer $KEY"' : "";
+  // To a shell, ? and & mean something else.
+  return `curl${header} --data-binary @yes.wav ${asked.search ? `'${address}'` : address}`;
+}
+
+export class CurlLine {
+  /**
+   * @param {HTMLElement} code
+   * @param {HTMLButtonElement} button Copies it.
+   * @param {(text: string) => void} speak
+   */
+  constructor(code, button, speak) {
+    this.code = code;
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent ?? "");
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not allowed";
+      }
+      speak(button.textContent);
+      setTimeout(() => (button.textContent = "Copy"), 2000);
+    });
+  }
+
+  /** @param {string} text */
+  show(text) {
+    this.code.textContent = text;
+  }
+}

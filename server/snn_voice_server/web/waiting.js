@@ -1,0 +1,50 @@
+// @ts-check
+/** What is being waited for, and since when: for the eye each second, for the ear now and then. */
+
+/** Nobody wants to read the time of a short wait. */
+const SHORT_S = 3;
+const SPEAK_EVERY_S = 10;
+
+export class Waiting {
+  /**
+   * @param {(text: string) => void} show
+   * @param {(text: string) => void} speak
+   */
+  constructor(show, speak) {
+    this.show = show;
+    this.speak = speak;
+    this.text = "";
+    this.since = 0;
+    this.timer = 0;
+  }
+
+  /** @param {string} text What is waited for now; the first one starts the clock. */
+  say(text) {
+    if (!this.timer) {
+      this.since = performance.now();
+      this.timer = window.setInterval(() => this.#tick(), 1000);
+    }
+    this.text = text;
+    this.show(this.#line());
+  }
+
+  end() {
+    clearInterval(this.timer);
+    this.timer = 0;
+  }
+
+  get #seconds() {
+    return Math.round((performance.now() - this.since) / 1000);
+  }
+
+  #line() {
+    return this.#seconds < SHORT_S ? this.text : `${this.text} ${this.#seconds} s so far.`;
+  }
+
+  #tick() {
+    this.show(this.#line());
+    if (this.#seconds % SPEAK_EVERY_S === SHORT_S) {
+      this.speak(this.#line());
+    }
+  }
+}
