@@ -33,6 +33,7 @@ _STATUS = {
     "too_long": 413,
     "too_large": 413,
     "not_audio": 415,
+    "bad_encoding": 415,
     "over_share": 429,
     "internal": 500,
     "busy": 503,
@@ -43,6 +44,8 @@ _STATUS = {
 }
 
 _ROUTES = "see GET / for the routes"
+# What curl calls every body; only of `-d` it leaves out the bytes that look like line ends.
+_FORM = "application/x-www-form-urlencoded"
 
 # Nobody reads it; the number is what nginx logs for a client that has closed the connection.
 HUNG_UP = 499
@@ -60,12 +63,15 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SnnVoiceError)
     if isinstance(error, Refused | DeadlineExceeded | Unauthorized):
         request.app.state.service.metrics.refused.labels(error.code).inc()
-    headers = {}
+    headers, hint = {}, error.hint
+    if isinstance(error, AudioError) and request.headers.get("content-type", "") == _FORM:
+        curl = "with curl, --data-binary @yes.wav: -d changes the bytes"
+        hint = f"{curl}; else {hint}" if hint else curl
     if isinstance(error, Refused):
         headers["Retry-After"] = str(error.retry_after)
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return error_response(_STATUS.get(error.code, 400), error.code, error.message, error.hint, headers)
+    return error_response(_STATUS.get(error.code, 400), error.code, error.message, hint, headers)
 
 
 async def _on_hung_up(_: Request, __: Exception) -> Response:
@@ -79,6 +85,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         return error_response(status, "not_found", "there is no such route", _ROUTES, headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (headers or {}).get("Allow", "")
+        if request.method == "POST":
+            allowed += "; sound goes to POST /classify"
         message = f"this route does not answer {shown(request.method)}"
         return error_response(
             status, "method_not_allowed", message, f"use {allowed}" if allowed else _ROUTES, headers

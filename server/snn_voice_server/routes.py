@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from snn_voice_server import answers
 from snn_voice_server import documentation as doc
 from snn_voice_server.bodies import while_connected
+from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.parsing import check_query
 from snn_voice_server.schemas import (
     BatchAnswer,
@@ -63,6 +64,13 @@ async def _asked(
     # Not by `Depends`: under load it took a tenth of the interpreter's time.
     caller = _caller(request, service)
     query = request.query_params
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise RequestError(
+            f"bodies in the content encoding {shown(encoding)} are not read",
+            hint="send the sound as it is; FLAC and Ogg are small already",
+            code="bad_encoding",
+        )
     service.check_room(caller, query.get("model", ""))
     with service.bodies.hold() as room:
         body = await room.read(request)

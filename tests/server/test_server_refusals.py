@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 
 import httpx
@@ -210,3 +211,22 @@ FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\
 )
 def test_broken_form(client: httpx.Client, content_type: str, body: bytes, code: str) -> None:
     check(client.post("/classify", content=body, headers={"Content-Type": content_type}), 400, code)
+
+
+def test_bytes_that_curl_has_changed_are_told_of(client: httpx.Client) -> None:
+    """`curl -d @yes.wav` leaves out what looks like the end of a line."""
+    sound = wav().replace(b"\r", b"").replace(b"\n", b"")[1:]
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/classify", content=sound, headers=headers)
+    assert "--data-binary" in answer.json()["error"]["hint"]
+    assert "--data-binary" not in client.post("/classify", content=sound).json()["error"]["hint"]
+
+
+def test_compressed_bodies_are_refused_for_what_they_are(client: httpx.Client) -> None:
+    answer = client.post("/classify", content=gzip.compress(wav()), headers={"Content-Encoding": "gzip"})
+    assert "'gzip'" in check(answer, 415, "bad_encoding")
+    assert client.post("/classify", content=wav(), headers={"Content-Encoding": "identity"}).is_success
+
+
+def test_sound_sent_to_the_page_is_shown_the_way(client: httpx.Client) -> None:
+    assert "POST /classify" in check(client.post("/", content=wav()), 405, "method_not_allowed")
