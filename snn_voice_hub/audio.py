@@ -125,6 +125,8 @@ def _short(value: object, limit: int = 80) -> str:
 
 
 def _check_rate(value: object, name: str) -> int:
+    if isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 0:
+        value = value.item()
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if whole or (isinstance(value, float | np.floating) and float(value).is_integer()):
         rate = int(value)  # type: ignore[call-overload]  # mypy does not follow `whole`

@@ -74,10 +74,14 @@ def _pair(values: tuple[Any, ...]) -> tuple[Any, int] | None:
 
 
 def _is_samples(value: object) -> bool:
-    return isinstance(value, np.ndarray | torch.Tensor | list) and np.ndim(value) > 0
+    if isinstance(value, list):
+        return True
+    return isinstance(value, np.ndarray | torch.Tensor) and value.ndim > 0
 
 
 def _is_number(value: object) -> bool:
+    if isinstance(value, np.ndarray | torch.Tensor):  # `datasets` has rates as arrays, if asked for arrays
+        return value.ndim == 0
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 

@@ -25,6 +25,7 @@ _LOOKS = {
     b"PK\x03\x04": "a ZIP archive",
     b"%PDF": "PDF",
 }
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def audio_error(code: str, message: str, hint: str = "") -> AudioError:
@@ -59,5 +60,8 @@ def not_audio(label: str, head: bytes) -> AudioError:
         text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         html = text.startswith((b"<!doctype html", b"<html"))
         looks = "HTML" if html else "JSON" if text.startswith((b"{", b"[")) else "text"
+        if text.startswith(_POINTER):
+            hint = "fetch it with `git lfs pull`"
+            return audio_error("not_audio", f"{label} is a Git LFS pointer, not the file itself", hint)
     hint = f"it looks like {looks}; {CONVERT}" if looks else CONVERT
     return audio_error("not_audio", f"{label} is not sound in a known format", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeAlias, TypedDict
 
@@ -30,6 +30,9 @@ HOP_SECONDS = 0.5
 # Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
 # not far above.
 _MAX_PEAK = 1e12
+
+# What could be iterated, but is one clip.
+_ONE = (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
 
 # Clips of a list that are taken before their batch, at least.
 _MIN_AHEAD = 8
@@ -181,6 +184,9 @@ class Pipeline:
 
     def each(self, clips: Iterable[Clip]) -> Iterator[Answer | AudioError]:
         """The answers for many clips; see `SnnVoice.classify_each`."""
+        if isinstance(clips, _ONE) or hasattr(clips, "read") or not isinstance(clips, Iterable):
+            what = f"classify_each() takes an iterable of clips, not {type(clips).__name__}"
+            raise AudioError(what, hint="classify() takes one; or make a list of it", code="bad_type")
         listed = isinstance(clips, list | tuple)
         answers = self._each(clips, listed)
         wanted = self.options.progress

@@ -27,7 +27,7 @@ STATE = Path(STATE_FILE)
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 
-_HINT = "a folder of folders word/clip.wav, or a tar of one"
+_HINT = "a folder of folders word/clip.wav, a tar of one, or a table (.csv, .tsv, .jsonl, .json)"
 _BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -96,6 +96,8 @@ def file_content(path: Path) -> bytes | str:
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError)
         return "does not exist" if dangling else f"can't be read: {error.strerror}"
+    except ValueError:  # a NUL or a lone surrogate: no file can be called that
+        return "does not exist"
 
 
 def _decodable(name: str) -> bool:

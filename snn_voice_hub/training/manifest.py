@@ -27,6 +27,7 @@ _NAMES = {
     ),
     "split": ("split", "subset", "partition", "set"),
     "speaker": ("speaker", "speaker_id", "client_id"),
+    "offset": ("offset",),  # of NeMo: where in the file the clip begins, in seconds
 }
 _SENTENCES = ("text", "transcript", "transcription", "sentence")
 _PARTS = {
@@ -84,10 +85,12 @@ def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
     skipped: list[tuple[str, str]] = []
     absent: list[str] = []
     for line, row in _rows(source, read_table(source, _fits)):
-        before = seen.setdefault(row.path.resolve(), row)
+        exists = _exists(row.path)
+        # What is not there can't be followed: its name may lead in circles, or be none at all.
+        before = seen.setdefault(row.path.resolve() if exists else row.path, row)
         if before is row:
             rows.append(row)
-            if not _exists(row.path):
+            if not exists:
                 absent.append(f"{row.name} (line {line})")
         elif (before.label, before.part) == (row.label, row.part):
             skipped.append((row.name, "listed twice"))
@@ -135,6 +138,11 @@ def _rows(source: Path, table: Table) -> Iterator[tuple[int, Row]]:
             if not told[role]:
                 column = table.columns[roles[role]]
                 raise SnnVoiceError(f"line {line} of {source} has no {column}", hint=_LEGAL)
+        if told.get("offset", "").strip("0."):
+            raise SnnVoiceError(
+                f"line {line} of {source} is a part of a file, from {told['offset']} s",
+                hint="a clip is a whole file: cut the parts out, and list those",
+            )
         part = told.get("split", "")
         if "split" in told and (part := _PARTS.get(part.lower(), "")) == "":
             raise SnnVoiceError(

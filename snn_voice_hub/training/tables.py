@@ -127,4 +127,5 @@ def _object(source: Path, number: int, line: str) -> Any:
 def _cell(value: object) -> str:
     if isinstance(value, dict):  # a sound of `datasets`
         value = value.get("path")
-    return "" if value is None else str(value).strip()
+    # Lists, say of several words a clip, are no cells.
+    return "" if value is None or isinstance(value, dict | list) else str(value).strip()

@@ -112,7 +112,6 @@ def test_empty(tmp_path: Path) -> None:
         (b'{"error": "no such file"}', "JSON"),
         (b"[1, 2, 3]", "JSON"),
         ("Grüße, das ist kein Ton.\n".encode() * 300, "text"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", "text"),
         (b"\x89PNG\r\n\x1a\n" + junk(0, 5000), "PNG"),
         (b"%PDF-1.4\n" + junk(0, 5000), "PDF"),
         (b"PK\3\4" + junk(0, 5000), "ZIP"),
@@ -133,6 +132,12 @@ def test_not_audio(data: bytes, looks: str, tmp_path: Path) -> None:
         assert "ffmpeg -i in.m4a out.wav" in error.hint
         assert "FLAC" in error.hint
     assert "upload.wav" in error.message
+
+
+def test_a_pointer_of_git_lfs() -> None:
+    error = fails("not_audio", b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 5\n")
+    assert "Git LFS pointer" in error.message
+    assert "git lfs pull" in error.hint
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\xff\xfb\x90\x64", b"\xff\xf3\x40\xc0", b"\xff\xfd\x90\x00"])

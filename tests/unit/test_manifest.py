@@ -138,6 +138,8 @@ def test_json(rows: Callable[..., list[Row]], encoding: str) -> None:
         ("m.csv", "path,label,Speekers\nsound/0.wav,yes,a\n", "unknown column 'Speekers' .is it speaker"),
         ("m.csv", "path,label,spilt\nsound/0.wav,yes,a\n", "unknown column 'spilt' .is it split"),
         ("m.csv", "path,label,Label\nsound/0.wav,yes,yes\n", "the column 'label' twice"),
+        ("m.json", '[{"path": "sound/0.wav", "label": ["yes", "no"]}]', "line 1 of .* has no label"),
+        ("m.csv", "audio_filepath,offset,command\nsound/0.wav,0.50,yes\n", "part of a file, from 0.50 s"),
     ],
 )
 def test_what_is_no_manifest(name: str, text: str, says: str, tmp_path: Path) -> None:
@@ -167,6 +169,19 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
         assert len(found.test) == 2
     write(tmp_path, "gone.wav")
     assert len(load(tmp_path / "m.csv", cache=tmp_path / "cache", val_share=0.5).skipped) == 1
+
+
+@pytest.mark.parametrize("name", ["a\\u0000.wav", "\\ud800.wav", "loop.wav", "sound/0.wav/x.wav"])
+def test_names_that_no_file_has_are_missing_files(name: str, tmp_path: Path) -> None:
+    write(tmp_path, *FILES)
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    rows = [{"path": path, "label": word, "offset": 0.0} for path, word in zip(FILES, WORDS, strict=True)]
+    (tmp_path / "m.json").write_text(
+        json.dumps([{"path": "NAME", "label": "no"}, *rows]).replace("NAME", name)
+    )
+    clips, _ = load_test(tmp_path / "m.json", None, sample_rate=16_000, num_samples=800)
+    assert len(clips) == 6
+    assert [path for path, _ in clips.skipped] == [json.loads(f'"{name}"')]
 
 
 def test_a_folder_of_datasets(tmp_path: Path) -> None:

@@ -51,12 +51,14 @@ class Decoder:
         {"array": X, "sampling_rate": RATE, "path": "gone.wav"},  # datasets
         {"raw": X, "sampling_rate": RATE},  # transformers
         {"array": X.tolist(), "sample_rate": RATE},
+        {"array": torch.from_numpy(X), "sampling_rate": torch.tensor(RATE)},  # datasets.with_format("torch")
+        (X, np.array(RATE)),
         {"audio": {"array": X, "sampling_rate": RATE}, "label": 3},  # a row
         Decoder(torch.from_numpy(X).unsqueeze(0)),
         {"audio": Decoder(torch.from_numpy(X).unsqueeze(0)), "label": 3},
         SimpleNamespace(data=torch.from_numpy(X), sample_rate=RATE),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_samples_with_their_rate(clip: Any) -> None:
     expected = audio.load(X, sample_rate=RATE)
@@ -109,6 +111,7 @@ def test_what_is_no_sound() -> None:
     fails("bad_sample_rate", (X, 5))
     fails("bad_sample_rate", {"array": X, "sampling_rate": "high"})
     fails("bad_shape", {"array": [[0.5], [0.5, 0.5]], "sampling_rate": RATE})
+    fails("bad_shape", ([[0.5], [0.5, 0.5]], RATE))
     assert "no such codec" in fails("unreadable", Decoder(torch.zeros(1), fails=True)).hint
     assert "classify_each" in fails("bad_type", iter([])).hint
 
@@ -151,6 +154,12 @@ def test_the_rate_by_another_name(default_model: sv.SnnVoice, name: str) -> None
             call(X, **{name: RATE})
     with pytest.raises(ConfigError, match=r"topk=.*top_k"):
         default_model.classify(X, sample_rate=RATE, topk=3)
+
+
+@pytest.mark.parametrize("clip", ["yes.wav", Path("yes.wav"), b"RIFF", {"array": X}, io.BytesIO(b"a\nb"), 5])
+def test_one_clip_where_many_are_taken(default_model: sv.SnnVoice, clip: Any) -> None:
+    with pytest.raises(AudioError, match=r"classify_each\(\) takes an iterable.*classify\(\)"):
+        next(default_model.classify_each(clip))
 
 
 @pytest.mark.parametrize("clip", ["yes.wav", Path("yes.wav"), b"RIFF", X, io.BytesIO(), (X, RATE), [X], None])
