@@ -58,6 +58,7 @@ def test_file_that_is_too_large(opened: Any, tmp_path: Path) -> None:
         page.wait_for_selector("#vocabulary:not([hidden])")  # then the limits are known
         page.set_input_files("#file", str(tmp_path / "x.wav"))
         assert problem(page).startswith("The file has 26.0 MB; this service takes up to 25.0 MB.")
+        assert page.locator("text=Try again").count() == 0  # it would be too large once more
 
 
 NO_MICROPHONE = """void (

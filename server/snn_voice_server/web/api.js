@@ -74,7 +74,8 @@ const LOADING_S = 60;
  * @property {string} model Which one; "" for the default.
  * @property {AbortSignal} signal What ends it early.
  * @property {(share: number) => void} onSent How much of the sound is on its way, up to 1.
- * @property {(why: string, seconds: number) => void} onWait Is told each second of a wait.
+ * @property {(why: string, seconds: number, begins: boolean) => void} onWait Is told each second of a wait before
+ *   the service is asked again: why, how many are left, and whether this is the first.
  */
 
 /**
@@ -196,8 +197,9 @@ export class Api {
         if (wait === undefined || wait > LONGEST_WAIT_S || (waited && !loading) || waited + wait > LOADING_S) {
           throw error;
         }
-        for (let left = Math.max(1, Math.ceil(wait)); left > 0; left -= 1) {
-          onWait(/** @type {Refusal} */ (error).message, left);
+        const seconds = Math.max(1, Math.ceil(wait));
+        for (let left = seconds; left > 0; left -= 1) {
+          onWait(/** @type {Refusal} */ (error).message, left, left === seconds);
           await pause(1000, signal);
           waited += 1;
         }

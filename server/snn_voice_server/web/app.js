@@ -198,11 +198,13 @@ async function classify(clip, signal) {
   try {
     checkSize(clip.sound);
     const { away, name } = models;
+    waiting.say(stageOf(1, away ? name : ""));
     const answer = await api.classify(clip.sound, {
       model: models.chosen,
       signal,
       onSent: (share) => !signal.aborted && waiting.say(stageOf(share, away ? name : "")),
-      onWait: (why, seconds) => waiting.say(`${why} Trying again in ${seconds} s.`),
+      onWait: (why, seconds, begins) =>
+        waiting.say(`${why} Trying again in ${seconds} s.`, { aloud: begins, timed: false }),
     });
     signal.throwIfAborted(); // another clip may have come together with the answer
     keyField.show(false);
@@ -288,7 +290,7 @@ function checkSize(sound) {
   const limit = models.facts?.maxBodyBytes ?? Infinity;
   if (sound.size > limit) {
     const sizes = `The file has ${sizeOf(sound.size)}; this service takes up to ${sizeOf(limit)}.`;
-    throw new Refusal(sizes, "Cut the sound, or save it as FLAC.");
+    throw new Refusal(sizes, "Cut the sound, or save it as FLAC.", { status: 413 });
   }
 }
 

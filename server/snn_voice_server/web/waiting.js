@@ -14,12 +14,20 @@ export class Waiting {
     this.show = show;
     this.speak = speak;
     this.text = "";
+    this.timed = true;
     this.since = 0;
     this.timer = 0;
   }
 
-  /** @param {string} text What is waited for now; the first one starts the clock. */
-  say(text) {
+  /**
+   * @param {string} text What is waited for now; the first one starts the clock.
+   * @param {{aloud?: boolean, timed?: boolean}} [options] Whether it is said at once; whether the time is told.
+   */
+  say(text, { aloud = false, timed = true } = {}) {
+    this.timed = timed;
+    if (aloud) {
+      this.speak(text);
+    }
     if (!this.timer) {
       this.since = performance.now();
       this.timer = window.setInterval(() => this.#tick(), 1000);
@@ -38,12 +46,12 @@ export class Waiting {
   }
 
   #line() {
-    return this.#seconds < SHORT_S ? this.text : `${this.text} ${this.#seconds} s so far.`;
+    return !this.timed || this.#seconds < SHORT_S ? this.text : `${this.text} ${this.#seconds} s so far.`;
   }
 
   #tick() {
     this.show(this.#line());
-    if (this.#seconds % SPEAK_EVERY_S === SHORT_S) {
+    if (this.timed && this.#seconds % SPEAK_EVERY_S === SHORT_S) {
       this.speak(this.#line());
     }
   }
