@@ -19,7 +19,7 @@ from snn_voice_hub.packages import announced, named_packages
 if TYPE_CHECKING:
     from snn_voice_hub.config import VoiceConfig
     from snn_voice_hub.hub.checkpoints import Checkpoint
-    from snn_voice_hub.training.fit import Job
+    from snn_voice_hub.training.job import Job
     from snn_voice_hub.training.recipe import Recipe
     from snn_voice_hub.training.sources import Dataset
 
@@ -156,7 +156,8 @@ def train(
 
     from snn_voice_hub.training.data import load_clips_cached
     from snn_voice_hub.training.files import first_process
-    from snn_voice_hub.training.fit import Job, fit, load_lightning
+    from snn_voice_hub.training.fit import fit, load_lightning
+    from snn_voice_hub.training.job import Job
     from snn_voice_hub.training.sources import load_dataset
     from snn_voice_hub.training.teaching import Source
 

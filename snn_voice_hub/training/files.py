@@ -21,8 +21,9 @@ from snn_voice_hub.hub.choice import STATE_FILE
 
 LISTS = ("validation_list.txt", "testing_list.txt")
 
-# In the folder of a run: its curve, and what it goes on from.
+# In the folder of a run: its curves, and what it goes on from.
 LOG = "log.jsonl"
+TABLE = "logs/csv/metrics.csv"
 STATE = Path(STATE_FILE)
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"

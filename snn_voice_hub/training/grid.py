@@ -337,7 +337,8 @@ def _recipe(run: Run) -> Any:
 
 
 def _paper_training(accelerator: str, tell: Tell) -> Train:
-    from snn_voice_hub.training.fit import Job, fit, load_lightning
+    from snn_voice_hub.training.fit import fit, load_lightning
+    from snn_voice_hub.training.job import Job
 
     load_lightning()
 

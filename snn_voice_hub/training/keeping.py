@@ -1,8 +1,7 @@
-"""What a run leaves on the disk while it goes on: its state, its best weights, its curve."""
+"""What a run leaves on the disk while it goes on: its state, its best weights, its curves."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -14,16 +13,18 @@ from typing import Any
 
 import lightning
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import write_checkpoint
 from snn_voice_hub.registry import describe_network
-from snn_voice_hub.training.files import GO_ON, LOG, STATE, first_process
+from snn_voice_hub.training.curves import Curves, Row
+from snn_voice_hub.training.files import STATE, first_process
+from snn_voice_hub.training.job import Told
 from snn_voice_hub.training.module import Spotter
-from snn_voice_hub.writing import write_whole
 
-Row = dict[str, float]
+_LOG_EVERY = 10  # steps
 
 
 class Interrupted(Exception):  # noqa: N818  (it has happened as was asked)
@@ -63,6 +64,7 @@ class Keeper(lightning.Callback):
 
     Args:
         out: The run's folder.
+        run: What is noted of the run, to know its state by.
         config: The checkpoint's configuration.
         every: Seconds after which the state is kept in the middle of an epoch.
         on_epoch: Is told each row of the curve.
@@ -73,26 +75,58 @@ class Keeper(lightning.Callback):
     """
 
     def __init__(
-        self, out: Path, config: VoiceConfig, every: float, on_epoch: Callable[[Row], None] | None = None
+        self,
+        out: Path,
+        run: Told,
+        config: VoiceConfig,
+        every: float,
+        on_epoch: Callable[[Row], None] | None = None,
     ) -> None:
         self.out = out
         self.best: Row = {}
         self.stopped = ""
+        self._weights: dict[str, Tensor] = {}
+        self._curves = Curves(out)
+        self._run = run
         self._config = config
         self._every = every
         self._on_epoch = on_epoch
         self._kept = time.monotonic()
         self._asked = False
 
-    # Lightning keeps these with the rest of the state.
+    # Lightning keeps these with the rest of the state, so that it needs no other file of the folder.
 
     def state_dict(self) -> dict[str, Any]:
         """See Lightning."""
-        return {"best": self.best}
+        return {
+            "best": self.best,
+            "weights": self._weights,
+            "stopped": self.stopped,
+            "rows": self._curves.rows,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See Lightning."""
-        self.best = state_dict["best"]
+        self.best, self._weights = state_dict["best"], state_dict["weights"]
+        self.stopped, self._curves.rows = state_dict["stopped"], state_dict["rows"]
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """See Lightning."""
+        checkpoint["run"] = self._run
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Make the folder what it was when the state was kept that the run goes on from."""
+        assert isinstance(pl_module, Spotter)
+        if trainer.is_global_zero:
+            self._curves.open(pl_module.done)
+            if pl_module.done:
+                self._curves.write(pl_module.history)
+            if self.best:
+                self._write_best()
+        if self.stopped:
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep the weights if they are the best so far, and the curve."""
@@ -102,12 +136,13 @@ class Keeper(lightning.Callback):
         better = number and (not self.best or row["val_loss"] < self.best["val_loss"])
         if better:
             self.best = dict(row)
+            weights = pl_module.average.network.state_dict()
+            self._weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
         if trainer.is_global_zero:
             if better:
-                weights = pl_module.average.network.state_dict()
-                write_checkpoint(self.out, self._config, weights, describe_network(self._config).state_dict())
-            curve = "".join(f"{json.dumps(line)}\n" for line in pl_module.history)
-            write_whole(self.out / LOG, curve, hint=GO_ON)
+                self._write_best()
+            self._curves.add(self._now(trainer) | pl_module.measured)
+            self._curves.write(pl_module.history)
             if self._on_epoch is not None:
                 self._on_epoch(row)
         patience = pl_module.recipe.patience
@@ -124,27 +159,41 @@ class Keeper(lightning.Callback):
         if self._asked and not trainer.should_stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
             raise Interrupted
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any
+    ) -> None:
         """Keep the state if it is time, or if the run is to end."""
+        assert isinstance(pl_module, Spotter)
+        if trainer.is_global_zero and trainer.global_step % _LOG_EVERY == 0:
+            self._curves.add(self._now(trainer) | {"train_loss": pl_module.losses[-1]})
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return  # Lightning would not validate after going on from here; the end of the epoch is near
+        due = time.monotonic() - self._kept > self._every
+        if self._asked or due:
+            if trainer.is_global_zero:
+                self._curves.write(pl_module.history)
+            self._keep(trainer)
         if self._asked:
-            self._keep(trainer)
             raise Interrupted
-        if time.monotonic() - self._kept > self._every:
-            self._keep(trainer)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """See Lightning."""
+        self._curves.close()
+
+    def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """See Lightning."""
+        self._curves.close()
+
+    def _now(self, trainer: lightning.Trainer) -> Row:
+        return {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+
+    def _write_best(self) -> None:
+        write_checkpoint(self.out, self._config, self._weights, describe_network(self._config).state_dict())
 
     def _keep(self, trainer: lightning.Trainer) -> None:
         path = self.out / STATE
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            trainer.save_checkpoint(part)  # every process takes part in it
-            if trainer.is_global_zero:
-                part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)  # the state before it stays
-            raise
+        trainer.save_checkpoint(path)  # every process takes part in it
         self._kept = time.monotonic()
 
     @contextmanager

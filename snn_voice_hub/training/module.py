@@ -82,6 +82,8 @@ class Spotter(lightning.LightningModule):
 
     Attributes:
         history: A row an epoch.
+        losses: Of the steps of the present epoch.
+        measured: The last validation's values; in the history they are rounded.
     """
 
     def __init__(
@@ -109,10 +111,11 @@ class Spotter(lightning.LightningModule):
         self._noises = list(noises)
         self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
         self._cached = cached
-        self._done = done
+        self.done = done
         self._head = head_of(network) if freeze else ""
         self._augmenter = self._new_augmenter()
-        self._losses: list[float] = []
+        self.losses: list[float] = []
+        self.measured: dict[str, float] = {}
         self._spent = 0.0
         self._begun = 0.0
         self._logits: list[Tensor] = []
@@ -131,7 +134,7 @@ class Spotter(lightning.LightningModule):
         """See Lightning."""
         share = Share(self.trainer.global_rank, self.trainer.world_size)
         steps = Steps(self._draw, self._new_augmenter(), self.recipe, self._labels, share, self._cached)
-        return Loader(steps, sampler=Order(self._draw.steps, self._done), batch_size=None)
+        return Loader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """See Lightning; every process validates with all clips."""
@@ -178,8 +181,8 @@ class Spotter(lightning.LightningModule):
             # Cross-entropy with the teacher's answers differs from their KL divergence by a constant.
             distil = self.recipe.distil
             loss = (1 - distil) * loss + distil * functional.cross_entropy(logits, wanted)
-        self._losses.append(float(loss.detach()))
-        self.log("train_loss", self._losses[-1], prog_bar=True, batch_size=len(targets))
+        self.losses.append(float(loss.detach()))
+        self.log("train_loss", self.losses[-1], prog_bar=True, logger=False, batch_size=len(targets))
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -199,13 +202,13 @@ class Spotter(lightning.LightningModule):
         """Add a row to the history."""
         found = validation_of(torch.cat(self._logits), self._val.labels, self._labels)
         self._logits = []
-        clips = len(self._losses) * self.recipe.batch_size
-        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(self._losses))}
-        row |= {f"val_{name}": value for name, value in asdict(found).items()}
+        clips = len(self.losses) * self.recipe.batch_size
+        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(self.losses))}
+        self.measured = {f"val_{name}": value for name, value in asdict(found).items()}
+        row |= self.measured
         row |= {"seconds": self._spent, "clips_per_second": clips / max(self._spent, 1e-9)}
         self.history.append({key: round(value, 4) for key, value in row.items()})
-        self._losses, self._spent = [], 0.0
-        self.log_dict({key: value for key, value in row.items() if key.startswith("val_")}, batch_size=1)
+        self.losses, self._spent = [], 0.0
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -214,14 +217,14 @@ class Spotter(lightning.LightningModule):
         running = time.monotonic() - self._begun if self._begun else 0.0
         checkpoint["curve"] = {
             "history": self.history,
-            "losses": self._losses,
+            "losses": self.losses,
             "spent": self._spent + running,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See Lightning."""
         curve = checkpoint["curve"]
-        self.history, self._losses, self._spent = curve["history"], curve["losses"], curve["spent"]
+        self.history, self.losses, self._spent = curve["history"], curve["losses"], curve["spent"]
 
     def configure_optimizers(self) -> Any:
         """See Lightning."""

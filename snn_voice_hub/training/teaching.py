@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.checkpoints import Checkpoint, resolve
-from snn_voice_hub.hub.choice import WEIGHTS_FILE
+from snn_voice_hub.errors import CheckpointError, SnnVoiceError
+from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
+from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
@@ -65,6 +67,22 @@ class Source:
     def path(self) -> str:
         """Where it is: its folder, or the one file of several."""
         return str(self.weights.parent if self.weights.name == WEIGHTS_FILE else self.weights)
+
+    def digest(self) -> str:
+        """Of all that its answers and its weights depend on; the same wherever it is.
+
+        Raises:
+            CheckpointError: A file of it is not there, or can't be read.
+            ConfigError: Its configuration is not legal.
+        """
+        config = read_config(Checkpoint(self.weights.with_name(CONFIG_FILE), self.weights)).to_dict()
+        parts = {name: config[name] for name in ("architecture", "network", "features", "labels")}
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        try:
+            digest.update(self.weights.read_bytes())
+        except OSError as error:
+            raise CheckpointError(f"{self.weights} can't be read: {error.strerror}") from error
+        return digest.hexdigest()
 
     def open(self) -> SnnVoice:
         """The model, in evaluation mode on the CPU.

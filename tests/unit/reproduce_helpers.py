@@ -11,7 +11,7 @@ import torch
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import write_checkpoint
-from snn_voice_hub.registry import get_architecture
+from snn_voice_hub.registry import describe_network, get_architecture
 from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.training.results import Machine, Run, RunResult, Tested
@@ -94,7 +94,7 @@ def train_nothing(what: Run, data: Any, folder: Path) -> Any:
         labels=LABELS,
         name=what.name,
     )
-    write_checkpoint(folder, config, network.state_dict())
+    write_checkpoint(folder, config, network.state_dict(), describe_network(config).state_dict())
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.ckpt").write_bytes(b"state")
     history = [
