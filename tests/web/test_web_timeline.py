@@ -93,6 +93,9 @@ def test_six_words_in_order(opened: Any, tmp_path: Path) -> None:
         ),
         # Who is beaten by one that is beaten itself, stays.
         ([("yes", 0.6), ("up", 0.7), ("no", 0.8)], ["0.0 to 1.0 yes", "1.0 to 2.0 no"]),
+        # Of words that follow fast, each is certain in its own window.
+        ([("yes", 0.99), ("no", 0.995)], ["0.0 to 0.8 yes", "0.8 to 1.5 no"]),
+        ([("yes", 0.98), ("no", 0.995)], ["0.0 to 0.5 no word", "0.5 to 1.5 no"]),
         # Neighbours of the same word are one; after a pause the word was said twice.
         ([("yes", 0.9), ("yes", 0.8), ("no", 0.7)], ["0.0 to 1.5 yes", "1.5 to 2.0 no word"]),
         (

@@ -6,6 +6,9 @@ import { isClass } from "./labels.js";
 /** Scores are calibrated over the words that the model knows: below this its best guess is rather wrong than right. */
 export const SURE = 0.5;
 
+/** Of words that follow fast, windows that overlap may each hold one. What an edge makes of a word is rarely so sure. */
+const CERTAIN = 0.99;
+
 /** What is shorter, in seconds, is no pause that anybody would look at. */
 const SHORTEST_GAP = 0.05;
 
@@ -22,7 +25,7 @@ const SHORTEST_GAP = 0.05;
  * The words of a sound, in order.
  *
  * A word ends up in several windows, and what a window's edge cuts off sounds like another word. So the surest
- * window comes first, and one that overlaps a surer one of another word does not count.
+ * window comes first, and one that overlaps a surer one of another word does not count, unless it is certain.
  *
  * @param {Window[]} windows By their beginning.
  * @returns {Segment[]} Neighbours of the same word are one.
@@ -35,7 +38,7 @@ export function wordsIn(windows) {
   const counted = new Set();
   for (const at of order) {
     const rival = overlapping(windows, at).some((other) => counted.has(other) && label(windows[other]) !== label(windows[at]));
-    if (!rival) {
+    if (!rival || score(windows[at]) >= CERTAIN) {
       counted.add(at);
     }
   }
@@ -43,12 +46,19 @@ export function wordsIn(windows) {
   const words = [];
   windows.forEach((window, at) => {
     const last = words.at(-1);
-    if (last && counted.has(at) && counted.has(at - 1) && label(last.window) === label(window)) {
+    if (!counted.has(at)) {
+      return;
+    }
+    if (last && counted.has(at - 1) && label(last.window) === label(window)) {
       last.end = window.end;
       last.window = score(window) > score(last.window) ? window : last.window;
-    } else if (counted.has(at)) {
-      words.push({ start: window.start, end: window.end, window });
+      return;
     }
+    let { start } = window;
+    if (last && last.end > start) {
+      last.end = start = (last.end + start) / 2; // two certain ones: each has its half of what they share
+    }
+    words.push({ start, end: window.end, window });
   });
   return words;
 }
