@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.hub.checkpoints import is_repo_id, local_path, read_config, resolve, split_revision
+from snn_voice_hub.hub.local import exists, named_path
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check_sources(sources: Sequence[Source]) -> None:
         ConfigError: Its configuration can't be used.
     """
     for source in sources:
-        here = Path(source.spec).expanduser().exists()
+        here = exists(named_path(source.spec))
         if source.model is None and (here or not is_repo_id(split_revision(source.spec)[0])):
             read_config(resolve(source.spec, local_files_only=True))
 

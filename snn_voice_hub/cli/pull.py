@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from snn_voice_hub.cli.output import say
 
 def pull(
     repo_id: Annotated[str, typer.Argument(help="owner/name on the Hub.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; empty or new.")],
+    out: Annotated[str, typer.Argument(help="Folder to write; empty or new.")],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.", show_default="main")] = None,
     subfolder: Annotated[str | None, typer.Option(help="Folder inside the repository.")] = None,
     filename: Annotated[str | None, typer.Option(help="File of weights, where there are several.")] = None,

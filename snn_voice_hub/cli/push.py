@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from snn_voice_hub.cli.output import say
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="Checkpoint folder: config.json and model.safetensors.")],
+    folder: Annotated[str, typer.Argument(help="Checkpoint folder: config.json and model.safetensors.")],
     repo_id: Annotated[str, typer.Argument(help="me/my-model; made if it does not exist.")],
     private: Annotated[
         bool | None,
@@ -42,14 +41,16 @@ def push(
 
     Prints the URL of the commit or pull request. Log in once before: hf auth login.
     """
+    from snn_voice_hub.hub.local import exists, named_path
     from snn_voice_hub.hub.publish import push_folder
     from snn_voice_hub.registry import check_checkpoint
 
-    if folder.is_dir():
-        check_checkpoint(folder)  # that somebody can load it; publishing knows no networks
+    path = named_path(folder)
+    if exists(path) and path.is_dir():
+        check_checkpoint(path)  # that somebody can load it; publishing knows no networks
     given = {} if message is None else {"commit_message": message}
     url = push_folder(
-        folder,
+        path,
         repo_id,
         private=private,
         branch=branch,

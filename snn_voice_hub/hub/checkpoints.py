@@ -15,24 +15,27 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import cached_assets_path
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors.torch import save
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
+from snn_voice_hub.hub.cache import RepoCache
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import cast_weight, name_of
-from snn_voice_hub.hub.loads import RepoRequest, repo_folder
-from snn_voice_hub.hub.local import find_local, is_checkpoint, nearest
+from snn_voice_hub.hub.loads import RepoRequest
+from snn_voice_hub.hub.local import exists, find_local, is_checkpoint, named_path, nearest
 from snn_voice_hub.hub.remote import fetch
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
-from snn_voice_hub.visible import module_logger
+from snn_voice_hub.visible import module_logger, visible
 from snn_voice_hub.writing import write_together
 
 logger = module_logger(__name__)
 
-_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # Part of the name of converted checkpoints: a release that converts differently does so again.
 _CONVERTER = "v1"
 
@@ -105,7 +108,7 @@ def resolve(
         local_files_only=local_files_only,
         force_download=force_download,
     )
-    if path is not None and path.exists():
+    if path is not None and exists(path):
         found = _file(*find_local(path, name, revision=revision, subfolder=subfolder, filename=filename))
     elif path is None and name in bundled_names():
         found = _bundled(request)
@@ -151,6 +154,10 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
 
 def is_repo_id(name: str) -> bool:
     """Whether a name that is no path here, and not bundled, is looked for on the Hub."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
     return _REPO_ID.fullmatch(name) is not None
 
 
@@ -171,16 +178,19 @@ def local_path(source: str | os.PathLike[str]) -> Path | None:
     Args:
         source: A `Path` always is a path. A `str` is one where something of that name exists; if it is a
             bundled model's name too, only where that is a folder with a checkpoint. The log says so then.
+
+    Raises:
+        CheckpointError: It is empty, no file can have such a name, or it may not be looked at.
     """
-    path = Path(source).expanduser()
+    path = named_path(source)
     if not isinstance(source, str):
         return path
     if source not in bundled_names():
-        return path if source and path.exists() else None
+        return path if exists(path) else None
     if is_checkpoint(path):
         logger.warning("%s is a folder here and a bundled model: the folder is taken", source)
         return path
-    if path.exists():
+    if exists(path):
         logger.warning("%s here is no checkpoint: the bundled model of that name is taken", source)
     return None
 
@@ -192,10 +202,12 @@ def _unknown(name: str, path: Path | None) -> CheckpointError:
         )
     folder = nearest(Path(name)) if len(Path(name).parts) > 1 else None
     if folder is not None:
-        return CheckpointError(f"there is no {name}", hint=f"open its folder {folder}", code="not_found")
+        return CheckpointError(
+            f"there is no {visible(name)}", hint=f"open its folder {folder}", code="not_found"
+        )
     near = difflib.get_close_matches(name, bundled_names(), n=1)
     return CheckpointError(
-        f"no checkpoint {name!r}",
+        f"no checkpoint {visible(repr(name))}",
         hint=f"did you mean {near[0]!r}?"
         if near
         else f"a folder, a file, a Hub id owner/name, or a bundled model: {', '.join(bundled_names())}",
@@ -244,9 +256,8 @@ def disk_space(repo_id: str, cache_dir: str | Path | None = None) -> tuple[int, 
         What the Hub client keeps of it, and what its Lightning checkpoints were converted to. The converted
         form is all that is needed; the client's files may be deleted.
     """
-    request = RepoRequest(repo_id=repo_id, cache_dir=cache_dir)
     converted = cached_assets_path(LIBRARY_NAME, namespace=repo_id, subfolder="converted")
-    return _size(repo_folder(request)), _size(converted)
+    return _size(RepoCache.of(repo_id, cache_dir).folder), _size(converted)
 
 
 def _size(folder: Path) -> int:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import cached_assets_path, constants
-from huggingface_hub.file_download import repo_folder_name
 
 from snn_voice_hub.config import LIBRARY_NAME
+from snn_voice_hub.hub.cache import RepoCache
 from snn_voice_hub.hub.choice import Choice
-from snn_voice_hub.visible import module_logger
+from snn_voice_hub.hub.listing import COMMIT, is_path
+from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)
 
@@ -34,13 +35,12 @@ class RepoRequest:
     @property
     def where(self) -> str:
         """How messages name it."""
-        return self.repo_id + (f" at revision {self.revision!r}" if self.revision else "")
+        return self.repo_id + (f" at revision {visible(repr(self.revision))}" if self.revision else "")
 
-
-def repo_folder(request: RepoRequest) -> Path:
-    """Where the Hub client keeps a repository."""
-    cache = Path(request.cache_dir or constants.HF_HUB_CACHE).expanduser()
-    return cache / repo_folder_name(repo_id=request.repo_id, repo_type="model")
+    @property
+    def cache(self) -> RepoCache:
+        """What the Hub client keeps of the repository."""
+        return RepoCache.of(self.repo_id, self.cache_dir)
 
 
 def _memory(request: RepoRequest) -> Path:
@@ -67,6 +67,8 @@ def remembered(request: RepoRequest) -> tuple[str, Choice, str] | None:
     """Commit, files and version of the weights of the last load of that request."""
     try:
         kept = json.loads(_memory(request).read_text())
-        return str(kept["commit"]), Choice(kept["weights"], kept["config"]), str(kept.get("version"))
-    except (OSError, ValueError, KeyError, TypeError):
+        commit, choice = kept["commit"], Choice(kept["weights"], kept["config"])
+        legal = COMMIT.fullmatch(commit) and all(map(is_path, choice.files))
+        return (commit, choice, str(kept.get("version"))) if legal else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

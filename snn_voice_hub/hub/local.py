@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from snn_voice_hub.errors import CheckpointError
@@ -17,16 +19,52 @@ from snn_voice_hub.hub.choice import (
     choose,
     is_run_state,
 )
+from snn_voice_hub.visible import visible
 
-# Files that a folder is searched for checkpoints; "/" given by mistake has millions.
-_MAX_FILES = 20_000
+# Files and folders that one is searched for checkpoints; "/" given by mistake has millions.
+_MAX_ENTRIES = 20_000
 # How far up a checkpoint is looked for that may have been meant.
 _NEAR = 4
 
 
+def named_path(name: str | os.PathLike[str]) -> Path:
+    """The path that somebody wrote, with their `~` in full.
+
+    Raises:
+        CheckpointError: It is empty, or no file can have such a name.
+    """
+    text = os.fspath(name)
+    if not text:
+        # As a path that would be the current folder, which nobody means by a variable that is not set.
+        raise CheckpointError("the name is empty", hint="the current folder is .", code="not_found")
+    try:
+        legal = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        legal = False
+    if not legal:
+        raise CheckpointError(f"{visible(repr(text))} can't be the name of a file", code="not_found")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  (Path raises for a ~user that does not exist)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of that name; not where it is longer than names can be.
+
+    Raises:
+        CheckpointError: That may not be known.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read", hint="see its permissions") from error
+    except OSError:
+        return False
+    return True
+
+
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder has both files of a checkpoint."""
-    return (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+    # Not Path.is_file(): it raises where a folder may not be read.
+    return os.path.isfile(folder / CONFIG_FILE) and os.path.isfile(folder / WEIGHTS_FILE)  # noqa: PTH113
 
 
 def find_local(
@@ -61,8 +99,20 @@ def find_local(
         )
     _refuse_run_state(path, name)
     if path.is_dir():
-        walk = itertools.islice((found for found in path.rglob("*") if found.is_file()), _MAX_FILES)
-        files = sorted(found.relative_to(path).as_posix() for found in walk)
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise CheckpointError(f"{name} may not be read", hint="see its permissions")
+        walked = list(itertools.islice(_walk(path), _MAX_ENTRIES))
+        files = sorted(found.relative_to(path).as_posix() for found in filter(os.path.isfile, walked))
+        if len(walked) == _MAX_ENTRIES:
+            # Then only what needs no search.
+            inside = f"{subfolder}/" if subfolder else ""
+            files = [f"{inside}{file}" for file in (CONFIG_FILE, filename or WEIGHTS_FILE)]
+            if not all(os.path.isfile(path / file) for file in files):  # noqa: PTH113
+                raise CheckpointError(
+                    f"{name} has more than {_MAX_ENTRIES:,} files and folders",
+                    hint="name the folder of the checkpoint itself",
+                    code="no_checkpoint",
+                )
         try:
             choice: Choice = choose(files, where=name, subfolder=subfolder, filename=filename)
         except CheckpointError as error:
@@ -72,6 +122,8 @@ def find_local(
         return path / choice.weights, path / choice.config if choice.config else None
     if subfolder is not None or filename is not None:
         raise CheckpointError(f"{name} is a file", hint="subfolder= and filename= go with a folder")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise CheckpointError(f"{name} is a device, not a file", hint="a folder or a file of a checkpoint")
     if path.suffix == LIGHTNING_SUFFIX:
         return path, None
     config = path.parent / CONFIG_FILE
@@ -86,6 +138,23 @@ def find_local(
             f"{LIGHTNING_SUFFIX} file"
         )
     raise _nearer(path, CheckpointError(what, hint=hint, code="no_checkpoint"))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """What is in a folder, the near first; folders that can't be read are left out."""
+    ahead = [folder]
+    while ahead:
+        below = []
+        for inside in ahead:
+            try:
+                with os.scandir(inside) as entries:
+                    for entry in entries:
+                        yield Path(entry.path)
+                        if entry.is_dir(follow_symlinks=False):
+                            below.append(Path(entry.path))
+            except OSError:
+                continue
+        ahead = below
 
 
 def nearest(path: Path) -> Path | None:

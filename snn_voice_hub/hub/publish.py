@@ -1,58 +1,38 @@
-"""A checkpoint folder -> the Hub and back, and what the Hub has of this library."""
+"""A checkpoint folder -> the Hub and back."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelInfo, constants, get_token
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, RepoUrl, constants
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import get_session, validate_repo_id  # type: ignore[attr-defined]
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.hub.cache import RepoCache
 from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
-from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, explained, progress
+from snn_voice_hub.hub.listing import COMMIT, Listed, Listing, is_revision, list_repository
+from snn_voice_hub.hub.local import exists, named_path
+from snn_voice_hub.hub.refusals import NO_ANSWER, explained, progress
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
-from snn_voice_hub.visible import module_logger
+from snn_voice_hub.hub.wire import Meter, ask, attend, bounded, hiding, secret_of
+from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)
 
 CARD_FILE = "README.md"
 # Besides the checkpoint itself: the Hub asks for a licence's text where it does not know the licence.
 _LEGAL = re.compile(r"(LICEN[CS]E|NOTICE)(\.(md|txt))?", re.IGNORECASE)
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Seconds until a repository has been made.
+_PATIENCE = 30.0
 _NO_CARD: tuple[type[Exception], ...] = (EntryNotFoundError, HfHubHTTPError, *NO_ANSWER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubListing:
-    """One model of this library on the Hub.
-
-    Attributes:
-        id: What `from_pretrained` takes.
-        private: Whether only those with access see it.
-        spiking: Whether its card says that it is a spiking network.
-        license: The Hub's id of its licence; empty where the card names none.
-        downloads: In the last 30 days.
-        likes: Number of likes.
-        updated: Date of the last change, "2025-01-31"; empty where the Hub does not say.
-    """
-
-    id: str
-    private: bool
-    spiking: bool
-    license: str
-    downloads: int
-    likes: int
-    updated: str
 
 
 def push_folder(
@@ -100,38 +80,51 @@ def push_folder(
             `upload`.
         ConfigError: `config.json` is not legal.
     """
-    folder = Path(folder).expanduser()
+    folder = named_path(folder)
     _check_repo_id(repo_id)
+    if branch is not None and not is_revision(branch):
+        raise CheckpointError(
+            f"{visible(repr(branch))} is no name of a branch", hint="main, dev, …", code="bad_request"
+        )
     if not commit_message.strip():
         raise CheckpointError("the commit message is empty", hint="one line", code="bad_request")
     config = _check_folder(folder)
-    if not (token if isinstance(token, str) else token is not False and get_token()):
+    if secret_of(token) is None:
         raise CheckpointError(
             "not logged in to the Hub", hint="hf auth login, or give a token", code="not_logged_in"
         )
     api = HfApi(token=token, library_name=LIBRARY_NAME)
-    with progress(quiet), explained(repo_id, "pushing to", create_pr=create_pr):
-        url = api.create_repo(repo_id, private=private, exist_ok=True)
+    with (
+        progress(quiet),
+        hiding(token),
+        explained(repo_id, "pushing to", create_pr=create_pr),
+        bounded(repo_id),
+    ):
+
+        def create(_: Meter) -> RepoUrl:
+            return api.create_repo(repo_id, private=private, exist_ok=True)
+
+        # The first request: the client itself would wait for ever.
+        url = attend(create, Meter(_PATIENCE), repo_id)
         repo_id = repo_id if "/" in repo_id else url.repo_id
         # A branch such as refs/pr/3 is a pull request's: it is there or it is an error.
         if branch is not None and not branch.startswith("refs/"):
             api.create_branch(repo_id, branch=branch, exist_ok=True)
-        info = api.model_info(repo_id, revision=branch)
-        if private and info.private is False:
+        there = list_repository(repo_id, repo_id, revision=branch, token=token)
+        if private and there.private is False:
             raise CheckpointError(
                 f"{repo_id} exists and is public",
                 hint=f"make it private at {constants.ENDPOINT}/{repo_id}/settings, or push to another name",
                 code="not_private",
             )
-        card = _card(api, repo_id, info, folder, config, replace=replace_card)
+
+        def theirs(name: str) -> bytes | None:
+            return _remote_file(repo_id, there, name, token)
+
+        card = _card(repo_id, None if replace_card else theirs(CARD_FILE), folder, config)
         made = {CARD_FILE: card.encode()}
         if endpoint_handler:
-            made |= endpoint_files(
-                repo_id,
-                folder,
-                lambda name: _remote_file(api, repo_id, info, name),
-                config.architecture_package,
-            )
+            made |= endpoint_files(repo_id, folder, theirs, config.architecture_package)
         files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder, made)]
         additions = [CommitOperationAdd(name, folder / name) for name in files]
         additions += [CommitOperationAdd(name, content) for name, content in made.items()]
@@ -142,7 +135,7 @@ def push_folder(
             revision=branch,
             create_pr=create_pr,
             # What was read above decides what is written, so nothing may change in between.
-            parent_commit=info.sha,
+            parent_commit=there.commit,
         )
     return str(commit.pr_url or commit.commit_url)
 
@@ -152,7 +145,7 @@ def _check_repo_id(repo_id: str) -> None:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise CheckpointError(
-            f"{repo_id!r} is no legal repository id",
+            f"{visible(repr(repo_id))} is no legal repository id",
             hint="owner/name, of letters, digits, '-', '_' and '.'",
             code="bad_repo_id",
         ) from error
@@ -160,9 +153,9 @@ def _check_repo_id(repo_id: str) -> None:
 
 def _check_folder(folder: Path) -> VoiceConfig:
     """The configuration of a folder that is fit to be published."""
-    if not folder.is_dir():
+    if not (exists(folder) and folder.is_dir()):
         raise CheckpointError(
-            f"{folder} is no folder", hint=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
+            f"{visible(folder)} is no folder", hint=f"a folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
     config = read_config(folder)
     weights = Checkpoint.of(folder).weights
@@ -191,13 +184,11 @@ def _legal_files(folder: Path, made: Collection[str]) -> list[str]:
     return legal
 
 
-def _card(
-    api: HfApi, repo_id: str, info: ModelInfo, folder: Path, config: VoiceConfig, *, replace: bool
-) -> str:
+def _card(repo_id: str, there: bytes | None, folder: Path, config: VoiceConfig) -> str:
     """The card to push: with somebody's words from the Hub, else from the folder, else as generated."""
     fresh = make_card(config, repo_id)
     mine = read_card(folder / CARD_FILE)
-    theirs = None if replace else _remote_card(api, repo_id, info)
+    theirs = None if there is None else _text(there, f"{CARD_FILE} of {repo_id}")
     if theirs is not None and (mine is None or has_own_words(theirs)):
         if mine is not None and has_own_words(mine) and mine != theirs:
             logger.warning("%s keeps its card: replace_card pushes the README.md of %s", repo_id, folder)
@@ -229,18 +220,12 @@ def _text(card: bytes, where: object) -> str:
         ) from error
 
 
-def _remote_card(api: HfApi, repo_id: str, info: ModelInfo) -> str | None:
-    card = _remote_file(api, repo_id, info, CARD_FILE)
-    return None if card is None else _text(card, f"{CARD_FILE} of {repo_id}")
-
-
-def _remote_file(api: HfApi, repo_id: str, info: ModelInfo, name: str) -> bytes | None:
-    """A file on the Hub at that commit, past the client's cache: it is of no use there."""
-    if name not in {file.rfilename for file in info.siblings or ()}:
+def _remote_file(repo_id: str, there: Listing, name: str, token: str | bool | None) -> bytes | None:
+    """A text on the Hub at that commit, past the client's cache: it is of no use there."""
+    if name not in there.files:
         return None
-    with tempfile.TemporaryDirectory() as cache:
-        path = api.hf_hub_download(repo_id, name, revision=info.sha, cache_dir=cache)
-        return Path(path).read_bytes()
+    url = f"{constants.ENDPOINT}/{repo_id}/resolve/{there.commit}/{name}"
+    return ask(url, f"{name} of {repo_id}", token=token)
 
 
 # --- the way back ---------------------------------------------------------------------------------
@@ -284,8 +269,8 @@ def pull_folder(
         CheckpointError: No such checkpoint, or the folder is not empty or can't be written.
         ConfigError: The checkpoint's `config.json` is not legal.
     """
-    out = Path(out).expanduser()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    out = named_path(out)
+    if exists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise CheckpointError(
             f"{out} is not an empty folder", hint="give a folder that does not exist yet", code="not_empty"
         )
@@ -334,60 +319,16 @@ def _card_beside(
     parts = folder.parts
     at = max((i for i, part in enumerate(parts) if part == "snapshots"), default=len(parts))
     commit, inside = "".join(parts[at + 1 : at + 2]), parts[at + 2 :]
-    if not _COMMIT.fullmatch(commit):
+    if not COMMIT.fullmatch(commit):
         return None
+    cache, name = RepoCache.of(repo_id, cache_dir), "/".join((*inside, CARD_FILE))
+    if local_files_only:
+        return read_card(cache.pointer(commit, name))
     try:
-        path = HfApi(token=token, library_name=LIBRARY_NAME).hf_hub_download(
-            repo_id,
-            "/".join((*inside, CARD_FILE)),
-            revision=commit,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
+        with hiding(token):
+            path = cache.bring(commit, name, Listed(), repo_id, token=token)
     except _NO_CARD as error:
         # The checkpoint itself is there; a card can be made of its configuration.
-        logger.info("no card of %s: %s", repo_id, error)
+        logger.info("no card of %s: %s", repo_id, type(error).__name__)
         return None
-    return read_card(Path(path))
-
-
-# --- what there is --------------------------------------------------------------------------------
-
-
-def search_models(query: str = "", *, limit: int = 50, token: str | bool | None = None) -> list[HubListing]:
-    """Models of this library on the Hub, the most downloaded first.
-
-    Args:
-        query: Part of the id; all where it is empty.
-        limit: At most so many.
-        token: Hub token; by default the one of `hf auth login`.
-
-    Returns:
-        One entry a model.
-
-    Raises:
-        CheckpointError: The Hub can't be reached or refuses.
-    """
-    api = HfApi(token=token, library_name=LIBRARY_NAME)
-    with explained("", "searching"):
-        # The listing itself would be tried for half a minute where there is no network.
-        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
-        found = list(
-            api.list_models(
-                filter=LIBRARY_NAME, search=query or None, sort="downloads", limit=limit, full=True
-            )
-        )
-    return [_listing(info) for info in found]
-
-
-def _listing(info: ModelInfo) -> HubListing:
-    tags = info.tags or []
-    return HubListing(
-        id=info.id,
-        private=bool(info.private),
-        spiking="spiking-neural-network" in tags,
-        license=next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), ""),
-        downloads=info.downloads or 0,
-        likes=info.likes or 0,
-        updated=f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
-    )
+    return read_card(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ def explained(repo_id: str, doing: str, *, create_pr: bool = False) -> Iterator[
     where = f"{doing} {repo_id or 'the Hub'}"
     try:
         yield
+    except CheckpointError:
+        raise
     except RevisionNotFoundError as error:
         raise CheckpointError(
             f"{repo_id} has no such branch or pull request", hint="check the name", code="no_revision"
@@ -70,6 +73,13 @@ def explained(repo_id: str, doing: str, *, create_pr: bool = False) -> Iterator[
             f"{where} failed: the Hub ({constants.ENDPOINT}) can't be reached",
             hint="check the network, HF_ENDPOINT and proxies",
             code="offline",
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        # What the client raises of answers in another form than the Hub's.
+        raise CheckpointError(
+            f"{where} failed: the answer is none of a Hub ({type(error).__name__})",
+            hint=f"is {constants.ENDPOINT} one? HF_ENDPOINT chooses it",
+            code="bad_answer",
         ) from error
     except ValueError as error:
         # The client validates the card with the Hub before it uploads anything.

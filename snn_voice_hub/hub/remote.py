@@ -8,39 +8,34 @@ So each load is remembered here, as commit and files.
 from __future__ import annotations
 
 import errno
-import hashlib
-import queue
-import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.hub.cache import CHECKSUM
 from snn_voice_hub.hub.choice import Choice, choose
-from snn_voice_hub.hub.loads import RepoRequest, remember, remembered, repo_folder
-from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE, slow_down
-from snn_voice_hub.visible import module_logger
+from snn_voice_hub.hub.listing import COMMIT, Listing, is_path, is_revision, list_repository
+from snn_voice_hub.hub.loads import RepoRequest, remember, remembered
+from snn_voice_hub.hub.refusals import NO_ANSWER, slow_down
+from snn_voice_hub.hub.wire import hiding
+from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +73,22 @@ def fetch(request: RepoRequest, spared: Spared = lambda version, origin: False) 
     Raises:
         CheckpointError: With `code` one of `no_repository`, `gated`, `no_revision`, `no_access`,
             `no_checkpoint`, `several_checkpoints`, `offline`, `rate_limit`, `download`, `damaged`,
-            `disk_full`.
+            `too_large`, `bad_answer`, `disk_full`.
     """
-    if request.local_files_only or constants.HF_HUB_OFFLINE:
-        return _from_cache(request, "local_files_only or HF_HUB_OFFLINE is set", spared)
-    with _explained(request):
+    with hiding(request.token), _explained(request):
+        validate_repo_id(request.repo_id)
+        if request.revision is not None and not is_revision(request.revision):
+            raise CheckpointError(
+                f"{visible(repr(request.revision))} is no revision",
+                hint="a branch, a tag or a commit",
+                code="no_revision",
+            )
+        if request.local_files_only or constants.HF_HUB_OFFLINE:
+            return _from_cache(request, "local_files_only or HF_HUB_OFFLINE is set", spared)
         try:
-            info = _ask(request)
+            listing = list_repository(
+                request.repo_id, request.where, revision=request.revision, token=request.token
+            )
         except NO_ANSWER as error:
             reason = _unreachable(error)
             if reason is None:
@@ -92,39 +96,7 @@ def fetch(request: RepoRequest, spared: Spared = lambda version, origin: False) 
             found = _from_cache(request, reason, spared)
             logger.warning("%s: %s; the copy of an earlier load is used", request.where, reason)
             return found
-        return _download(request, info, spared)
-
-
-def _ask(request: RepoRequest) -> ModelInfo:
-    """Commit and files of the repository.
-
-    Raises:
-        TimeoutError: The Hub did not answer in time.
-    """
-    answers: queue.SimpleQueue[ModelInfo | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            info = HfApi().model_info(
-                request.repo_id,
-                revision=request.revision,
-                timeout=PATIENCE,
-                files_metadata=True,
-                token=request.token,
-            )
-            answers.put(info)
-        except Exception as error:
-            answers.put(error)
-
-    # The client's own limit is one for each address of the Hub, which has many.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=PATIENCE + 1)
-    except queue.Empty as error:
-        raise TimeoutError from error
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        return _download(request, listing, spared)
 
 
 def _unreachable(error: Exception) -> str | None:
@@ -137,40 +109,34 @@ def _unreachable(error: Exception) -> str | None:
     return f"the Hub ({constants.ENDPOINT}) can't be reached"
 
 
-def _download(request: RepoRequest, info: ModelInfo, spared: Spared) -> Fetched:
-    commit = info.sha or request.revision or ""
-    siblings = {file.rfilename: file for file in info.siblings or []}
-    library = info.library_name or ""
+def _download(request: RepoRequest, listing: Listing, spared: Spared) -> Fetched:
+    commit = listing.commit
     choice = choose(
-        siblings,
+        listing.files,
         where=request.where,
         repo_id=request.repo_id,
         subfolder=request.subfolder,
         filename=request.filename,
-        foreign="" if library == LIBRARY_NAME else library,
+        foreign="" if listing.library == LIBRARY_NAME else listing.library,
     )
     known = remembered(request)
-    version = _checksum(siblings[choice.weights]) or commit
-    checked = known == (commit, choice, version) and not request.force_download
+    version = listing.files[choice.weights].checksum or commit
+    checked = known == (commit, choice, version)
     if choice.config is None and not request.force_download and spared(version, choice.weights):
         remember(request, commit, choice, version)
         return _not_brought(request, commit, choice, version)
-    paths = {}
-    for name in choice.files:
-        paths[name] = Path(
-            hf_hub_download(
-                request.repo_id,
-                name,
-                revision=commit,
-                token=request.token,
-                cache_dir=request.cache_dir,
-                force_download=request.force_download,
-                etag_timeout=PATIENCE,
-                library_name=LIBRARY_NAME,
-            )
+    paths = {
+        name: request.cache.bring(
+            commit,
+            name,
+            listing.files[name],
+            request.where,
+            token=request.token,
+            again=request.force_download,
+            checked=checked,
         )
-        if not checked:
-            _check(paths[name], siblings[name], request.where)
+        for name in choice.files
+    }
     remember(request, commit, choice, version)
     return Fetched(
         commit=commit,
@@ -182,37 +148,8 @@ def _download(request: RepoRequest, info: ModelInfo, spared: Spared) -> Fetched:
 
 
 def _not_brought(request: RepoRequest, commit: str, choice: Choice, version: str) -> Fetched:
-    weights = repo_folder(request) / "snapshots" / commit / choice.weights
+    weights = request.cache.pointer(commit, choice.weights)
     return Fetched(commit=commit, weights=weights, config=None, origin=choice.weights, version=version)
-
-
-def _checksum(listed: RepoSibling) -> str:
-    """The Hub's checksum of a file: that of its content, or Git's; "" where it says none."""
-    return listed.lfs.sha256 if listed.lfs is not None else listed.blob_id or ""
-
-
-def _check(path: Path, listed: RepoSibling, where: str) -> None:
-    """Compare a file with the Hub's checksum: the client itself compares the length only."""
-    wanted = _checksum(listed)
-    if not wanted:
-        return
-    digest = hashlib.sha256()
-    if listed.lfs is None:
-        # Git's own checksum of a file: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    if digest.hexdigest() != wanted:
-        # Out of the cache with it, or the next load would take it for good.
-        blob = path.resolve()
-        path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{listed.rfilename} of {where} arrived damaged: its checksum is not the Hub's",
-            hint="load it again",
-            code="damaged",
-        )
 
 
 # --- what earlier loads brought -------------------------------------------------------------------
@@ -230,9 +167,9 @@ def _from_cache(request: RepoRequest, reason: str, spared: Spared) -> Fetched:
     # Not by us, perhaps by `hf download`: then the client's own references say which commit is meant.
     referenced = _referenced(request)
     if referenced is not None:
-        folder = repo_folder(request) / "snapshots" / referenced
-        files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-        if files:
+        folder = request.cache.folder / "snapshots" / referenced
+        found_there = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        if files := list(filter(is_path, found_there)):
             choice = choose(
                 files,
                 where=f"the cached copy of {request.where}",
@@ -256,12 +193,13 @@ def _from_cache(request: RepoRequest, reason: str, spared: Spared) -> Fetched:
 
 def _referenced(request: RepoRequest) -> str | None:
     revision = request.revision or constants.DEFAULT_REVISION
-    if _COMMIT.fullmatch(revision):
+    if COMMIT.fullmatch(revision):
         return revision
     try:
-        return (repo_folder(request) / "refs" / revision).read_text().strip()
+        commit = (request.cache.folder / "refs" / revision).read_text().strip()
     except (OSError, ValueError):
         return None
+    return commit if COMMIT.fullmatch(commit) else None
 
 
 def _cached(request: RepoRequest, commit: str, choice: Choice) -> Fetched | None:
@@ -278,7 +216,7 @@ def _cached(request: RepoRequest, commit: str, choice: Choice) -> Fetched | None
         weights=paths[choice.weights],
         config=paths[choice.config] if choice.config else None,
         origin=choice.weights,
-        version=kept if _CHECKSUM.fullmatch(kept) else commit,
+        version=kept if CHECKSUM.fullmatch(kept) else commit,
     )
 
 
@@ -301,7 +239,7 @@ def _explained(request: RepoRequest) -> Iterator[None]:
         ) from error
     except RevisionNotFoundError as error:
         raise CheckpointError(
-            f"{request.repo_id} has no revision {request.revision!r}",
+            f"{request.repo_id} has no revision {visible(repr(request.revision))}",
             hint="a branch, a tag or a commit",
             code="no_revision",
         ) from error
@@ -311,15 +249,6 @@ def _explained(request: RepoRequest) -> Iterator[None]:
             hint="a private repository looks the same: check the spelling, or log in with hf auth login",
             code="no_repository",
         ) from error
-    except LocalEntryNotFoundError as error:
-        # The client says the same of a network that went between listing and download, and of a refusal.
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise _refused(error.__cause__, where) from error
-        raise CheckpointError(
-            f"{where} is not in the cache, and the Hub can't be reached any more",
-            hint="check the network, and try again",
-            code="offline",
-        ) from error
     except EntryNotFoundError as error:
         raise CheckpointError(
             f"{where}: a file that the Hub lists is not there", hint="try again", code="download"
@@ -327,7 +256,9 @@ def _explained(request: RepoRequest) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _refused(error, where) from error
     except HFValidationError as error:
-        raise CheckpointError(f"{request.repo_id!r} is no legal repository id", hint="owner/name") from error
+        raise CheckpointError(
+            f"{visible(repr(request.repo_id))} is no legal repository id", hint="owner/name"
+        ) from error
     except NO_ANSWER as error:
         raise CheckpointError(
             f"downloading {where} broke off", hint="check the network, and try again", code="download"
@@ -360,12 +291,6 @@ def _os_error(error: OSError, request: RepoRequest) -> CheckpointError:
             f"the disk is full: {request.where} does not fit into {folder}",
             hint="make room, or choose another disk with cache_dir= or HF_HOME",
             code="disk_full",
-        )
-    if "Consistency check failed" in str(error):
-        return CheckpointError(
-            f"a file of {request.where} arrived with another length than the Hub's",
-            hint="load it again",
-            code="damaged",
         )
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return CheckpointError(f"downloading {request.where} failed: {first}", hint="try again", code="download")

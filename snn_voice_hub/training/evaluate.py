@@ -22,6 +22,7 @@ from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import local_path, write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.local import exists, is_checkpoint, named_path
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32
@@ -312,14 +313,14 @@ def own_folder(model: str) -> Path:
     Raises:
         SnnVoiceError: It is a bundled model, a Hub id, or no checkpoint folder.
     """
-    folder = Path(model).expanduser()
+    folder = named_path(model)
     hint = "name a checkpoint folder of your own; `snn-voice pull` makes one"
     inside = folder.resolve().is_relative_to(bundled_root().resolve())
     if inside or (local_path(model) is None and model in bundled_names()):
         raise SnnVoiceError(f"{model} is bundled: its figures can't be written", hint=hint)
-    if folder.is_dir() and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
+    if is_checkpoint(folder):
         return folder
-    what = "is no folder with" if folder.exists() else "is no folder on this disk; wanted is one with"
+    what = "is no folder with" if exists(folder) else "is no folder on this disk; wanted is one with"
     raise SnnVoiceError(
         f"figures can't be written: {model} {what} {CONFIG_FILE} and {WEIGHTS_FILE}", hint=hint
     )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
@@ -56,8 +57,8 @@ class Source:
             given: What it was asked for by.
             checkpoint: Its files.
         """
-        weights, path = checkpoint.weights, Path(given).expanduser()
-        if not path.exists():
+        weights, path = checkpoint.weights, named_path(given)
+        if not exists(path):
             return cls(os.fspath(given), weights)
         folder = path.resolve() if path.is_dir() else path.resolve().parent
         one = path.is_file() and path.name != WEIGHTS_FILE

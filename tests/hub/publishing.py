@@ -16,7 +16,8 @@ COMMAND = "from snn_voice_hub.cli import main; main()"
 PUSH = """
 import json
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.publish import push_folder, pull_folder, search_models
+from snn_voice_hub.hub.publish import push_folder, pull_folder
+from snn_voice_hub.hub.search import search_models
 
 def refusal(work):
     try:

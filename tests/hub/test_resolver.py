@@ -259,10 +259,9 @@ def test_two_processes_at_once(hub: Sandbox, tmp_path: Path) -> None:
 def test_a_full_disk(hub: Sandbox, tmp_path: Path) -> None:
     hub.push("me/full", make(tmp_path / "one"))
     full = """
-import errno, snn_voice_hub.hub.remote as remote
-def full(*_, **__):
-    raise OSError(errno.ENOSPC, "No space left on device")
-remote.hf_hub_download = full
+import shutil
+from types import SimpleNamespace
+shutil.disk_usage = lambda path: SimpleNamespace(free=1000)
 """
     ran = hub.run(full + LOAD.format(door="SnnVoice", repo="me/full", options={}))
     assert ran.value["code"] == "disk_full"
