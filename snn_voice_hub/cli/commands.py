@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -65,9 +66,15 @@ class _Loaded(Mapping[str, Any]):
                 function = _command_of(self._entries[name])
             alone = typer.Typer(add_completion=False)
             kind = getattr(function, "command_class", None)
-            alone.command(name, cls=kind)(with_imports(function))
+            alone.command(name, cls=kind, help=_reflowed(function))(with_imports(function))
             self._built[name] = typer.main.get_command(alone)
         return self._built[name]
+
+
+def _reflowed(function: Callable[..., None]) -> str:
+    """What a command says of itself, a line a paragraph: a terminal is narrower than our source."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _command_of(entry: EntryPoint) -> Callable[..., None]:

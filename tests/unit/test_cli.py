@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import typer.main
+
 import snn_voice_hub as sv
+from snn_voice_hub.cli import app
 from tests.conftest import EXAMPLES
 
 PROGRAM = Path(sys.executable).with_name("snn-voice")
@@ -98,3 +101,11 @@ def test_serve_is_a_command() -> None:
     done = run("serve", "--help")
     assert done.returncode == 0
     assert "--port" in done.stdout.decode()
+
+
+def test_a_terminal_of_any_width_wraps_the_paragraphs_of_help() -> None:
+    commands = typer.main.get_command(app).commands
+    for name in commands:
+        said = commands[name].help
+        assert said, name
+        assert "\n" not in said.replace("\n\n", ""), name
