@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.errors import needs_extra
+from snn_voice_hub.errors import ConfigError, needs_extra
+from snn_voice_hub.writing import check_target
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -46,3 +48,21 @@ def matplotlib(what: str) -> tuple[Any, Any]:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     return mpl, Figure
+
+
+def check_picture(path: Path, what: str) -> None:
+    """Refuse a picture that can't be written, before anything long is done for it.
+
+    Args:
+        path: The file; its ending says in which format.
+        what: What needs it, for the error.
+
+    Raises:
+        SnnVoiceError: Its folder does not exist, it is one, or there is no such format.
+        MissingExtraError: Matplotlib is not installed.
+    """
+    _, blank = matplotlib(what)
+    check_target(path, hint="a .png file")
+    formats = blank().canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in formats:
+        raise ConfigError(f"{path} can't be written: {path.suffix} is no format", hint=", ".join(formats))

@@ -64,6 +64,7 @@ def energy(
     from rich.console import Console
     from rich.markup import escape
 
+    from snn_voice_hub.plotting import check_picture
     from snn_voice_hub.spikes.energy_measure import write_energy
     from snn_voice_hub.spikes.energy_plot import draw_energy
     from snn_voice_hub.training.evaluate import own_folder
@@ -71,6 +72,8 @@ def energy(
 
     # What can be refused is refused before minutes of work.
     folder = own_folder(model) if write else None
+    if plot is not None:
+        check_picture(plot, "drawing energy")
     voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine="torch")
     other = _twin(twin)
     failures = Failures()

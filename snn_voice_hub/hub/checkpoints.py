@@ -224,7 +224,7 @@ def _bundled(request: RepoRequest) -> _Found:
     given = [key for key, value in inside.items() if value is not None]
     if given:
         raise CheckpointError(
-            f"{request.repo_id} is bundled and has no {given[0]}", hint=f"leave out {given[0]}="
+            f"{request.repo_id} is bundled and has no {given[0]}", hint=f"leave out the {given[0]}"
         )
     folder = bundled_root() / request.repo_id
     return _Found(folder / WEIGHTS_FILE, folder / CONFIG_FILE)

@@ -86,9 +86,12 @@ def choose(
     if found and repo_id.lower() in _KNOWN and not subfolder:
         return _known(found, _KNOWN[repo_id.lower()], where)
     if found:
+        weights = [choice.weights for choice in found]
+        # The path of a file is taken wherever a folder is, by commands too, which have no filename=.
+        each = _calls(weights) if repo_id else _some([f"{where}/{path}" for path in weights])
         raise CheckpointError(
             f"{where} holds {len(found)} checkpoints",
-            hint=f"choose one: {_calls([choice.weights for choice in found])}",
+            hint=f"choose one: {each}",
             code="several_checkpoints",
         )
     what = f"{where} holds no checkpoint of this library"

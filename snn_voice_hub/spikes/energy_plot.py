@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.errors import ConfigError, needs_extra
-from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE, matplotlib
 from snn_voice_hub.spikes.energy import Energy, named
 from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
 from snn_voice_hub.spikes.energy_words import microjoules
@@ -26,14 +26,12 @@ def draw_energy(energy: Energy, path: Path) -> None:
         MissingExtraError: Matplotlib is not installed.
         ConfigError: The file can't be written.
     """
-    with needs_extra("drawing energy", "plots", "matplotlib", ("matplotlib",)):
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+    mpl, blank = matplotlib("drawing energy")
     style: dict[Any, Any] = STYLE | {"axes.grid.axis": "x"}  # matplotlib's types name every key
     bars = _bars(energy)
     rows = max(len(bars), len(energy.layers) * (2 if _paired(energy) else 1) / 1.6)
     with mpl.rc_context(style):
-        figure = Figure(figsize=(_WIDTH, 1.9 + 0.36 * rows))
+        figure = blank(figsize=(_WIDTH, 1.9 + 0.36 * rows))
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
         figure.suptitle(
             f"{visible(energy.model)}: arithmetic of one window of sound, mean of {energy.windows:,}",

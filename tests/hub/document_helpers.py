@@ -81,7 +81,7 @@ CLI = "from snn_voice_hub.cli import main; main()"
 names, services, functions = {{"__name__": "__main__"}}, {{}}, []
 
 def urls(text):
-    for port, (url, _) in services.items():
+    for port, (url, *_) in services.items():
         text = text.replace(f"http://127.0.0.1:{{port}}", url)
     return text
 
@@ -89,13 +89,15 @@ def begin(arguments):
     port = arguments[arguments.index("--port") + 1] if "--port" in arguments else (
         "8800" if arguments[0] == "hub-sandbox" else "8000")
     given = [a for i, a in enumerate(arguments) if a != "--port" and arguments[max(i - 1, 0)] != "--port"]
+    if port in services and services[port][2] == given:  # named twice: it answers already
+        return 0, ""
     running = subprocess.Popen([sys.executable, "-c", CLI, *given, "--port", "0"], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = ""
     for line in running.stdout:
         said += line
         if found := re.search(r"http://127[.]0[.]0[.]1:\\d+", line):
-            services[port] = (found[0], running)
+            services[port] = (found[0], running, given)
             return 0, said.replace(found[0], f"http://127.0.0.1:{{port}}")
     return running.wait(), said
 
@@ -163,9 +165,9 @@ for kind, text in steps:
     told.append([code, out.getvalue() + more])
     if code:
         break
-for _, running in services.values():
+for _, running, _ in services.values():
     running.terminate()
-for _, running in services.values():
+for _, running, _ in services.values():
     running.wait(30)
 sys.__stdout__.write(json.dumps(told) + "\\n")
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,9 +195,10 @@ def test_what_is_no_lightning_file_is_not_converted(
 
 
 @pytest.mark.parametrize("what", ["weights cut off", "a newer version"])
-def test_the_service_does_not_begin_with_a_broken_model(what: str, broken: dict[str, Path]) -> None:
-    program = Path(sys.executable).with_name("snn-voice")
-    asked = [program, "serve", "--model", str(broken[what]), "--port", "0"]
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
-    assert done.stderr.startswith("snn-voice: error: ")
+def test_the_service_does_not_begin_with_a_broken_model(
+    what: str, broken: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["serve", "--model", str(broken[what]), "--port", "0"]
+    code, out, err = called(arguments, monkeypatch, capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("snn-voice: error: ")

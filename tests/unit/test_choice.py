@@ -69,11 +69,12 @@ def test_a_filename_decides() -> None:
 
 
 def test_several_are_listed_with_the_call_for_each() -> None:
-    error = refused("one.ckpt", "two.ckpt", *SUB)
-    assert error.code == "several_checkpoints"
-    assert "3 checkpoints" in str(error)
-    for name in ("one.ckpt", "two.ckpt", "a/model.safetensors"):
-        assert f"filename='{name}'" in str(error)
+    for repo_id, call in (("me/x", "filename='{}'"), ("", "me/x/{}")):  # of a repository, of a folder
+        error = refused("one.ckpt", "two.ckpt", *SUB, repo_id=repo_id)
+        assert error.code == "several_checkpoints"
+        assert "3 checkpoints" in str(error)
+        for name in ("one.ckpt", "two.ckpt", "a/model.safetensors"):
+            assert call.format(name) in str(error)
     many = refused(*(f"{i:02d}.ckpt" for i in range(32)))
     assert "and 26 more" in str(many)
 

@@ -131,7 +131,9 @@ def test_it_writes_into_its_own_checkpoint_and_draws(own: Path, tmp_path: Path) 
         (["--data", "{tmp}/a.wav"], "is not sound in a known format"),
         (["--data", "{examples}", "--twin", "nobody"], "no checkpoint 'nobody'"),
         (["--data", "{examples}", "--write"], "tcy-snn is bundled: its figures can't be written"),
-        (["--data", "{examples}", "--plot", "{tmp}/none/x.png"], "can't be written"),
+        # Before anything is read: what comes last may come after minutes.
+        (["--data", "nowhere.wav", "--plot", "{tmp}/none/x.png"], "x.png can't be written"),
+        (["--data", "nowhere.wav", "--plot", "{tmp}/x.text"], ".text is no format"),
     ],
 )
 def test_refusals(arguments: list[str], said: str, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def one_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
     return done.stderr
 
 
-VERSION, ANSWER = ("--version",), ("classify", YES, *FAST)
+# The second prints more, and like the first needs no PyTorch.
+VERSION, ANSWER = ("--version",), ("train", "--model", "m5-snn", "--show-recipe")
 
 
 @pytest.mark.parametrize(("arguments", "unbuffered"), [(VERSION, False), (VERSION, True), (ANSWER, False)])
@@ -68,9 +69,18 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize("command", ["classify", "spikes"])
-def test_a_closed_stdin_is_an_error(command: str) -> None:
-    assert "stdin is closed" in one_line(shell('"$@" <&-', command, "-", "--model", "tcy-snn"))
+def test_a_closed_stdin_is_an_error() -> None:
+    assert "stdin is closed" in one_line(shell('"$@" <&-', "classify", "-", *FAST))
+
+
+def test_a_closed_stdin_has_no_spikes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "argv", ["snn-voice", "spikes", "-", "--model", "tcy-snn"])
+    with pytest.raises(SystemExit) as ended:
+        program()
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", "snn-voice: error: stdin is closed\n")
 
 
 def test_no_file_takes_the_place_of_a_stream() -> None:
