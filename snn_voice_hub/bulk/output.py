@@ -195,10 +195,14 @@ class Output:
         for path in self._parts():
             try:
                 with self._fs.open_input_file(path) as file:
-                    for batch in pq.ParquetFile(file).iter_batches(columns=["path", "error_code"]):
+                    part = pq.ParquetFile(file, page_checksum_verification=True)
+                    for batch in part.iter_batches(columns=["path", "error_code"]):
+                        paths = batch["path"].to_pylist()
+                        if None in paths:
+                            raise ValueError("a row without a path")
                         errors += len(batch) - batch["error_code"].null_count
-                        digests += b"".join(map(digest, batch["path"].to_pylist()))
-            except (OSError, pa.ArrowException, KeyError) as error:
+                        digests += b"".join(map(digest, paths))
+            except (OSError, pa.ArrowException, KeyError, ValueError) as error:
                 hint = "delete it, and its clips are done again"
                 raise SnnVoiceError(f"{path} is no readable part", hint=hint) from error
         return Done(digests, errors)
@@ -217,7 +221,7 @@ class Output:
         """
         # Encoded first, sent in one piece: a stream to a bucket that ends early is an object all the same.
         buffer = io.BytesIO()
-        pq.write_table(rows, buffer, compression="zstd")
+        pq.write_table(rows, buffer, compression="zstd", write_page_checksum=True)
         name = f"part-{self._run}-{self._written:06d}.parquet"
         try:
             self._put(name, buffer.getvalue())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import lzma
 import os
 import posixpath
@@ -10,9 +12,9 @@ import stat
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
@@ -25,6 +27,8 @@ LISTS = ("validation_list.txt", "testing_list.txt")
 LOG = "log.jsonl"
 TABLE = "logs/csv/metrics.csv"
 STATE = Path(STATE_FILE)
+# In JSON that a later command relies on.
+SEAL = "sha256"
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 
@@ -50,6 +54,11 @@ class Item(NamedTuple):
     reason: str = ""
     part: str = ""
     speaker: str = ""
+
+
+def seal_of(data: Mapping[str, Any]) -> str:
+    """A digest of what JSON says, however it is written; it stands beside it under `SEAL`."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def first_process() -> bool:

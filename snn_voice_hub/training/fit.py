@@ -172,7 +172,7 @@ def fit(
             with writing_into(out, _ELSEWHERE), keeper.listening(), alone(out):
                 # Not before: what a run is refused for is mended in the same folder.
                 if first_process():
-                    settle(out, state)
+                    settle(out, stands)
                     write_job(out, noted, _ELSEWHERE)
                 path = state and state.path
                 del state, stands  # as large as all that is trained

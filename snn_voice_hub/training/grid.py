@@ -15,6 +15,7 @@ from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.evaluate import clip_logits
+from snn_voice_hub.training.job import content_of
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.training.recipe import read_yaml
 from snn_voice_hub.training.results import (
@@ -262,7 +263,8 @@ def run_grid(
     """
     if train is None:
         train = _paper_training(accelerator, tell)
-    _check_data(out, dataset)
+    content = content_of(dataset)
+    _check_data(out, dataset, content)
     save_plan(out, runs)
     worked = Worked([], [], [], False)
     for number, run in enumerate(runs, 1):
@@ -273,7 +275,7 @@ def run_grid(
         tell(f"run {number} of {len(runs)}: {run.name}")
         (folder / FAILURE_FILE).unlink(missing_ok=True)
         try:
-            result = _work(run, dataset, folder, train, accelerator)
+            result = _work(run, dataset, content, folder, train, accelerator)
         except KeyboardInterrupt:
             tell("interrupted; the same command goes on here")
             return dataclasses.replace(worked, interrupted=True)
@@ -296,18 +298,20 @@ def _details(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _check_data(out: Path, dataset: Dataset) -> None:
+def _check_data(out: Path, dataset: Dataset, content: str) -> None:
     results = load_results(out)
     if results:
         clips, part = _measured(dataset)
-        check_same_data(results[0], counted(dataset.train.labels), dataset.rule, part, len(clips))
+        check_same_data(results[0], counted(dataset.train.labels), dataset.rule, part, len(clips), content)
 
 
 def _measured(dataset: Dataset) -> tuple[Any, str]:
     return (dataset.val, "validation") if dataset.test is None else (dataset.test, "test")
 
 
-def _work(run: Run, dataset: Dataset, folder: Path, train: Train, accelerator: str) -> RunResult:
+def _work(
+    run: Run, dataset: Dataset, content: str, folder: Path, train: Train, accelerator: str
+) -> RunResult:
     fitted = train(run, dataset, folder / TRAINING)
     device = "cpu" if accelerator == "cpu" else "auto"
     voice = SnnVoice.from_pretrained(fitted.folder, device=device, engine="torch")
@@ -323,6 +327,7 @@ def _work(run: Run, dataset: Dataset, folder: Path, train: Train, accelerator: s
         train_words=counted(dataset.train.labels),
         split=dataset.rule,
         machine=machine(accelerator),
+        content=content,
     )
     result.save(folder / RESULT_FILE)
     # The optimizer's state is twice as large as the weights, and nothing goes on from a finished run.

@@ -16,6 +16,7 @@ from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.hub.choice import JOB_FILE
 from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.files import SEAL, seal_of
 from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sources import Dataset
 from snn_voice_hub.training.teaching import Source
@@ -26,7 +27,6 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 
 # Of what is noted: one that understands it differently does not go on from it.
 _FORMAT = 2
-_SEAL = "sha256"
 
 Told = dict[str, Any]
 
@@ -122,6 +122,15 @@ def told(job: Job, dataset: Dataset, synthetic: Clips | None) -> Told:
     }
 
 
+def content_of(dataset: Dataset) -> str:
+    """A digest of all clips, those to test with as well; the same wherever they are."""
+    parts = [dataset.train, dataset.val, dataset.test]
+    return _digest(
+        [clips and _content(clips) for clips in parts],
+        *(wave.numpy() for wave in dataset.noises.values()),
+    )
+
+
 def _content(clips: Clips) -> dict[str, Any]:
     """Words and sound of clips, in the order in which they are drawn; not what their files are called."""
     return {"count": len(clips), "words": _digest(clips.labels), "sound": _digest([], clips.waveforms)}
@@ -197,7 +206,7 @@ def write_job(out: Path, noted: Told, hint: str) -> None:
     Raises:
         SnnVoiceError: It can't be written.
     """
-    text = json.dumps(noted | {_SEAL: _seal(noted)}, indent=2)  # in ASCII, as paths may be no text
+    text = json.dumps(noted | {SEAL: seal_of(noted)}, indent=2)  # in ASCII, as paths may be no text
     write_whole(out / JOB_FILE, text + "\n", hint=hint)
 
 
@@ -205,13 +214,9 @@ def read_job(out: Path) -> Told | None:
     """What `job.json` says; None where it is not there, or not as it was written."""
     try:
         noted = json.loads((out / JOB_FILE).read_text(encoding="utf-8"))
-        seal = noted.pop(_SEAL, "")
+        seal = noted.pop(SEAL, "")
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
     # What earlier versions wrote has no digest, and is refused by its format.
     earlier = not seal and "format" not in noted and "recipe" in noted
-    return noted if earlier or seal == _seal(noted) else None
-
-
-def _seal(noted: Told) -> str:
-    return hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()
+    return noted if earlier or seal == seal_of(noted) else None

@@ -19,6 +19,7 @@ from torch import Tensor
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.text import read_text
+from snn_voice_hub.training.files import SEAL, seal_of
 from snn_voice_hub.training.metrics import right_answers
 from snn_voice_hub.training.paper_recipes import paper_recipe
 from snn_voice_hub.writing import write_whole, writing_into
@@ -171,6 +172,7 @@ class RunResult:
         train_words: Training clips of each word.
         split: How the clips were split, in words.
         machine: Where.
+        content: Digest of all clips; "" in results of before it was kept.
     """
 
     run: Run
@@ -183,6 +185,7 @@ class RunResult:
     train_words: dict[str, int]
     split: str
     machine: Machine
+    content: str = ""
 
     def __post_init__(self) -> None:
         """Check the curve.
@@ -238,15 +241,16 @@ class RunResult:
         return read_json(cls, path)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON as a whole, into a folder that is made if missing.
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON as a whole with a digest of itself, into a folder that is made if missing.
 
     Raises:
         SnnVoiceError: It can't be written.
     """
     with writing_into(path.parent, _MAKE_ROOM):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n", hint=_MAKE_ROOM)
+    text = json.dumps(data | {SEAL: seal_of(data)}, ensure_ascii=False, allow_nan=False)
+    write_whole(path, text + "\n", hint=_MAKE_ROOM)
 
 
 def read_json(cls: type[T], path: Path) -> T:
@@ -256,8 +260,12 @@ def read_json(cls: type[T], path: Path) -> T:
         SnnVoiceError: It can't be read, or does not fit; the message names the file.
     """
     try:
-        return read_dataclass(cls, json.loads(read_text(path)))
-    except (OSError, ValueError) as error:  # broken JSON and illegal values are ValueErrors
+        data = json.loads(read_text(path))
+        seal = data.pop(SEAL, "") if isinstance(data, dict) else ""
+        if seal and seal != seal_of(data):  # what earlier versions wrote has none
+            raise ValueError("it is not what was written")
+        return read_dataclass(cls, data)
+    except (OSError, ValueError, RecursionError) as error:  # broken JSON and illegal values are ValueErrors
         raise SnnVoiceError(f"{path} can't be read: {error}", hint="delete it, and run again") from error
 
 
@@ -338,20 +346,26 @@ def load_results(out: Path) -> list[RunResult]:
     """
     found = [RunResult.load(path) for path in sorted((out / RUNS).glob(f"*/{RESULT_FILE}"))]
     for other in found[1:]:
-        check_same_data(found[0], other.train_words, other.split, other.tested.part, other.tested.clips)
+        tested = other.tested
+        check_same_data(found[0], other.train_words, other.split, tested.part, tested.clips, other.content)
     return found
 
 
-def check_same_data(known: RunResult, train_words: dict[str, int], split: str, part: str, clips: int) -> None:
+def check_same_data(
+    known: RunResult, train_words: dict[str, int], split: str, part: str, clips: int, content: str
+) -> None:
     """Compare the clips of a finished run with those of another.
 
     Raises:
         SnnVoiceError: They are not the same.
     """
+    hint = "runs are compared on the same clips only: another --out for other data"
     before = (known.train_words, known.split, known.tested.part, known.tested.clips)
     if before != (train_words, split, part, clips):
         raise SnnVoiceError(
             f"{known.run.name} learned from {known.train_clips} clips and was measured on "
             f"{known.tested.clips} ({known.split}), not on {sum(train_words.values())} and {clips} ({split})",
-            hint="runs are compared on the same clips only: another --out for other data",
+            hint=hint,
         )
+    if known.content and content and known.content != content:
+        raise SnnVoiceError(f"{known.run.name} learned from, or was measured on, other clips", hint=hint)

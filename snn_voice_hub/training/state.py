@@ -85,10 +85,12 @@ class Standing:
     Attributes:
         state: What to go on from; None at the beginning.
         made: What it has made, if it is over.
+        note: What the user should know of it.
     """
 
     state: State | None = None
     made: Made | None = None
+    note: str = ""
 
 
 class States(CheckpointIO):
@@ -136,12 +138,12 @@ class States(CheckpointIO):
         """See Lightning; nothing here is removed by it."""
 
 
-def settle(out: Path, state: State | None) -> None:
+def settle(out: Path, stands: Standing) -> None:
     """Make the state that a run goes on from the newest one, so that no damaged one takes its place.
 
     Args:
         out: The run's folder, in which nobody else trains.
-        state: What the run goes on from.
+        stands: How the run stands; its note is told.
 
     Raises:
         SnnVoiceError: Something is in the way.
@@ -150,8 +152,10 @@ def settle(out: Path, state: State | None) -> None:
     for path in (out / STATE, out / _BEFORE):
         if path.is_dir():
             raise SnnVoiceError(f"{path} is a folder, where a state belongs", hint="move it away")
-    if state is not None and state.path.name == _BEFORE.name:
-        state.path.replace(out / STATE)
+    if stands.note:
+        logger.warning("%s: %s", out, stands.note)
+    if stands.state is not None and stands.state.path.name == _BEFORE.name:
+        stands.state.path.replace(out / STATE)
 
 
 def forget(out: Path) -> None:
@@ -194,12 +198,11 @@ def standing(out: Path, wanted: Told, resume: bool) -> Standing:
     state = _newest(kept, wanted if noted is not None else None, damage)
     if state is not None:
         refuse_other(out, state.run, wanted)
-    _tell(out, noted, state, kept, damage)
-    return Standing(state)
+    return Standing(state, note=_note(out, noted, state, kept, damage))
 
 
-def _tell(out: Path, noted: Told | None, state: State | None, kept: list[Path], damage: list[str]) -> None:
-    """Say what was damaged.
+def _note(out: Path, noted: Told | None, state: State | None, kept: list[Path], damage: list[str]) -> str:
+    """What was damaged.
 
     Raises:
         SnnVoiceError: Nothing is left to go on from.
@@ -208,16 +211,15 @@ def _tell(out: Path, noted: Told | None, state: State | None, kept: list[Path], 
     lost = "; ".join([job] * bool(job) + damage)
     if state is not None:
         if lost:
-            logger.warning("%s: %s; going on from %s, step %d", out, lost, state.path.name, state.steps)
-        elif state.path.name == _BEFORE.name:
-            logger.warning("%s: the newest state is missing; going on from step %d", out, state.steps)
-    elif kept or job:
+            return f"{lost}; going on from {state.path.name}, step {state.steps}"
+        gone = f"the newest state is missing; going on from the one before it, step {state.steps}"
+        return gone if state.path.name == _BEFORE.name else ""
+    if kept or job:
         way = f"delete {out / STATE.parent} and begin from the start with --resume, or " if not job else ""
         raise SnnVoiceError(f"the run in {out} can't be gone on with: {lost}", hint=f"{way}{_ANEW}")
-    elif noted and "made" in noted:
+    if noted and "made" in noted:
         raise SnnVoiceError(f"what the run in {out} has made is missing, and its state too", hint=_ANEW)
-    else:
-        logger.warning("%s: no state was kept; training begins from the start", out)
+    return "no state was kept; training begins from the start"
 
 
 def _newest(kept: list[Path], wanted: Told | None, damage: list[str]) -> State | None:

@@ -152,6 +152,21 @@ def test_half_a_result_is_an_error(tmp_path: Path) -> None:
         RunResult.load(path)
 
 
+def test_a_result_that_was_damaged_is_none(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_FILE
+    one = result(run("TcySNN", 5), 61)
+    one.save(path)
+    text = path.read_text()
+    assert '"parameters": ' in text
+    number = f'"parameters": {one.parameters}'
+    path.write_text(text.replace(number, number[:-1] + str((one.parameters + 1) % 10)))
+    with pytest.raises(SnnVoiceError, match=r"not what was written \(delete it, and run again\)"):
+        RunResult.load(path)
+    # One of an earlier version has no digest.
+    path.write_text(json.dumps(dataclasses.asdict(one)))
+    assert RunResult.load(path) == one
+
+
 def test_measuring_by_hand() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
     found = measure(logits, ["no", "yes", "up", "dog"], LABELS, "test")
@@ -247,6 +262,10 @@ def test_runs_on_other_clips_do_not_mix(tmp_path: Path) -> None:
         run_grid(SMALL, dataset(train=12), tmp_path, train=train_nothing)
     with pytest.raises(SnnVoiceError, match="measured on 7"):
         run_grid(SMALL, dataset(test=8), tmp_path, train=train_nothing)
+    other = dataset()
+    other.train.waveforms[0, 0] += 1
+    with pytest.raises(SnnVoiceError, match=r"other clips \(.*another --out"):
+        run_grid(SMALL, other, tmp_path, train=train_nothing)
     assert len(load_results(tmp_path)) == 1
 
 
