@@ -198,7 +198,7 @@ class Output:
                     part = pq.ParquetFile(file, page_checksum_verification=True)
                     for batch in part.iter_batches(columns=["path", "error_code"]):
                         paths = batch["path"].to_pylist()
-                        if None in paths:
+                        if not all(isinstance(name, str) for name in paths):
                             raise ValueError("a row without a path")
                         errors += len(batch) - batch["error_code"].null_count
                         digests += b"".join(map(digest, paths))

@@ -212,8 +212,11 @@ def write_job(out: Path, noted: Told, hint: str) -> None:
 
 def read_job(out: Path) -> Told | None:
     """What `job.json` says; None where it is not there, or not as it was written."""
+    path = out / JOB_FILE
+    if not path.is_file():  # opening a pipe would wait for ever
+        return None
     try:
-        noted = json.loads((out / JOB_FILE).read_text(encoding="utf-8"))
+        noted = json.loads(path.read_text(encoding="utf-8"))
         seal = noted.pop(SEAL, "")
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None

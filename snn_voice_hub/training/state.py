@@ -215,9 +215,10 @@ def _note(out: Path, noted: Told | None, state: State | None, kept: list[Path], 
         gone = f"the newest state is missing; going on from the one before it, step {state.steps}"
         return gone if state.path.name == _BEFORE.name else ""
     if kept or job:
-        way = f"delete {out / STATE.parent} and begin from the start with --resume, or " if not job else ""
+        again = f"delete {out / STATE.parent} and begin from the start with --resume, or "
+        way = "" if noted is None or "made" in noted else again
         raise SnnVoiceError(f"the run in {out} can't be gone on with: {lost}", hint=f"{way}{_ANEW}")
-    if noted and "made" in noted:
+    if noted is not None and "made" in noted:
         raise SnnVoiceError(f"what the run in {out} has made is missing, and its state too", hint=_ANEW)
     return "no state was kept; training begins from the start"
 
@@ -269,14 +270,15 @@ def _over(out: Path, noted: Told) -> Made | None:
     if not all(os.path.lexists(out / name) for name in made.files):
         return None
     for name, digest in made.files.items():
+        path = out / name
         try:
-            same = _digest(out / name) == digest
+            same = path.is_file() and _digest(path) == digest  # opening a pipe would wait for ever
         except OSError:
             same = False
         if not same:
-            can = any(os.path.lexists(path) for path in (out / STATE, out / _BEFORE))
+            can = any(os.path.lexists(kept) for kept in (out / STATE, out / _BEFORE))
             hint = "move it away and resume: it is made again from the state" if can else _ANEW
-            raise SnnVoiceError(f"{out / name} is damaged or was changed", hint=hint)
+            raise SnnVoiceError(f"{path} is damaged or was changed", hint=hint)
     return made
 
 

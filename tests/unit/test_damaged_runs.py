@@ -112,6 +112,11 @@ def unreadable(path: Path, _: Path) -> None:
     path.symlink_to(path.name)  # not even root can read it
 
 
+def pipe(path: Path, _: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 WAYS: dict[str, Callable[[Path, Path], Any]] = {
     "cut to half": halved,
     "emptied": lambda path, _: path.write_bytes(b""),
@@ -122,6 +127,7 @@ WAYS: dict[str, Callable[[Path, Path], Any]] = {
     "of another run": shutil.copy,
     "a folder": folder_in_its_place,
     "unreadable": unreadable,
+    "a pipe": pipe,
 }
 
 
@@ -167,7 +173,7 @@ def test_no_damaged_file_changes_what_a_run_becomes(
         assert json.loads((out / "job.json").read_text())["made"]["best_epoch"]
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("deleted", "of another run")])
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("deleted", "of another run", "a pipe")])
 def test_without_a_whole_state_a_run_says_what_can_be_done(way: str, runs: Runs, tmp_path: Path) -> None:
     out = damaged(runs, runs.cut, tmp_path / "run", way, *STATES)
     with pytest.raises(
@@ -187,7 +193,9 @@ def test_what_the_line_advises_works(runs: Runs, tmp_path: Path, caplog: pytest.
     assert outcome(out) == runs.wanted
 
 
-@pytest.mark.parametrize("way", ["cut to half", "deleted", "a byte inside", "of another run", "a folder"])
+@pytest.mark.parametrize(
+    "way", ["cut to half", "deleted", "a byte inside", "of another run", "a folder", "a pipe"]
+)
 def test_a_run_that_is_over_does_not_pass_for_whole(way: str, runs: Runs, tmp_path: Path) -> None:
     for name in FILES:
         out = damaged(runs, runs.whole, tmp_path / "run", way, name)
