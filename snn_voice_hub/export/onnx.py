@@ -190,6 +190,7 @@ class _TracedPass(Pass):
         check_run(x, None, self.num_steps)
         if id(lif) not in self._neurons:
             return super().fire(name, lif, x, then)
+        self._check_fires_once(name)
         beta, threshold = self._neurons[id(lif)]
         sizes = [int(size) for size in x.shape[2:]]
         pool = _max_pool(then, len(sizes) - 1)

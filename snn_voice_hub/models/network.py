@@ -56,6 +56,7 @@ class Pass:
         self._summed = summed
         self.state: State = {}
         self.largest = 0
+        self._fired: set[str] = set()
 
     def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
         """Let one layer of neurons run over all steps of this pass.
@@ -68,10 +69,15 @@ class Pass:
 
         Returns:
             Spikes `[T, B, C, ...]`, after `then`.
+
+        Raises:
+            ConfigError: A layer of that name has fired in this pass already.
         """
+        self._check_fires_once(name)
         before = self._before.get(name)
         spk: Tensor
-        if self._tap is None and not self._keep_state and not torch.compiler.is_compiling():
+        spikes_alone = self._tap is None and not self._keep_state and not torch.compiler.is_compiling()
+        if spikes_alone and not _is_own(lif, Lif):
             run = lif.train_spikes if _wants_gradient(x, lif) else lif.spikes
             spk = run(x, before, self.num_steps, then)
             self.largest = max(self.largest, x.numel(), spk.numel())
@@ -84,8 +90,16 @@ class Pass:
             self._tap(f"{name}.mem", mems)
         return spk if then is None else over_time(then, spk)
 
-    def readout(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        """The last linear layer; where only the sum over the steps is wanted, it is applied once.
+    def _check_fires_once(self, name: str) -> None:
+        if name in self._fired:
+            raise ConfigError(
+                f"two layers of neurons fire as {name!r} in one pass",
+                hint="a name each: the membrane is kept by it, also where they share their constants",
+            )
+        self._fired.add(name)
+
+    def readout(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """The last layer; where only the sum over the steps is wanted, a linear one is applied once.
 
         Args:
             layer: The layer.
@@ -94,16 +108,16 @@ class Pass:
         Returns:
             `[T, B, C]`, or the sum over the steps as `[1, B, C]`.
         """
-        if not self._summed or not _is_plain(layer):
+        if not self._summed or not isinstance(layer, nn.Linear) or _is_own(layer, nn.Linear):
             out: Tensor = layer(x)
             return out
         return summed_linear(x, layer.weight, layer.bias)
 
 
-def _is_plain(layer: nn.Module) -> bool:
-    """Whether a linear layer does nothing but what its weights say."""
-    own = isinstance(layer, nn.Linear) and type(layer).forward is not nn.Linear.forward
-    return not own and not is_hooked(layer)
+def _is_own(module: nn.Module, cls: type[nn.Module]) -> bool:
+    """Whether a module has to be called, for it is not known to do what one of that class does."""
+    changed = type(module).forward is not cls.forward or "forward" in vars(module)
+    return changed or is_hooked(module) or bool(module._backward_hooks or module._backward_pre_hooks)
 
 
 def is_hooked(module: nn.Module) -> bool:

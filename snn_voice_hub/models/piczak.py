@@ -7,8 +7,6 @@ spike; the linear layers keep their ReLUs and run at every step.
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
@@ -108,4 +106,4 @@ class PiczakSNN(SpikingNetwork):
         x = x.mean((-2, -1))
         for hidden in self.fc[:-1]:
             x = hidden(x)
-        return run.readout(cast(nn.Linear, self.fc.get_submodule("2.0")), x)
+        return run.readout(self.fc.get_submodule("2.0"), x)

@@ -190,8 +190,11 @@ class _Recorder:
             return self._wrap(out, function, args, kwargs)
         if isinstance(out, tuple | list) and any(isinstance(part, Tensor) for part in out):
             whole = self._note(function, args, kwargs, (), None, self._caller())
-            parts = [self._wrap(part, operator.getitem, (whole, i), {}) for i, part in enumerate(out)]
-            return parts if type(out) in (tuple, list) and isinstance(out, list) else tuple(parts)
+            parts = [
+                self._wrap(part, operator.getitem, (whole, i), {}) if isinstance(part, Tensor) else part
+                for i, part in enumerate(out)
+            ]
+            return type(out)(parts)  # those with names keep them
         return out
 
     def _without_values(self, leaf: Any) -> Any:
@@ -280,6 +283,7 @@ class _RecordingPass(Pass):
 
     def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
         """See `Pass.fire`."""
+        self._check_fires_once(name)
         if type(lif) is not Lif:
             raise Untraceable(f"the neurons of {name} are a {type(lif).__name__}")
         if not isinstance(x, _Recorded):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError
-from snn_voice_hub.inference.engines import choice
+from snn_voice_hub.inference.engines import choice, plain
 from snn_voice_hub.inference.engines.base import Engine, Unsupported
 from snn_voice_hub.inference.engines.packed import PackedLinear, with_packed_linears
 from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
@@ -61,6 +61,8 @@ def test_no_part_of_a_batch_is_a_single_clip(clips: int, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(type(network), "forward_encoded", spy)
     with torch.inference_mode():
+        engine(features_of(network, clips))  # the first time, it looks whether batches may be cut
+        sizes.clear()
         got = engine(features_of(network, clips))
     assert sum(sizes) == clips == len(got)
     assert min(sizes) >= min(clips, 2)
@@ -237,7 +239,30 @@ def _step(network: Any) -> None:
         network.snn[0].lif.threshold.mul_(0.5)
 
 
-@pytest.mark.parametrize("change", [_replace, _reload, _other_data, _add, _step])
+def _uncounted(network: Any) -> None:
+    network.fc.weight.data.mul_(2)
+
+
+def _by_numpy(network: Any) -> None:
+    network.snn[1].lif.beta.numpy()[...] = 0.25
+
+
+def _reset(network: Any) -> None:
+    network.snn[0].lif.reset = "subtract-before-decay"
+
+
+def _stride(network: Any) -> None:
+    network.snn[0].conv.stride = (8,)
+
+
+def _own_forward(network: Any) -> None:
+    network.snn[0].pool.forward = lambda x: nn.functional.max_pool1d(x, 2)
+
+
+CHANGES = [_replace, _reload, _other_data, _add, _step, _uncounted, _by_numpy, _reset, _stride, _own_forward]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_every_change_of_a_network_is_seen(change: Any) -> None:
     model = model_with("torch", num_steps=2)
     network: Any = model.network
@@ -250,6 +275,44 @@ def test_every_change_of_a_network_is_seen(change: Any) -> None:
     waves = torch.randn(1, 16_000) * 0.1
     with torch.inference_mode():
         assert torch.allclose(model(waves), network(model.features(waves)), atol=1e-5)
+
+
+class _Counting(sv.M5SNN):
+    runs = 0
+
+    def layers(self, x: Tensor, run: Any) -> Tensor:
+        self.runs += 1
+        return super().layers(x, run)
+
+
+def test_what_an_engine_changes_while_it_is_made_is_no_change_of_the_network() -> None:
+    network = _Counting(4, num_steps=2).eval()
+    slot = EngineSlot("native")
+    with torch.inference_mode():
+        slot(network, torch.randn(2, 1, 4000), None)
+    if (first := slot.get(network)[0]).name == "native":  # there is a compiler
+        assert network.runs > 0
+        assert slot.get(network)[0] is first
+
+
+class _Coupled(sv.M5SNN):
+    """Takes away what all clips of a batch have in common."""
+
+    def layers(self, x: Tensor, run: Any) -> Tensor:
+        return super().layers(x - x.mean(1, keepdim=True), run)
+
+
+@pytest.mark.parametrize("name", ["torch", "native"])
+def test_a_batch_of_clips_that_depend_on_each_other_is_not_cut(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "_VALUES", 1)
+    torch.manual_seed(0)
+    network, x = _Coupled(4, num_steps=2).eval(), torch.randn(20, 1, 4000)
+    slot = EngineSlot(name)
+    with torch.inference_mode():
+        assert torch.allclose(slot(network, x, None), network(x), atol=1e-5)
+    assert slot.info(network)["engine"] == "torch"
 
 
 @pytest.mark.parametrize("engine", ["auto", "torch", "loop"])

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.encoding import encode
+from snn_voice_hub.models.network import Pass
+from snn_voice_hub.models.spiking import Lif
+from tests.lively import lively
 
 CNNS = {"M5CNN": 571_939, "PiczakCNN": 25_631_755, "HjhCNN": 4_067, "TcyCNN": 3_535}
 SNNS = {"M5SNN": 571_939, "PiczakSNN": 25_631_755, "HjhSNN": 4_067, "HjhSCNN": 4_067, "TcySNN": 3_535}
@@ -151,6 +155,62 @@ def test_encodings_are_spikes_that_depend_on_the_clip_alone(encoding: str) -> No
     alone = encode(x[1:2], encoding, 6, clip_seeds=[2])
     assert torch.equal(batch[:, 1:2], alone)  # nor on its loudness
     assert encode(torch.zeros(1, 1, 9), "rate", 4, clip_seeds=[0]).sum() == 0
+
+
+class _Doubled(Lif):
+    def forward(self, x: Tensor, mem: Tensor | None, num_steps: int) -> tuple[Tensor, Tensor]:
+        return super().forward(x * 2, mem, num_steps)
+
+
+def _own_neurons(network: Any) -> None:
+    network.snn[1].lif = _Doubled(0.5)
+
+
+def _hooked_neurons(network: Any) -> None:
+    network.snn[1].lif.register_forward_hook(lambda module, args, out: (out[0] * 0.5, out[1]))
+
+
+def _own_head(network: Any) -> None:
+    network.fc = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 35))
+
+
+def _head_with_a_forward(network: Any) -> None:
+    network.fc.forward = lambda x: x[..., :35] * 3
+
+
+@pytest.mark.parametrize("change", [_own_neurons, _hooked_neurons, _own_head, _head_with_a_forward])
+def test_a_part_that_somebody_changed_is_called_in_both_ways_of_running(change: Any) -> None:
+    network: Any = lively("M5SNN", num_steps=3)
+    x = features_of(network)
+    with torch.inference_mode():
+        before = network(x)
+        change(network)
+        wanted = network.forward_loop(x).sum(0)
+        assert torch.allclose(network(x), wanted, atol=1e-4)
+        assert not torch.allclose(before, wanted, atol=1e-3)
+
+
+def test_gradients_pass_the_hooks_of_the_last_layer() -> None:
+    network = make("M5SNN", num_steps=2).train()
+    seen: list[tuple[int, ...]] = []
+    network.get_submodule("fc").register_full_backward_hook(
+        lambda module, grad_in, grad_out: seen.append(tuple(grad_out[0].shape))
+    )
+    network(features_of(network)).sum().backward()
+    assert seen == [(2, 2, 35)]
+
+
+def test_layers_of_neurons_have_a_name_each() -> None:
+    class Twice(sv.SpikingNetwork):
+        def build(self) -> None:
+            self.lif, self.fc = self.make_lif(), nn.Linear(1, self.num_classes)
+
+        def layers(self, x: Tensor, run: Pass) -> Tensor:
+            spk = run.fire("lif", self.lif, x)
+            return run.readout(self.fc, run.fire("lif", self.lif, spk).mean(-1))
+
+    with pytest.raises(sv.ConfigError, match="two layers of neurons fire as 'lif' in one pass"):
+        Twice()(torch.ones(1, 1, 9))
 
 
 def test_threads_do_not_see_each_other() -> None:

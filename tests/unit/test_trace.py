@@ -164,3 +164,22 @@ def test_what_a_module_really_does_is_seen() -> None:
         assert "mul on spikes" in slot.info(network)["reasons"]["native"]
         network.conv = nn.Conv1d(16, 16, 3, padding=1)
         assert NativeEngine(network)(x).shape == (2, 5)
+
+
+def test_results_of_several_parts_keep_their_names_and_gaps() -> None:
+    attention = nn.MultiheadAttention(16, 2, batch_first=True).eval()
+
+    def middle(net: Any, spk: Tensor) -> Tensor:
+        x = over_time(net.dense, net.x)
+        with_nothing = over_time(lambda y: net.attention(*(y.mT,) * 3, need_weights=False)[0].mT, x)
+        return with_nothing / x.abs().max(-1, keepdim=True).values
+
+    class Attending(_One):
+        def layers(self, x: Tensor, run: Pass) -> Tensor:
+            self.x = x
+            return super().layers(x, run)
+
+    network = Attending(middle).eval()
+    network.attention = attention
+    found = trace(network, (1, 1, 20))
+    assert found.output.shape == (3, found.clips, 5)

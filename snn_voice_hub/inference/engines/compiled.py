@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snn_voice_hub.export.tracing import modules_alone, tracing
 from snn_voice_hub.inference.engines.base import Engine, Unsupported, check_unhooked, device_and_dtype
-from snn_voice_hub.inference.engines.parts import clips_together
+from snn_voice_hub.inference.engines.parts import are_clips_alone, clips_together
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.tensors import no_autocast
@@ -111,7 +111,9 @@ class CompiledEngine(Engine):
                 return 0
             most = _MOST[self._device.type]
             network = self.network
-            if (
+            if not are_clips_alone(lambda probe: network.forward_encoded(probe.to(x)), shape, 0):
+                most = 0
+            elif (
                 self._device.type == "cpu"
                 and isinstance(network, SpikingNetwork)
                 and type(network).forward_encoded is SpikingNetwork.forward_encoded

@@ -24,6 +24,7 @@ from snn_voice_hub.inference.engines.base import (
 from snn_voice_hub.inference.engines.events.layers import LANES, Plan, address, make_plan, pack, padded
 from snn_voice_hub.inference.engines.events.lowering import NORM, Convolution, Program, folded, lower
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
+from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.trace import Operation, Refused, Untraceable, trace
@@ -216,6 +217,12 @@ class NativeEngine(Engine):
         plan = make_plan(program, weights, self._num_steps)
         operations, output = program.trace.operations, program.trace.output
         before = _needed(operations, program.dense, ())
+        first = operations[0]
+        shape = (first.shape[0], *first.shape[2:])
+        with torch.inference_mode(), no_autocast(_CPU):
+            alone = are_clips_alone(lambda x: _interpret(before, {first: x})[program.dense], shape, 1)
+        if not alone:
+            raise Unsupported("currents that depend on the other clips of a batch, or on chance")
         prepared = _Prepared(program, plan, before, _needed(operations, output, (program.mean,)))
         self._proven = True
         return prepared

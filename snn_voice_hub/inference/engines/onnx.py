@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
@@ -25,7 +26,7 @@ from snn_voice_hub.inference.engines.base import (
     check_unhooked,
     device_and_dtype,
 )
-from snn_voice_hub.inference.engines.parts import RULE, clips_together
+from snn_voice_hub.inference.engines.parts import RULE, are_clips_alone, clips_together
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.visible import module_logger
 
@@ -86,10 +87,7 @@ class OnnxEngine(Engine):
             return self.network.forward_encoded(x)
         x, device = x.detach().to("cpu", torch.float32), x.device
         parts = torch.split(x, graph.clips or max(1, x.shape[1]), dim=1)
-        logits = [
-            torch.from_numpy(graph.session.run(None, {"input": part.contiguous().numpy()})[0])
-            for part in parts
-        ]
+        logits = [torch.from_numpy(_run(graph.session, part)) for part in parts]
         return torch.cat(logits).to(device)
 
     def details(self) -> dict[str, Any]:
@@ -142,7 +140,16 @@ class OnnxEngine(Engine):
         session = runtime.InferenceSession(model.SerializeToString(), options, providers=[provider])
         if self._provider not in session.get_providers():
             raise SnnVoiceError(f"ONNX Runtime could not start its {self._provider}")
+        if clips:
+            steps = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+            whole = (steps, 1, *shape)
+            clips *= are_clips_alone(lambda x: torch.from_numpy(_run(session, x)), whole, 0)
         return _Graph(session, clips, seconds)
+
+
+def _run(session: Any, x: Tensor) -> NDArray[Any]:
+    logits: NDArray[Any] = session.run(None, {"input": x.contiguous().numpy()})[0]
+    return logits
 
 
 def _line(error: Exception) -> str:

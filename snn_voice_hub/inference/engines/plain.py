@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
 from snn_voice_hub.inference.engines.packed import PackedLinear, check_dtype, with_packed_linears
+from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 
@@ -21,7 +22,8 @@ class TorchEngine(Engine):
     """All steps at once. Its logits equal those of the step loop to 1e-4, its spikes exactly.
 
     Large batches are run in parts, which changes no bit: oneDNN sums alike for any number of clips but one,
-    so no part is a single clip unless the batch is.
+    so no part is a single clip unless the batch is. Those of a network in which clips depend on each other
+    are not.
     """
 
     name: ClassVar[str] = "torch"
@@ -35,6 +37,7 @@ class TorchEngine(Engine):
         plain = getattr(type(network), "forward_encoded", None) is SpikingNetwork.forward_encoded
         self._in_parts = plain and device_and_dtype(network)[0].type == "cpu"
         self._clips: dict[tuple[int, ...], int] = {}
+        self._alone: dict[tuple[int, ...], bool] = {}
 
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
@@ -42,6 +45,8 @@ class TorchEngine(Engine):
         if clips < 4 or not self._in_parts:
             return self._twin.forward_encoded(x)
         parts = -(-clips // max(2, self._clips_at_once(x)))
+        if parts > 1 and not self._may_be_cut(x):
+            return self._twin.forward_encoded(x)
         # Even parts: with at least four clips in the batch, none has fewer than two.
         parts = min(parts, clips // 2)
         return torch.cat([self._twin.forward_encoded(part) for part in x.tensor_split(parts, dim=1)])
@@ -54,6 +59,16 @@ class TorchEngine(Engine):
             self._twin.layers(x[:, :1], run)
             self._clips[shape] = max(1, _VALUES // max(1, run.largest))
         return self._clips[shape]
+
+    def _may_be_cut(self, x: Tensor) -> bool:
+        shape = (x.shape[0], *x.shape[2:])
+        if shape not in self._alone:
+
+            def run(probe: Tensor) -> Tensor:
+                return self._twin.forward_encoded(probe.to(x.dtype))
+
+            self._alone[shape] = are_clips_alone(run, shape, 0)
+        return self._alone[shape]
 
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from types import FunctionType, MethodType, NoneType
 from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snn_voice_hub.inference.engines.base import Engine, NotThisInput, Unsupported, device_and_dtype
@@ -94,7 +97,9 @@ class EngineSlot:
                 if made is None or not made.seen.holds(network):
                     # Looked at first: what changes while the engine is made is noticed by the next call.
                     seen = Snapshot(network)
-                    made = self._made = _Made(seen, *make_engine(network, self.name))
+                    engine, facts = make_engine(network, self.name)
+                    seen.look_at_settings()
+                    made = self._made = _Made(seen, engine, facts)
         return made
 
     def _replace(self, made: _Made, network: Network, why: Unsupported) -> None:
@@ -142,10 +147,13 @@ def _wants_gradient(network: nn.Module, features: Tensor) -> bool:
 
 
 class Snapshot:
-    """What a network looked like: tells whether it still does, in some thirty microseconds.
+    """What a network looked like: tells whether it still does, in about a hundred microseconds.
 
     A weight may have changed in place, or been replaced by another tensor; a module may have been exchanged,
-    a setting set. Walking over the modules by `parameters()` takes ten times as long.
+    one of its settings set. Changes that PyTorch does not count (`weight.data.mul_()`, by NumPy, of tensors
+    made under inference mode) are looked for at `_PLACES` values of each tensor on the CPU, so that those of
+    all values are seen, and those of a few may not be. Walking over the modules by `parameters()` takes
+    longer.
 
     Args:
         network: The network.
@@ -153,10 +161,10 @@ class Snapshot:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._settings = self._present_settings()
         self._entries: list[tuple[dict[str, Any], str, object]] = []
         self._sizes: list[tuple[dict[str, Any], int]] = []
         self._tensors: list[tuple[Tensor, int, int]] = []
+        self._values: list[tuple[NDArray[Any], bytes]] = []
         for module in network.modules():
             for held in (module._modules, module._parameters, module._buffers):
                 entries = cast(dict[str, Any], held)
@@ -166,19 +174,51 @@ class Snapshot:
             self._sizes += [(held, len(held)) for held in cast(Any, hooks)]
         for tensor in (*network.parameters(), *network.buffers()):
             self._tensors.append((tensor, tensor.data_ptr(), _version(tensor)))
+            if (places := _places(tensor)) is not None:
+                self._values.append((places, places.tobytes()))
+        self.look_at_settings()
+
+    def look_at_settings(self) -> None:
+        """Take the modules' settings as they are now.
+
+        A network may count its own runs; what making an engine leaves behind is no change.
+        """
+        self._settings: list[tuple[dict[str, Any], int, Callable[[Any], object], object]] = []
+        for held in map(vars, self._network.modules()):
+            # Every module has two at least, as `training` is one: so each getter gives a tuple.
+            get = itemgetter(*(name for name, value in held.items() if isinstance(value, _SETTING)))
+            self._settings.append((held, len(held), get, get(held)))
 
     def holds(self, network: Network) -> bool:
         """Whether this is the network, as it was."""
         return (
             network is self._network
-            and self._settings == self._present_settings()
             and all(entries.get(name) is value for entries, name, value in self._entries)
             and all(len(entries) == size for entries, size in self._sizes)
             and all(t.data_ptr() == at and _version(t) == version for t, at, version in self._tensors)
+            and all(places.tobytes() == values for places, values in self._values)
+            and self._has_same_settings()
         )
 
-    def _present_settings(self) -> tuple[object, ...]:
-        return getattr(self._network, "num_steps", 1), getattr(self._network, "encoding", "")
+    def _has_same_settings(self) -> bool:
+        try:
+            return all(len(held) == size and get(held) == then for held, size, get, then in self._settings)
+        except (KeyError, RuntimeError):  # one is gone, or has become a tensor of several values
+            return False
+
+
+_PLACES = 16
+# What modules keep that is no tensor, module or hook: sizes, names, flags, a `forward` of their own.
+_SETTING = (bool, int, float, str, tuple, NoneType, FunctionType, MethodType)
+
+
+def _places(tensor: Tensor) -> NDArray[Any] | None:
+    """Some values of a tensor, in its own memory; None where that can't be looked into."""
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device.type != "cpu":
+        return None
+    if not tensor.is_contiguous() or tensor.dtype == torch.bfloat16 or not tensor.numel():
+        return None
+    return tensor.detach().view(-1)[:: -(-tensor.numel() // _PLACES)].numpy()
 
 
 def _version(tensor: Tensor) -> int:
