@@ -156,14 +156,15 @@ def train(
 
     from snn_voice_hub.training.data import load_clips_cached
     from snn_voice_hub.training.files import first_process
-    from snn_voice_hub.training.fit import fit, load_lightning
+    from snn_voice_hub.training.fit import fit, load_lightning, network_of
     from snn_voice_hub.training.job import Job
     from snn_voice_hub.training.sources import load_dataset
     from snn_voice_hub.training.teaching import Source
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # What is missing is to be told before minutes of decoding.
+    # What is missing, or not legal, is to be told before minutes of decoding.
     load_lightning()
+    network_of(first, 2)
     teachers = tuple(map(Source.of, teacher or []))
     features = first.features
     dataset = load_dataset(

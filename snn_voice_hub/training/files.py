@@ -32,7 +32,7 @@ SEAL = "sha256"
 # What a user does where a run can't write any more.
 GO_ON = "make room, then resume: the run goes on from the state that it kept last"
 
-_HINT = "a folder of folders word/clip.wav, a tar of one, or a table (.csv, .tsv, .jsonl, .json)"
+_HINT = "a folder of folders word/clip.wav, a tar of one, or a manifest such as clips.csv"
 _BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 

@@ -19,6 +19,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import write_config
+from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import get_architecture
@@ -30,6 +31,7 @@ from snn_voice_hub.training.data import Clips
 from snn_voice_hub.training.evaluate import calibrated
 from snn_voice_hub.training.files import GO_ON, LOG, first_process
 from snn_voice_hub.training.job import PRECISIONS, Job, told, write_job
+from snn_voice_hub.training.recipe import Recipe
 from snn_voice_hub.training.sampling import Draw
 from snn_voice_hub.training.sources import Dataset
 from snn_voice_hub.training.teaching import Teacher, adopt
@@ -66,6 +68,17 @@ class Fitted:
     history: list[dict[str, float]]
     best_epoch: int
     stopped: str
+
+
+def network_of(recipe: Recipe, num_classes: int) -> Network:
+    """The network that a recipe asks for, with fresh weights.
+
+    Raises:
+        ConfigError: There is no such architecture, or it takes other arguments or other features.
+    """
+    architecture = get_architecture(recipe.architecture)
+    architecture.check_front_end(recipe.features)
+    return architecture.from_arguments({**recipe.network, "num_classes": num_classes})
 
 
 def fit(
@@ -120,9 +133,7 @@ def fit(
     recipe = job.recipe
     words = sorted(set(dataset.train.labels))
     labels = words + [label for label in recipe.extra_labels if label not in words]
-    architecture = get_architecture(recipe.architecture)
-    architecture.check_front_end(recipe.features)
-    network = architecture.from_arguments({**recipe.network, "num_classes": len(labels)})
+    network = network_of(recipe, len(labels))
     config = _config(job, dataset, network.arguments(), labels, synthetic)
     features = Features(config.features)
     if (start := job.begins_with) is not None:

@@ -146,6 +146,8 @@ class Recipe:
         check_text("architecture", self.architecture)
         check_text("description", self.description)
         check_plain("network", self.network)
+        if "num_classes" in self.network:
+            raise ConfigError("network.num_classes is no choice", hint="it is the number of words")
         check_int("epochs", self.epochs, low=1, high=_MAX_EPOCHS)
         check_int("batch_size", self.batch_size, low=1, high=_MAX_BATCH)
         for name in ("patience", "steps"):

@@ -46,6 +46,28 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return 0
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("network.num_steps=[]", "num_steps=[] is not legal"),
+        ("network.nope=1", "no argument network.nope"),
+        ("network.num_classes=7", "network.num_classes is no choice"),
+        ("features.kind=logmel", "kind"),
+    ],
+)
+def test_a_network_that_can_not_be_is_refused_before_clips_are_read(
+    change: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["--model", "m5-snn", "--data", tmp_path / "nowhere", "--out", tmp_path / "out", "--set", change]
+    assert run(monkeypatch, "train", *given) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_words_from_a_trained_model(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
