@@ -25,7 +25,7 @@ from snn_voice_hub.config import (
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.models.pretrained import HubModel
-from snn_voice_hub.models.saving import without_values
+from snn_voice_hub.models.saving import unwrapped, without_values
 from snn_voice_hub.packages import is_announced, package_of
 from snn_voice_hub.tensors import autocasts, float32_on_cpu
 from snn_voice_hub.visible import visible
@@ -37,9 +37,26 @@ Tap = Callable[[str, Tensor], None]
 Block = TypeVar("Block", bound=nn.Module)
 
 
-def blocks(sequence: nn.Sequential, kind: type[Block]) -> list[Block]:
-    """The members of a sequence that are of one class, typed as such."""
-    return [member for member in sequence if isinstance(member, kind)]
+def blocks(sequence: nn.Sequential, kind: type[Block], part: slice = slice(None)) -> list[Block]:
+    """The members of a sequence, which are of one class, typed as such.
+
+    Args:
+        sequence: The sequence.
+        kind: The class.
+        part: Which of the members are of it.
+
+    Raises:
+        ConfigError: Something else stands there; it is not left out.
+    """
+    found = []
+    for member in map(unwrapped, list(sequence)[part]):
+        if not isinstance(member, kind):
+            raise ConfigError(
+                f"a {type(member).__name__} stands in the place of a {kind.__name__}",
+                hint="another network is a class of its own; see register_architecture",
+            )
+        found.append(member)
+    return found
 
 
 def _bound(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -92,9 +92,9 @@ class HjhSNN(SpikingNetwork):
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `SpikingNetwork.layers`; `x` is `[T, B, 1, bands, frames]`."""
-        (on_input,) = blocks(self.snn, Lif)
+        (on_input,) = blocks(self.snn, Lif, slice(1))
         x = run.fire("snn.0", on_input, x)
-        for i, block in enumerate(blocks(self.snn, _SpikingBlock), start=1):
+        for i, block in enumerate(blocks(self.snn, _SpikingBlock, slice(1, None)), start=1):
             x = run.fire(f"snn.{i}.lif", block.lif, over_time(block.current, x), then=block.pool)
         return run.readout(self.fc, x.mean((-2, -1)))
 

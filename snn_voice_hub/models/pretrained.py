@@ -153,7 +153,10 @@ class HubModel(
             SnnVoiceError: The folder can't be written.
         """
         target = None if dtype is None else pick_dtype(dtype)
-        folder = Path(save_directory)
+        name = os.fspath(save_directory)
+        if not name or "\0" in name:
+            raise ConfigError(f"save_directory={name!r} is not legal", hint="the path of a folder")
+        folder = Path(name)
         with writing_into(folder, "name a folder that can be written"):
             config = self._write(folder, target)
         package = config.architecture_package

@@ -7,11 +7,14 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.weights import WRAPPERS
+from snn_voice_hub.hub.weights import WRAPPERS, plain_name
+from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.tensors import FLOAT32, on_meta
 from snn_voice_hub.visible import module_logger
 
@@ -60,8 +63,8 @@ def check_described(network: nn.Module, described: nn.Module, config: VoiceConfi
         config: The configuration.
 
     Raises:
-        ConfigError: It is of another class, one of its settings was changed after it was made, or it does not
-            give one output a label.
+        ConfigError: It is of another class, one of its settings or parts was changed after it was made, or it
+            does not give one output a label.
     """
     wanted, found = type(described), type(network)
     if (wanted.__module__, wanted.__qualname__) != (found.__module__, found.__qualname__):
@@ -77,9 +80,46 @@ def check_described(network: nn.Module, described: nn.Module, config: VoiceConfi
                 f"the network's {name} is {now!r}, its configuration says {then!r}",
                 hint=f"make the network with {name}={now!r}, and load the weights into it",
             )
+    _check_parts(network, described)
     if found.__module__.partition(".")[0] != __name__.partition(".")[0]:
         # The library's own have as many as they are asked for, and the look takes seconds of imports.
         _check_outputs(described, config)
+
+
+# What has no say in evaluation.
+_OF_TRAINING = frozenset(("momentum", "p", "inplace"))
+
+
+def _check_parts(network: nn.Module, described: nn.Module) -> None:
+    """Compare what the weights do not tell: layers of another kind, and sizes of layers that are set anew."""
+    if _shapes(network) != _shapes(described):
+        return  # there are better words for that where weights are compared
+    parts = {plain_name(path): module for path, module in network.named_modules()}
+    hint = "what is changed in a network belongs to a class of its own, made known by register_architecture"
+    for path, wanted in described.named_modules():
+        found = parts.get(plain_name(path))
+        if found is None or not path:
+            continue
+        if not _are_alike(found, wanted):
+            made = f"a {type(wanted).__name__}, as {type(network).__name__} makes it"
+            raise ConfigError(f"the network's {path} is a {type(found).__name__}, not {made}", hint=hint)
+        names = ("reset",) if isinstance(wanted, Lif) else getattr(wanted, "__constants__", ())
+        for name in names:
+            now, then = (getattr(module, name, None) for module in (found, wanted))
+            if name not in _OF_TRAINING and hasattr(found, name) and now != then:
+                raise ConfigError(
+                    f"the network's {path}.{name} is {now!r}, and {then!r} where it is made new", hint=hint
+                )
+
+
+def _shapes(network: nn.Module) -> dict[str, object]:
+    return {plain_name(name): getattr(value, "shape", None) for name, value in network.state_dict().items()}
+
+
+def _are_alike(found: nn.Module, wanted: nn.Module) -> bool:
+    kinds = [(type(module).__module__, type(module).__qualname__) for module in (found, wanted)]
+    same = ((_BatchNorm,), (_DropoutNd, nn.Identity))  # in evaluation
+    return kinds[0] == kinds[1] or any(isinstance(found, k) and isinstance(wanted, k) for k in same)
 
 
 @torch.no_grad()

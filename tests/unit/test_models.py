@@ -190,6 +190,18 @@ def test_a_part_that_somebody_changed_is_called_in_both_ways_of_running(change: 
         assert not torch.allclose(before, wanted, atol=1e-3)
 
 
+def test_a_part_of_another_kind_is_not_left_out() -> None:
+    network: Any = make("ResMelSNN", num_steps=2)
+    x = features_of(network)
+    with torch.inference_mode():
+        wanted = network(x)
+        network.snn[1] = nn.DataParallel(network.snn[1])
+        assert torch.equal(network(x), wanted)
+        network.snn[1] = nn.Identity()
+        with pytest.raises(sv.ConfigError, match="a Identity stands in the place of a _SpikingBlock"):
+            network(x)
+
+
 def test_gradients_pass_the_hooks_of_the_last_layer() -> None:
     network = make("M5SNN", num_steps=2).train()
     seen: list[tuple[int, ...]] = []

@@ -21,6 +21,7 @@ from snn_voice_hub.export.nir import export_nir
 from snn_voice_hub.export.whole import export_torch
 from snn_voice_hub.hub.checkpoints import resolve, write_checkpoint
 from snn_voice_hub.models.saving import unwrapped
+from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.registry import check_checkpoint
 
 WORDS = ["yes", "no", "_silence_"]
@@ -102,7 +103,38 @@ def on_meta(voice: Any) -> None:
     voice.network.to("meta")
 
 
+def part_of(voice: Any, kind: type[nn.Module]) -> Any:
+    return next(module for module in voice.network.modules() if isinstance(module, kind))
+
+
+def strided(voice: Any) -> None:
+    part_of(voice, nn.Conv1d).stride = (8,)
+
+
+def otherwise_normed(voice: Any) -> None:
+    part_of(voice, nn.BatchNorm1d).eps = 0.1
+
+
+def another_pool(voice: Any) -> None:
+    parent = next(m for m in voice.network.modules() if isinstance(getattr(m, "pool", None), nn.MaxPool1d))
+    parent.pool = nn.AvgPool1d(4)
+
+
+def other_neurons(voice: Any) -> None:
+    part_of(voice, Lif).reset = "subtract-before-decay"
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * 2
+
+
+def doubled(voice: Any) -> None:
+    voice.network.fc.__class__ = Doubled
+
+
 REFUSED = {
+    doubled: r"fc is a Doubled, not a Linear",
     head: r"fc\.weight has shape \[5, \d+\], the network wants \[3, \d+\] .*num_classes=5 and as many labels",
     headless: r"lacks fc\.weight, fc\.bias",
     no_bias: r"lacks fc\.bias",
@@ -139,6 +171,25 @@ def test_what_could_not_be_opened_is_not_saved(
     assert contents(tmp_path / "new") == {}
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (strided, r"snn\.0\.conv\.stride is \(8,\), and \(4,\) where it is made new"),
+        (otherwise_normed, r"snn\.0\.bn\.eps is 0\.1, and 1e-05"),
+        (another_pool, r"snn\.0\.pool is a AvgPool1d, not a MaxPool1d"),
+        (other_neurons, r"snn\.0\.lif\.reset is 'subtract-before-decay', and 'subtract'"),
+    ],
+)
+def test_a_network_that_would_answer_otherwise_is_not_saved(
+    change: Callable[[Any], None], said: str, tmp_path: Path
+) -> None:
+    voice = made("M5SNN")
+    change(voice)
+    with pytest.raises(ConfigError, match=said):
+        voice.save_pretrained(tmp_path)
+    assert contents(tmp_path) == {}
+
+
 def test_what_was_refused_can_be_saved_as_the_message_says(tmp_path: Path) -> None:
     voice = made()
     wave = torch.randn(1, 16_000)
@@ -152,9 +203,16 @@ def test_what_was_refused_can_be_saved_as_the_message_says(tmp_path: Path) -> No
 WRAPPINGS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "compile": torch.compile,  # type: ignore[dict-item]
     "parallel": nn.DataParallel,
+    "synchronous": nn.SyncBatchNorm.convert_sync_batchnorm,
     "averaged": torch.optim.swa_utils.AveragedModel,
     "both": lambda network: torch.compile(nn.DataParallel(network)),  # type: ignore[dict-item, return-value]
 }
+
+
+@pytest.mark.parametrize("folder_of_none", ["", "a\0b"])
+def test_a_path_that_is_none_is_refused(folder_of_none: str) -> None:
+    with pytest.raises(ConfigError, match="save_directory"):
+        made().save_pretrained(folder_of_none)
 
 
 @pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)

@@ -66,10 +66,16 @@ class EngineSlot:
         """Logits `[B, C]` of features `[B, 1, ...]`.
 
         Engines give no gradients, so a network that is in training, or whose weights want gradients, is run
-        as a module; `torch.inference_mode()` or `torch.no_grad()` around the call lets the engine work.
+        as a module; `torch.inference_mode()` or `torch.no_grad()` around the call lets the engine work. So is
+        one in a model that somebody compiles.
         """
         arguments = {} if clip_seeds is None else {"clip_seeds": clip_seeds}
-        if not isinstance(network, Network) or network.training or _wants_gradient(network, features):
+        if (
+            not isinstance(network, Network)
+            or network.training
+            or torch.compiler.is_compiling()
+            or _wants_gradient(network, features)
+        ):
             return cast(Tensor, network(features, **arguments))
         while True:
             made = self._present(network)
