@@ -323,7 +323,9 @@ def test_products_of_half_precision(precision: str, tmp_path: Path) -> None:
     assert all(value.dtype != torch.bfloat16 for value in weights(fitted.folder).values())
 
 
-@pytest.mark.parametrize("setting", [torch.device("meta"), torch.autocast("cpu", torch.bfloat16)], ids=repr)
+@pytest.mark.parametrize(
+    "setting", [torch.device("meta"), torch.autocast("cpu", torch.bfloat16)], ids=["device", "autocast"]
+)
 def test_torchs_settings_change_no_training(setting: Any, tmp_path: Path) -> None:
     losses = []
     for context in (contextlib.nullcontext(), setting):
