@@ -199,7 +199,7 @@ def test_what_a_configuration_names_is_told_and_not_imported(site: Path, tmp_pat
         ("module", ""),
         ("module", "mynets\n"),
         ("name", "-r http://x"),
-        ("name", "mynets --index-url x"),
+        ("name", "mynets --no-deps x"),
         ("name", "mynets @ https://example.org/x.whl"),
         ("name", "a" * 300),
         ("version", "1.0 evil"),
