@@ -24,6 +24,7 @@ from snn_voice_hub.training.synthesis import available_engines
 # are looked up all the same.
 NOT_RUN = {
     "make test": "runs all tests",
+    "make sanitize": "takes minutes; tests/unit/test_generated_networks.py runs a slice",
     "make words": "tests/unit/test_words.py does; here a smaller set stands in for it",
     ".venv/bin/pre-commit": "installs hooks",
     "pip install": "installs",
