@@ -187,15 +187,15 @@ class Door:
             left = self._last_descriptor - connection.fileno()
             count = self._open_connections() + len(self._setting_up)
             if left <= self._reserve or count >= self._limits.connections:
-                self._refuse(connection, few_left=left <= self._reserve)
+                self._refuse(connection, count, few_left=left <= self._reserve)
             else:
                 self.admit(connection)
 
-    def _refuse(self, connection: socket.socket, *, few_left: bool) -> None:
+    def _refuse(self, connection: socket.socket, count: int, *, few_left: bool) -> None:
         reason = "no_descriptors" if few_left else "too_many_connections"
         self._watcher.turned_away(reason)
         hint = "ulimit -n allows no more" if few_left else "max_connections allows no more"
-        self._tell("connections are refused: %d are open, and %s", self._open_connections(), hint)
+        self._tell("connections are refused: %d are open, and %s", count, hint)
         connection.setblocking(False)
         tight = self._last_descriptor - connection.fileno() <= self._reserve // 2
         if tight or len(self._lingering) >= _LINGERING:
