@@ -18,7 +18,7 @@ import soundfile as sf
 from snn_voice_hub.containers.faults import CONVERT, audio_error, cut, not_audio
 from snn_voice_hub.containers.kinds import arrange
 from snn_voice_hub.containers.quiet import unheard
-from snn_voice_hub.containers.streams import check_alone
+from snn_voice_hub.containers.streams import check_alone, check_behind
 from snn_voice_hub.containers.window import Window
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -106,21 +106,25 @@ def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
             yield downmix(block)
     except sf.SoundFileError as error:
         check_alone(sound.window, sound.format, label)
+        check_behind(sound.window, sound.format, label, sound.window.tell())
         raise cut(label, f"decoding fails after {done / sound.samplerate:.2f} s") from error
     check_alone(sound.window, sound.format, label)
     if total > 1 << 40:  # the length was left open, or is our own claim
         if sound.window.tell() < sound.window.size:
+            check_behind(sound.window, sound.format, label, sound.window.tell())
             raise cut(label, f"decoding stops after {done / sound.samplerate:.2f} s")
     elif done < total - _SLACK.get(sound.format, 0):
         raise cut(label, f"{done} of {total} samples are there")
-    elif sound.window.announced and _goes_on(sound):
+    elif sound.window.announced and _goes_on(sound, label):
         raise cut(label, f"its header announces {total} samples, and more are there")
 
 
-def _goes_on(sound: Any) -> bool:
+def _goes_on(sound: Any, label: str) -> bool:
     """Whether a decoder that was not told the length has more samples."""
+    at = sound.window.tell()
     try:
         with _quietly(sound.format):
             return bool(len(sound.read(1, dtype="float32", always_2d=True)))
-    except sf.SoundFileError:  # what follows is no sound
+    except sf.SoundFileError:  # what follows is not of this stream
+        check_behind(sound.window, sound.format, label, at)
         return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from snn_voice_hub.containers.faults import cut, several
+from snn_voice_hub.containers.marks import begins
 from snn_voice_hub.containers.window import Window
 
 _MAX_CHUNKS = 1000  # a crafted file may consist of nothing but empty chunks
@@ -25,6 +26,12 @@ _KNOWN = (
     *(b"fmt ", b"data", b"fact", b"LIST", b"PEAK", b"bext", b"iXML", b"id3 ", b"ID3 ", b"JUNK", b"cue "),
     *(b"smpl", b"COMM", b"SSND", b"FVER", b"MARK", b"INST", b"NAME", b"ANNO", b"APPL", b"desc", b"free"),
 )
+# Those that writers put behind samples of a length that they don't know.
+_BEHIND = (
+    *(b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"JUNK", b"cue ", b"smpl", b"PEAK"),
+    *(b"MARK", b"INST", b"NAME", b"ANNO", b"APPL"),
+)
+_SEARCHED = 1 << 18  # bytes before the end of the file
 _FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"dns.", b"fLaC", b"OggS")
 _TAGS = (b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN")
 
@@ -118,10 +125,11 @@ def arrange_chunks(window: Window, head: bytes, label: str) -> bool:
     limit = _UNKNOWN_64 if big else layout.unknown
     unknown = (layout.size == 4 and size == _LIMIT - 1) or there < size >= limit
     if size < 0 or (size == 0 and not empty) or unknown:
-        end = window.end
+        window.unbounded = sound.body
+        end = _before_chunks(window, layout, sound.body)
     else:
         end = _end(window, sound.body, size, whole, label)
-    if end < window.end:
+    if window.unbounded is None and end < window.end:
         end, later = _behind(window, layout, sound, end, label)
         facts = facts or later
     _show(window, layout, magic, facts, sound, end, label)
@@ -139,6 +147,8 @@ def arrange_au(window: Window, head: bytes, label: str) -> None:
     if len(head) < 24 or start < 24 or start > window.end:
         raise cut(label, "its AU header can't be read to the end")
     unknown = size in (0, _LIMIT - 1) or window.end - start < size >= _UNKNOWN
+    if unknown:
+        window.unbounded = start
     end = window.end if unknown else _end(window, start, size, None, label)
     if end < window.end:
         end = _rest(window, start, end, label)
@@ -249,14 +259,36 @@ def _behind(
         if chunk.name == layout.facts:
             facts = chunk
         at = _next(window, layout, chunk.body + max(0, chunk.size), chunk.size)
+    if at > first and begins(window, at):
+        raise several(label, "sound files")
     # Where a chunk follows, the samples end; whatever is behind that is none.
     return _rest(window, sound.body, end, label) if at == first < window.end else end, facts
+
+
+def _before_chunks(window: Window, layout: _Layout, start: int) -> int:
+    """Where samples of unknown length end: before chunks that end exactly where the file does."""
+    base = max(start, window.end - _SEARCHED)
+    data = window.peek(base, _SEARCHED)
+    places = []
+    for name in _BEHIND:
+        at = data.find(name)
+        while at >= 0:
+            places.append(at)
+            at = data.find(name, at + 1)
+    end = len(data)
+    for at in sorted(places, reverse=True):
+        chunk = _chunk(window, layout, base + at)
+        if chunk is not None and chunk.size >= 0:
+            stop = chunk.body + chunk.size - base
+            if end in (stop, stop + chunk.size % layout.align):
+                end = at
+    return base + end
 
 
 def _rest(window: Window, start: int, end: int, label: str) -> int:
     """Where samples from `start` really end, if what follows their announced `end` is no chunk."""
     rest = window.peek(end, 16)
-    if rest.startswith(_FILES):
+    if rest.startswith(_FILES) or begins(window, end):
         raise several(label, "sound files")
     if rest.startswith(_TAGS) or not any(block.strip(b"\0") for block in window.stretches(end)):
         return end

@@ -1,15 +1,13 @@
-"""MP3: where its frames begin, and how long a decoder has to read on."""
+"""MP3: where its frames begin, and where the tags end that taggers put before and behind any file."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from snn_voice_hub.containers.faults import several
 from snn_voice_hub.containers.window import Window
 
 _CHAIN = 4  # frames in a row that no other data has by chance
 _LONGEST = 2881  # bytes of a frame
-_ENDLESS = 1 << 50  # bytes
 _MAX_TAGS = 8
 _RATES: Final = (44_100, 48_000, 32_000)  # Hz, in MPEG-1
 _LOWER: Final = {3: 1, 2: 2, 0: 4}  # by which the rates of MPEG-1, 2 and 2.5 are divided
@@ -41,40 +39,39 @@ def tag_length(window: Window, at: int) -> int:
     return 10 + size + (10 if head[5] & 0x10 else 0)
 
 
-def first_frame(window: Window, searched: int) -> int | None:
-    """Where in the first `searched` bytes a row of frames begins, if it does.
+def behind_tags(window: Window, at: int) -> int:
+    """Where the tags end that begin at `at`; `at` itself where none does."""
+    for _ in range(_MAX_TAGS):
+        head = window.peek(at, 16)
+        if head.startswith(b"TAG"):
+            at += 128
+        elif head.startswith(b"APETAGEX"):
+            at += 32 + int.from_bytes(head[12:16], "little")
+        elif length := tag_length(window, at):
+            at += length
+        else:
+            break
+    return at
 
-    What is before it is left of a frame whose beginning was cut away, or room that a tagger has left.
+
+def first_frame(window: Window, searched: int, start: int = 0) -> int | None:
+    """Where in the `searched` bytes from `start` a row of frames begins, if it does.
+
+    What is before it is left of a frame whose beginning was cut away, or room that a tagger has left. Two
+    frames are enough for a file that consists of them, and too few behind other sound.
     """
-    data = window.peek(0, searched + _CHAIN * _LONGEST)
+    data = window.peek(start, searched + _CHAIN * _LONGEST)
     at = data.find(b"\xff", 0, searched)
     while at >= 0:
         if _row(data, at, len(data) == window.end):
-            return at
+            return start + at
         at = data.find(b"\xff", at + 1, searched)
     return None
 
 
-def arrange_mp3(window: Window, start: int, label: str) -> None:
-    """Make the decoder go from the first frame to the real end of an MP3 file.
-
-    Without a frame count ("Xing" or "Info" frame) libsndfile guesses the length from the size of the file
-    and the first frame, and drops what is longer. A file that claims to be endless makes it read on.
-
-    Raises:
-        AudioError: The count ends before the file does, and more sound follows.
-    """
-    window.show((start, window.end))
-    frame = window.peek(start, 64)
-    info = max(frame.find(b"Xing"), frame.find(b"Info"))
-    flags = frame[info + 7 : info + 8] if info >= 0 else b""
-    if not flags or not flags[0] & 1:
-        window.claimed_size = _ENDLESS
-    elif flags[0] & 2:
-        counted = int.from_bytes(frame[info + 12 : info + 16], "big")
-        after = _behind_tags(window, start + counted)
-        if counted and _row(window.peek(after, _CHAIN * _LONGEST), 0, False):
-            raise several(label, "MP3 streams")
+def frames_begin(window: Window, at: int) -> bool:
+    """Whether a row of frames begins at `at`."""
+    return _row(window.peek(at, _CHAIN * _LONGEST), 0, False)
 
 
 def _frame(header: bytes) -> _Frame | None:
@@ -106,17 +103,3 @@ def _row(data: bytes, at: int, to_the_end: bool) -> bool:
         stream = frame.stream
         at += frame.length
     return True
-
-
-def _behind_tags(window: Window, at: int) -> int:
-    for _ in range(_MAX_TAGS):
-        head = window.peek(at, 16)
-        if head.startswith(b"TAG"):
-            at += 128
-        elif head.startswith(b"APETAGEX"):
-            at += 32 + int.from_bytes(head[12:16], "little")
-        elif length := tag_length(window, at):
-            at += length
-        else:
-            break
-    return at

@@ -1,4 +1,4 @@
-"""Ogg and FLAC: whether a file is one stream, and all of it."""
+"""Ogg, FLAC and MP3: whether a file is one stream, and all of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from typing import Final
 
 from snn_voice_hub.containers.faults import cut, several
+from snn_voice_hub.containers.marks import another, begins
+from snn_voice_hub.containers.mpeg import first_frame
 from snn_voice_hub.containers.window import Window
 
 _OGG_PAGE = 65_307  # bytes, at most
@@ -16,6 +18,9 @@ _FIRST: Final = {
     "FLAC": re.compile(rb"fLaC[\x00\x80]\x00\x00\x22"),
 }
 _MARK = 8  # bytes of the longer of the two
+_READ_AHEAD = 1 << 16  # bytes that a decoder may have taken beyond what it has decoded
+_MAX_BLOCKS = 1000
+_ENDLESS = 1 << 50  # bytes
 
 
 def arrange_ogg(window: Window, label: str) -> None:
@@ -26,13 +31,28 @@ def arrange_ogg(window: Window, label: str) -> None:
     Raises:
         AudioError: It is cut off, or another stream stands behind the first.
     """
-    tail = window.peek(window.end - _OGG_PAGE, _OGG_PAGE)
-    page = tail[max(0, tail.rfind(b"OggS")) :].ljust(27, b"\xff")
-    segments = page[27 : 27 + page[26]]
-    if len(page) < 27 + page[26] + sum(segments):
+    last = _last_page(window)
+    page = window.peek(last, _OGG_PAGE).ljust(27, b"\xff")
+    end = last + 27 + page[26] + sum(page[27 : 27 + page[26]])
+    if window.end < end:
         raise cut(label, "its last Ogg page is not complete")
     if page[14:18] != window.peek(14, 4):
         raise several(label, "Ogg streams")
+    if begins(window, end):
+        raise several(label, "sound files")
+    if window.end - end > _OGG_PAGE:  # more than a tag: pages that are none any more
+        raise cut(label, f"{window.end - end} bytes follow its last Ogg page")
+
+
+def _last_page(window: Window) -> int:
+    """Where the last page begins; it is looked for from the end, and a file begins with one."""
+    at = window.end
+    while at > 0:
+        at = max(0, at - _OGG_PAGE)
+        found = window.peek(at, _OGG_PAGE + 3).rfind(b"OggS")
+        if found >= 0:
+            return at + found
+    return 0
 
 
 def arrange_flac(window: Window) -> None:
@@ -43,8 +63,29 @@ def arrange_flac(window: Window) -> None:
     window.show((0, 18), hidden, (26, window.end))
 
 
+def arrange_mp3(window: Window, start: int, label: str) -> None:
+    """Make the decoder go from the first frame to the real end of an MP3 file.
+
+    Without a frame count ("Xing" or "Info" frame) libsndfile guesses the length from the size of the file
+    and the first frame, and drops what is longer. A file that claims to be endless makes it read on.
+
+    Raises:
+        AudioError: The count ends before the file does, and another file follows.
+    """
+    window.show((start, window.end))
+    frame = window.peek(start, 64)
+    info = max(frame.find(b"Xing"), frame.find(b"Info"))
+    flags = frame[info + 7 : info + 8] if info >= 0 else b""
+    if not flags or not flags[0] & 1:
+        window.claimed_size = _ENDLESS
+    elif flags[0] & 2:
+        counted = int.from_bytes(frame[info + 12 : info + 16], "big")
+        if counted and begins(window, start + counted):
+            raise several(label, "sound files")
+
+
 def check_alone(window: Window, form: str, label: str) -> None:
-    """See that no other stream begins behind the first; in Ogg it may have the same number.
+    """See that nothing else begins behind the first sound; a stream of Ogg may have the same number.
 
     All of the file is looked through, so this comes after its sound was found to be of a legal length.
 
@@ -59,3 +100,36 @@ def check_alone(window: Window, form: str, label: str) -> None:
     first = _FIRST.get(form)
     if first is not None and any(first.search(data) for data in window.stretches(1, _MARK - 1)):
         raise several(label, f"{'Ogg' if form == 'OGG' else form} streams")
+    if window.unbounded is not None and another(window, window.unbounded):
+        raise several(label, "sound files")
+
+
+def check_behind(window: Window, form: str, label: str, at: int) -> None:
+    """See that where a decoder failed no other file begins.
+
+    Args:
+        window: The file.
+        form: libsndfile's name of the format.
+        label: What to call it.
+        at: How far the decoder had read by then.
+
+    Raises:
+        AudioError: One does.
+    """
+    start = max(1, at - _READ_AHEAD)
+    if form == "FLAC":
+        start = max(start, _flac_frames(window))
+    bare = form == "FLAC" and first_frame(window, _READ_AHEAD, start) is not None
+    if bare or another(window, start):
+        raise several(label, "sound files")
+
+
+def _flac_frames(window: Window) -> int:
+    """Where metadata end; they may hold the header of the file that the sound once was in."""
+    at = 4
+    for _ in range(_MAX_BLOCKS):
+        header = window.peek(at, 4).ljust(4, b"\x80")
+        at += 4 + int.from_bytes(header[1:], "big")
+        if header[0] & 0x80:
+            break
+    return at

@@ -25,6 +25,7 @@ class Window(io.RawIOBase):
         size: How many bytes the decoder sees.
         claimed_size: How many it is told that there are.
         announced: How many samples a header that it does not see speaks of; 0 where none does.
+        unbounded: Where sound begins of which no header says where it ends; None for all other.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -34,6 +35,7 @@ class Window(io.RawIOBase):
         self._begin = 0
         self.end = file.seek(0, io.SEEK_END)
         self.announced = 0
+        self.unbounded: int | None = None
         self.show((0, self.end))
 
     def show(self, *parts: Part) -> None:

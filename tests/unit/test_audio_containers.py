@@ -149,6 +149,107 @@ def test_two_files_one_behind_the_other(fmt: str, subtype: str) -> None:
         assert "several" in fails("not_audio", both).message
 
 
+def padded(data: bytes) -> bytes:
+    """A chunk's content, and what makes its length even."""
+    return data + bytes(len(data) % 2)
+
+
+KINDS = {
+    name: encode(X, 16_000, fmt, subtype)
+    for name, fmt, subtype in (
+        *((name, name, "PCM_16") for name in ("WAV", "RF64", "W64", "AIFF", "CAF", "AU", "FLAC")),
+        ("Vorbis", "OGG", "VORBIS"),
+        ("Opus", "OGG", "OPUS"),
+        ("MP3", "MP3", "MPEG_LAYER_III"),
+    )
+}
+LONG = encode(noise(100_000, 2), 16_000)  # longer than a page of Ogg
+MANY = {**KINDS, "tagged": ID3 + KINDS["MP3"], "long": LONG}
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", MANY)
+def test_files_of_two_kinds_one_behind_the_other(first: str, second: str) -> None:
+    for between in (b"", b"TAG" + bytes(125)):
+        message = fails("not_audio", KINDS[first] + between + MANY[second]).message
+        assert "several" in message
+
+
+def test_a_file_behind_a_chunk() -> None:
+    for second in ("FLAC", "MP3", "tagged"):
+        assert "several" in fails("not_audio", PCM16 + b"LIST\4\0\0\0abcd" + MANY[second]).message
+
+
+def test_mp3_without_its_encoder_s_frame_before_another_kind(capfd: pytest.CaptureFixture[str]) -> None:
+    start = KINDS["MP3"].index(b"\xff", 4)
+    while KINDS["MP3"][start : start + 2] != KINDS["MP3"][:2]:
+        start = KINDS["MP3"].index(b"\xff", start + 1)
+    bare = KINDS["MP3"][start:]
+    assert len(audio.load(bare)) > 16_000
+    for second in ("WAV", "FLAC", "AU"):
+        assert "several" in fails("not_audio", bare + KINDS[second]).message
+
+
+PIPED = {
+    "zero": changed(changed(PCM16, 4, 0), 40, 0),
+    "all ones": changed(changed(PCM16, 4, 0xFFFFFFFF), 40, 0xFFFFFFFF),
+    "AU": changed(KINDS["AU"], 8, 0xFFFFFFFF, ">I"),
+    "FLAC": changed(KINDS["FLAC"], 18, int.from_bytes(KINDS["FLAC"][18:26], "big") >> 36 << 36, ">Q"),
+}
+
+
+@pytest.mark.parametrize("first", PIPED)
+@pytest.mark.parametrize("second", MANY)
+def test_a_file_behind_sound_of_unknown_length(first: str, second: str) -> None:
+    """It was heard as noise."""
+    expected = audio.load(KINDS["FLAC"]) if first == "FLAC" else TRUE
+    assert torch.equal(audio.load(PIPED[first]), expected)
+    assert "several" in fails("not_audio", PIPED[first] + MANY[second]).message
+
+
+@pytest.mark.parametrize("first", ["zero", "all ones"])
+@pytest.mark.parametrize("name", [b"LIST", b"id3 ", b"bext"])
+def test_chunks_behind_sound_of_unknown_length(first: str, name: bytes) -> None:
+    """They were heard as a click."""
+    for content in (b"INFOISFT\4\0\0\0pipe", b"odd", bytes(100_000)):
+        chunk = name + struct.pack("<I", len(content))
+        for more in (chunk + content, chunk + padded(content), (chunk + padded(content)) * 2):
+            assert torch.equal(audio.load(PIPED[first] + more), TRUE)
+
+
+def test_letters_that_stand_in_samples_by_chance() -> None:
+    """Nothing is cut off and nothing refused for four letters, or for headers that can't be true."""
+    letters = (b"RIFF", b"WAVE", b"fLaC", b"OggS\0\2", b"ID3\3", b"LIST", b"FORM", b".snd\0\0", b"Info")
+    middle = b"".join(name + bytes(60) + b"\xff\xfb\x90\x64" for name in letters) * 50
+    samples = SAMPLES + middle + b"LIST\x05\0\0\0" + SAMPLES
+    for size in (0, len(samples), 0xFFFFFFFF):
+        loaded = audio.load(changed(PCM16[:44], 40, size) + samples)
+        assert len(loaded) == len(samples) // 2
+
+
+def test_tags_behind_other_kinds() -> None:
+    """No file follows them, so nothing is missing."""
+    ape = b"APETAGEX" + struct.pack("<III", 2000, 32, 0) + bytes(12)
+    for name, data in KINDS.items():
+        for tag in (b"TAG" + b"title".ljust(125), ape, ID3, b"\0" * 300):
+            assert torch.equal(audio.load(data + tag), audio.load(data)), (name, tag[:4])
+
+
+def test_pages_of_ogg_that_became_zeros() -> None:
+    data = encode(noise(48_000 * 4, 3).reshape(-1, 2), 48_000, "OGG", "VORBIS", compression_level=0.0)
+    half = len(data) // 2
+    assert half > 1 << 16
+    assert "cut off" in fails("truncated", data[: data.index(b"OggS", half)] + bytes(half)).message
+
+
+def test_flac_keeps_the_header_of_another_file_among_its_metadata() -> None:
+    data = KINDS["FLAC"]
+    block = b"riffRIFF" + struct.pack("<I", 32_036) + b"WAVE"
+    kept = data[:42] + b"\2" + len(block).to_bytes(3, "big") + block + data[42:]
+    for tag in (b"", b"TAG" + bytes(125)):
+        assert torch.equal(audio.load(kept + tag), audio.load(data))
+
+
 # --- rarer kinds ----------------------------------------------------------------------------------
 
 

@@ -220,7 +220,9 @@ def test_mp3_without_a_frame_count_cut(capfd: pytest.CaptureFixture[str]) -> Non
 def test_mp3_that_changes_its_rate(capfd: pytest.CaptureFixture[str]) -> None:
     _, headless = headless_mp3()
     other = encode(noise(24_000, 2), 24_000, "MP3", "MPEG_LAYER_III")
-    assert "decoding stops" in fails("truncated", headless + other).message
+    assert "several" in fails("not_audio", headless + other).message
+    uncounted = other.replace(b"Xing", bytes(4)).replace(b"Info", bytes(4))
+    assert "decoding stops" in fails("truncated", headless + uncounted).message
 
 
 def test_mp3_tag_and_then_nothing(capfd: pytest.CaptureFixture[str]) -> None:
