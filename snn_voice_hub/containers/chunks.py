@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from snn_voice_hub.containers.faults import cut, several
-from snn_voice_hub.containers.marks import begins
+from snn_voice_hub.containers.marks import Marks, begins
 from snn_voice_hub.containers.window import Window
 
 _MAX_CHUNKS = 1000  # a crafted file may consist of nothing but empty chunks
@@ -27,10 +27,11 @@ _KNOWN = (
     *(b"smpl", b"COMM", b"SSND", b"FVER", b"MARK", b"INST", b"NAME", b"ANNO", b"APPL", b"desc", b"free"),
 )
 # Those that writers put behind samples of a length that they don't know.
-_BEHIND = (
+_TRAILERS = (
     *(b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"JUNK", b"cue ", b"smpl", b"PEAK"),
     *(b"MARK", b"INST", b"NAME", b"ANNO", b"APPL"),
 )
+_BEHIND = Marks(_TRAILERS)
 _SEARCHED = 1 << 18  # bytes before the end of the file
 _FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff", b".snd", b"dns.", b"fLaC", b"OggS")
 _TAGS = (b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN")
@@ -269,14 +270,8 @@ def _before_chunks(window: Window, layout: _Layout, start: int) -> int:
     """Where samples of unknown length end: before chunks that end exactly where the file does."""
     base = max(start, window.end - _SEARCHED)
     data = window.peek(base, _SEARCHED)
-    places = []
-    for name in _BEHIND:
-        at = data.find(name)
-        while at >= 0:
-            places.append(at)
-            at = data.find(name, at + 1)
     end = len(data)
-    for at in sorted(places, reverse=True):
+    for at, _ in sorted(_BEHIND.places(data), reverse=True):
         chunk = _chunk(window, layout, base + at)
         if chunk is not None and chunk.size >= 0:
             stop = chunk.body + chunk.size - base

@@ -11,6 +11,7 @@ import torch
 from sound_helpers import encode, fails, noise, tone
 
 from snn_voice_hub import audio
+from snn_voice_hub.containers.marks import Marks
 from snn_voice_hub.decoding import open_decoder
 
 X = noise(16_000, 1)
@@ -225,6 +226,16 @@ def test_letters_that_stand_in_samples_by_chance() -> None:
     for size in (0, len(samples), 0xFFFFFFFF):
         loaded = audio.load(changed(PCM16[:44], 40, size) + samples)
         assert len(loaded) == len(samples) // 2
+
+
+def test_marks_are_found_wherever_they_are() -> None:
+    marks = (b"RIFF", b"fLaC\0", b"FLAC")
+    for length in range(20):
+        for at in range(length):
+            data = (bytes(at) + marks[at % 3] + b"RIFL")[:length]
+            expected = [(i, mark) for i in range(length) for mark in marks if data[i:].startswith(mark)]
+            assert list(Marks(marks).places(data)) == expected
+    assert list(Marks(marks).places(b"")) == []
 
 
 def test_tags_behind_other_kinds() -> None:
