@@ -194,4 +194,4 @@ def test_a_client_that_hung_up_is_no_error_in_the_log(
         asyncio.run(scene(address))
     ours = [record for record in caplog.records if record.name.startswith(("snn_voice", "uvicorn"))]
     assert not [record for record in ours if record.levelno >= logging.WARNING]
-    assert [getattr(r, "fields", {}).get("status") for r in ours if "/classify" in r.getMessage()] == [499]
+    assert [getattr(r, "request", {}).get("status") for r in ours if "/classify" in r.getMessage()] == [499]
