@@ -132,18 +132,16 @@ async def slow(server: Server, kind: str, end: float, seen: Seen) -> None:
             writer.close()
 
 
-async def phase(server: Server, given: argparse.Namespace, slow_clients: int) -> Seen:
-    """The good clients, beside so many slow ones, for as long as was asked."""
+async def phase(server: Server, clients: int, seconds: float, slow_clients: int = 0) -> Seen:
+    """The good clients, beside so many slow ones."""
     seen, clips = Seen(), sorted((ROOT / "examples").glob("*.wav"))
     requests = [request_bytes("x", 1, "/classify?top_k=1", clip.read_bytes()) for clip in clips]
-    end = time.monotonic() + given.seconds
+    end = time.monotonic() + seconds
     kinds = list(SLOW)
     others = [
         asyncio.create_task(slow(server, kinds[i % len(kinds)], end, seen)) for i in range(slow_clients)
     ]
-    await asyncio.gather(
-        *(good(server, requests[i % len(requests)], end, seen) for i in range(given.clients))
-    )
+    await asyncio.gather(*(good(server, requests[i % len(requests)], end, seen) for i in range(clients)))
     seen.memory = server.memory()
     for task in others:
         task.cancel()
@@ -153,11 +151,13 @@ async def phase(server: Server, given: argparse.Namespace, slow_clients: int) ->
 
 def measure(server: Server, given: argparse.Namespace) -> dict[str, Seen]:
     """Alone, beside the slow ones, and alone again."""
-    asyncio.run(phase(server, argparse.Namespace(clients=given.clients, seconds=5), 0))  # warm
+    asyncio.run(phase(server, given.clients, 5))  # warm
     return {
-        "alone": asyncio.run(phase(server, given, 0)),
-        f"beside {given.slow} slow ones": asyncio.run(phase(server, given, given.slow)),
-        "alone again": asyncio.run(phase(server, given, 0)),
+        "alone": asyncio.run(phase(server, given.clients, given.alone)),
+        f"beside {given.slow} slow ones": asyncio.run(
+            phase(server, given.clients, given.seconds, given.slow)
+        ),
+        "alone again": asyncio.run(phase(server, given.clients, given.alone)),
     }
 
 
@@ -166,13 +166,15 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--clients", type=int, default=32, help="good clients")
     parser.add_argument("--slow", type=int, default=200, help="slow connections, of four kinds")
+    parser.add_argument("--alone", type=float, default=60.0, help="seconds of each phase without slow ones")
     parser.set_defaults(seconds=300.0)
     given = begin(parser)
     report = Report("slow_clients", "What slow clients cost the others", given.out)
     report.add(
-        f"{given.clients} clients that ask one clip after the other, {given.seconds:g} s a phase, default "
-        f"settings; {given.slow} connections that are silent, send a byte of their headers or body every "
-        f"{_PAUSE:g} s, or read no answers, and come again when they are cut."
+        f"{given.clients} clients that ask one clip after the other, {given.alone:g} s alone and "
+        f"{given.seconds:g} s beside the others; the service with its default settings. {given.slow} "
+        f"connections are silent, send a byte of headers or body every {_PAUSE:g} s, or read no answers, "
+        "and come again when they are cut."
     )
     server = Server()
     try:
