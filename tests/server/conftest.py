@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import subprocess
 import threading
@@ -16,25 +15,12 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 from server_helpers import Running, start
-from snn_voice_server import compute, logs
+from snn_voice_server import compute
 from snn_voice_server.library import Entry
 from snn_voice_server.running import bind, configuration
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN
-
-
-@pytest.fixture(autouse=True)
-def _loggers_as_before() -> Iterator[None]:
-    """What `logs` sets up is for a whole process: without this, later tests would not see its records."""
-    found = [logging.getLogger(name) for name in (*logs.ROOTS, *logs.PRINTERS, None)]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in found]
-    yield
-    for logger, (handlers, level, propagate) in zip(found, before, strict=True):
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
-    logging.captureWarnings(False)
-
 
 SMALL_BODY_MB = 2
 SMALL_SECONDS = 5
