@@ -65,8 +65,8 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
         request.app.state.service.metrics.refused.labels(error.code).inc()
     headers, hint = {}, error.hint
     if isinstance(error, AudioError) and request.headers.get("content-type", "") == _FORM:
-        curl = "with curl, --data-binary @yes.wav: -d changes the bytes"
-        hint = f"{curl}; else {hint}" if hint else curl
+        curl = "`curl -d` changes the bytes, --data-binary does not"
+        hint = f"{hint}; {curl}" if hint else curl
     if isinstance(error, Refused):
         headers["Retry-After"] = str(error.retry_after)
     if error.code == "unauthorized":
