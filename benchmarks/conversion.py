@@ -2,7 +2,7 @@
 
     python -m benchmarks.conversion --data CORPUS
 
-The bundled CNNs become their spiking twins (`training.conversion`) with thresholds at percentiles of the
+The bundled CNNs become their spiking twins (`training.fitting.conversion`) with thresholds at percentiles of the
 CNN's activations, measured on 512 training clips. Figures are of validation clips, since choices are made by
 them.
 """
@@ -25,8 +25,8 @@ from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import build_network
-from snn_voice_hub.training.conversion import convert
-from snn_voice_hub.training.teaching import adopt
+from snn_voice_hub.training.fitting.conversion import convert
+from snn_voice_hub.training.fitting.teaching import adopt
 
 # CNN, its spiking twin, and what to change in the twin: T and the decay.
 TWINS = (

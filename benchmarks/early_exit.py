@@ -19,8 +19,8 @@ from benchmarks.subjects import make_engines, say_missing
 from snn_voice_hub.inference.early_exit import run_until_sure
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.decision import running_scores
-from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.metrics import expected_calibration_error, right_answers
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.metrics import expected_calibration_error, right_answers
 from snn_voice_hub.voice import SnnVoice
 
 MODELS = ("resmel-snn", "m5-snn")

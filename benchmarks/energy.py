@@ -17,8 +17,8 @@ from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.spikes.energy import Energy
 from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ
 from snn_voice_hub.spikes.energy_measure import write_energy
-from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.metrics import right_answers
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
 CLIPS = 400

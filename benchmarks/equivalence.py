@@ -31,7 +31,7 @@ from benchmarks.subjects import (
     steps,
 )
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.clips.data import Clips
 
 LOOP, SINGLE, DOUBLE = "loop", "loop, batch 1", "loop, float64"
 # Spikes of both runs are in memory together.

@@ -25,8 +25,8 @@ from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.metrics import right_answers
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
 _BATCH = 32

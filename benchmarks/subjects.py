@@ -18,8 +18,8 @@ from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_hub.models import HjhSCNN, PiczakCNN, PiczakSNN
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.teaching import adopt
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.fitting.teaching import adopt
 from snn_voice_hub.voice import SnnVoice
 
 # Every name that an engine can be asked for; "auto" is one of these.

@@ -15,7 +15,7 @@ from benchmarks.subjects import ENGINE_NAMES, make_engines, say_missing
 from snn_voice_hub import audio
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import Network
-from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.voice import SnnVoice
 
 BUNDLED = tuple(f"{name}-{kind}" for name in ("m5", "resmel", "hjh", "tcy") for kind in ("snn", "cnn"))

@@ -16,7 +16,7 @@ def model_names(incomplete: str) -> list[str]:
 
 def recipe_names(incomplete: str) -> list[str]:
     """Of what can be trained from scratch."""
-    from snn_voice_hub.training.recipes import RECIPES
+    from snn_voice_hub.training.fitting.recipes import RECIPES
 
     return _beginning(RECIPES, incomplete)
 

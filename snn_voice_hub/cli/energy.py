@@ -67,7 +67,7 @@ def energy(
     from snn_voice_hub.plotting import check_picture
     from snn_voice_hub.spikes.energy_measure import write_energy
     from snn_voice_hub.spikes.energy_plot import draw_energy
-    from snn_voice_hub.training.evaluate import own_folder
+    from snn_voice_hub.training.measuring.evaluate import own_folder
     from snn_voice_hub.voice import SnnVoice
 
     # What can be refused is refused before minutes of work.
@@ -108,7 +108,7 @@ def _twin(name: str | None) -> SnnVoice | bool:
 
 def _labelled(data: Path, most: int, voice: SnnVoice) -> tuple[list[Clip], list[tuple[str, str]]]:
     """At most so many test clips, and what could not be read."""
-    from snn_voice_hub.training.held_out import load_test
+    from snn_voice_hub.training.measuring.held_out import load_test
 
     c = voice.config.features
     clips, _ = load_test(data, None, sample_rate=c.sample_rate, num_samples=c.num_samples)
@@ -140,7 +140,7 @@ def _files(data: Sequence[Path], most: int, voice: SnnVoice, failures: Failures)
 def _is_corpus(path: Path) -> bool:
     """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
     from snn_voice_hub.folders import is_sound
-    from snn_voice_hub.training.tables import is_table
+    from snn_voice_hub.training.clips.tables import is_table
 
     if path.is_dir():
         return not any(is_sound(inside.name) and inside.is_file() for inside in path.iterdir())

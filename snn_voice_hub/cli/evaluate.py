@@ -71,8 +71,8 @@ def evaluate(
     from rich.console import Console
     from rich.markup import escape
 
-    from snn_voice_hub.training.evaluate import measure, own_folder, write_metrics
-    from snn_voice_hub.training.held_out import load_test
+    from snn_voice_hub.training.measuring.evaluate import measure, own_folder, write_metrics
+    from snn_voice_hub.training.measuring.held_out import load_test
     from snn_voice_hub.voice import SnnVoice
 
     # What can be refused is refused before minutes of work.

@@ -14,7 +14,7 @@ from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
 
 if TYPE_CHECKING:
-    from snn_voice_hub.training.results import Run
+    from snn_voice_hub.training.study.results import Run
 
 
 def reproduce(
@@ -79,8 +79,8 @@ def reproduce(
         raise SnnVoiceError(f"--accelerator {accelerator} is not legal", hint=f"one of {', '.join(legal)}")
     use_threads(threads)
 
-    from snn_voice_hub.training.grid import run_grid
-    from snn_voice_hub.training.sources import load_dataset
+    from snn_voice_hub.training.study.grid import run_grid
+    from snn_voice_hub.training.clips.sources import load_dataset
 
     dataset = load_dataset(data, cache=cache, download=download)
     tested = "no test clips" if dataset.test is None else f"{len(dataset.test)} to test with"
@@ -111,8 +111,8 @@ def _runs(
     epochs: int | None,
     plan: Path | None,
 ) -> list[Run]:
-    from snn_voice_hub.training import grid
-    from snn_voice_hub.training.results import MODELS
+    from snn_voice_hub.training.study import grid
+    from snn_voice_hub.training.study.results import MODELS
 
     if plan is not None:
         if any(given is not None for given in (models, num_steps, learn_beta, seeds)):
@@ -142,8 +142,8 @@ def _numbers(option: str, text: str | None, default: Sequence[int]) -> list[int]
 
 
 def _show(out: Path, runs: Sequence[Run]) -> None:
-    from snn_voice_hub.training.grid import failure_of, folder_of
-    from snn_voice_hub.training.results import RESULT_FILE
+    from snn_voice_hub.training.study.grid import failure_of, folder_of
+    from snn_voice_hub.training.study.results import RESULT_FILE
 
     for run in runs:
         state = "to do"
@@ -155,7 +155,7 @@ def _show(out: Path, runs: Sequence[Run]) -> None:
 
 
 def _report(out: Path) -> None:
-    from snn_voice_hub.training.report import write_report
+    from snn_voice_hub.training.study.report import write_report
 
     report = write_report(out)
     for number, finding in enumerate(report.findings, 1):

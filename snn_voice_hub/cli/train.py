@@ -19,9 +19,9 @@ from snn_voice_hub.packages import announced, named_packages
 if TYPE_CHECKING:
     from snn_voice_hub.config import VoiceConfig
     from snn_voice_hub.hub.checkpoints import Checkpoint
-    from snn_voice_hub.training.job import Job
-    from snn_voice_hub.training.recipe import Recipe
-    from snn_voice_hub.training.sources import Dataset
+    from snn_voice_hub.training.fitting.job import Job
+    from snn_voice_hub.training.fitting.recipe import Recipe
+    from snn_voice_hub.training.clips.sources import Dataset
 
 
 _WHAT = "What to train"
@@ -154,12 +154,12 @@ def train(
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
     use_threads(threads)
 
-    from snn_voice_hub.training.data import load_clips_cached
-    from snn_voice_hub.training.files import first_process
-    from snn_voice_hub.training.fit import fit, load_lightning, network_of
-    from snn_voice_hub.training.job import Job
-    from snn_voice_hub.training.sources import load_dataset
-    from snn_voice_hub.training.teaching import Source
+    from snn_voice_hub.training.clips.data import load_clips_cached
+    from snn_voice_hub.training.clips.files import first_process
+    from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
+    from snn_voice_hub.training.fitting.job import Job
+    from snn_voice_hub.training.clips.sources import load_dataset
+    from snn_voice_hub.training.fitting.teaching import Source
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # What is missing, or not legal, is to be told before minutes of decoding.
@@ -228,9 +228,9 @@ def _recipe(
     epochs: int | None,
     clips: int,
 ) -> Recipe:
-    from snn_voice_hub.training.paper_recipes import paper_recipe
-    from snn_voice_hub.training.recipe import changed, read_recipe
-    from snn_voice_hub.training.recipes import fine_tuning
+    from snn_voice_hub.training.study.paper_recipes import paper_recipe
+    from snn_voice_hub.training.fitting.recipe import changed, read_recipe
+    from snn_voice_hub.training.fitting.recipes import fine_tuning
 
     more: list[str] = []
     if config is not None and not model:
@@ -257,7 +257,7 @@ def _recipe(
 
 def _recipe_of(model: str) -> Recipe:
     """The recipe of a bundled model, or the default one of an architecture."""
-    from snn_voice_hub.training.recipes import RECIPES, default_recipe
+    from snn_voice_hub.training.fitting.recipes import RECIPES, default_recipe
 
     if model in RECIPES:
         return RECIPES[model]

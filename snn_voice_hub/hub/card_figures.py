@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
-# What `snn_voice_hub.training.evaluate` calls its figures, and what a reader is told of them.
+# What `snn_voice_hub.training.measuring.evaluate` calls its figures, and what a reader is told of them.
 _FIGURES = (
     ("top1", "top-1 accuracy, all clips"),
     ("top2", "top-2 accuracy, all clips"),

@@ -27,7 +27,7 @@ _ENCODINGS = {
     "rate": "random spikes, the more the larger the input; the clip seeds the draw",
     "latency": "one spike a value, the earlier the larger the input",
 }
-# Fields of `training.recipe.Recipe` and of what training adds, where their name does not say it.
+# Fields of `training.fitting.recipe.Recipe` and of what training adds, where their name does not say it.
 _RECIPE = {
     "silence": "share of a batch that is noise",
     "augmentation": "augmentation",

@@ -121,7 +121,7 @@ LAYOUTS = tuple(
 
 # The paper standardised each training batch by its own mean and deviation. These are those of all 27,410
 # training clips at hand of Speech Commands v0.02, zero-padded to one second, by
-# `python -m snn_voice_hub.training.constants train.tar`.
+# `python -m snn_voice_hub.training.fitting.constants train.tar`.
 FRONT_ENDS = {
     "waveform": FeatureConfig(
         kind="waveform", normalization="fixed", waveform_mean=-3.35099e-05, waveform_std=0.0776773

@@ -36,7 +36,7 @@ _FRONT_END = FeatureConfig(
     log_offset=1e-5,
     ignore_below=None,
     zero_below=None,
-    # Measured over 4,000 training clips of Speech Commands by `snn_voice_hub.training.constants`.
+    # Measured over 4,000 training clips of Speech Commands by `snn_voice_hub.training.fitting.constants`.
     feature_mean=-6.3294,
     feature_std=4.3441,
 )

@@ -1,1 +1,1 @@
-"""How the bundled checkpoints were made and measured."""
+"""How checkpoints are made and measured; each room imports only those below: study, fitting, measuring, clips."""

@@ -18,7 +18,7 @@ from sandbox import ROOT, Sandbox, nursery
 
 from snn_voice_hub.cli import app
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.training.synthesis import available_engines
+from snn_voice_hub.training.clips.synthesis import available_engines
 
 # What a machine that runs tests lacks, or what takes too long, by how the line begins. Options of `snn-voice`
 # are looked up all the same.

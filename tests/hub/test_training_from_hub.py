@@ -13,9 +13,9 @@ import snn_voice_hub as sv
 
 OPEN = """
 import json, torch
-from snn_voice_hub.training.fit import Job
-from snn_voice_hub.training.recipe import Recipe
-from snn_voice_hub.training.teaching import Source
+from snn_voice_hub.training.fitting.fit import Job
+from snn_voice_hub.training.fitting.recipe import Recipe
+from snn_voice_hub.training.fitting.teaching import Source
 from snn_voice_hub.config import FeatureConfig
 recipe = Recipe(architecture="TcySNN", features=FeatureConfig(kind="logmel"))
 job = Job(name="x", recipe=recipe, start={start!r}, teachers={teachers!r})

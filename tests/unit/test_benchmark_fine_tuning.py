@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import fine_tuning
-from snn_voice_hub.training.data import Clips, speaker
-from snn_voice_hub.training.sources import Dataset
+from snn_voice_hub.training.clips.data import Clips, speaker
+from snn_voice_hub.training.clips.sources import Dataset
 
 
 def clips(speakers: int, each: int) -> Clips:

@@ -33,7 +33,7 @@ from snn_voice_hub.models import (
     TcySNN,
 )
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.clips.data import Clips
 
 SHAPES: dict[type[SpikingNetwork], tuple[int, ...]] = {
     M5SNN: (1, 1694),

@@ -23,9 +23,9 @@ from training_helpers import dataset, recipe, tones
 
 import snn_voice_hub as sv
 from snn_voice_hub.cli import main
-from snn_voice_hub.training import sampling
-from snn_voice_hub.training.fit import Fitted, Job, fit
-from snn_voice_hub.training.sources import Dataset
+from snn_voice_hub.training.fitting import sampling
+from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
+from snn_voice_hub.training.clips.sources import Dataset
 
 pytest.importorskip("lightning")
 pytest.importorskip("tensorboard")
@@ -332,7 +332,7 @@ def test_a_run_goes_on_where_it_was_moved_to(runs: Runs, tmp_path: Path) -> None
 def test_the_table_has_each_row_once_wherever_a_run_was_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snn_voice_hub.training.keeping._LOG_EVERY", 1)
+    monkeypatch.setattr("snn_voice_hub.training.fitting.keeping._LOG_EVERY", 1)
     wanted = outcome(run(tmp_path / "whole").folder)
     rows = list(csv.DictReader(io.StringIO(wanted[3])))
     assert [(row["epoch"], row["step"]) for row in rows] == [
@@ -357,7 +357,7 @@ def test_a_run_that_ended_early_is_not_trained_on(tmp_path: Path, monkeypatch: p
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr("snn_voice_hub.training.fit._finish", killed)
+        patch.setattr("snn_voice_hub.training.fitting.fit._finish", killed)
         with pytest.raises(Cut):
             run(tmp_path / "cut", job)
     again = run(tmp_path / "cut", job, resume=True)
@@ -398,7 +398,7 @@ def test_a_run_goes_on_after_a_kill_at_any_write(
 
 
 def test_arrays_in_another_order_are_other_clips() -> None:
-    from snn_voice_hub.training.job import told
+    from snn_voice_hub.training.fitting.job import told
 
     other = dataclasses.replace(DATA.train, waveforms=np.ascontiguousarray(DATA.train.waveforms[::-1]))
     one, two = (told(JOB, data, None)["content"]["train"] for data in (DATA, changed(DATA, train=other)))

@@ -16,7 +16,7 @@ from benchmarks import early_exit as benchmark
 from snn_voice_hub.inference.early_exit import run_until_sure
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.decision import Decision, decide, running_scores, settled
-from snn_voice_hub.training.data import Clips
+from snn_voice_hub.training.clips.data import Clips
 from tests.conftest import EXAMPLES
 from tests.lively import SNNS, lively
 from tests.unit.cli_helpers import invoke, refused

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import energy
 from benchmarks.subjects import load_subject
-from snn_voice_hub.training.data import load_clips
+from snn_voice_hub.training.clips.data import load_clips
 from tests.conftest import EXAMPLES
 
 

@@ -19,7 +19,7 @@ from snn_voice_hub.cli import app
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.training.evaluate import evaluate
+from snn_voice_hub.training.measuring.evaluate import evaluate
 from tests.conftest import EXAMPLES
 
 COUNT = len(list(EXAMPLES.glob("*.wav")))

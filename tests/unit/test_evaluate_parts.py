@@ -15,10 +15,10 @@ from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError
-from snn_voice_hub.training.confusion import Confusion
-from snn_voice_hub.training.data import Clips
-from snn_voice_hub.training.metrics import accuracy, expected_calibration_error, per_word
-from snn_voice_hub.training.robustness import load_recordings, mix, noise_pieces, robustness, shift
+from snn_voice_hub.training.measuring.confusion import Confusion
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, per_word
+from snn_voice_hub.training.measuring.robustness import load_recordings, mix, noise_pieces, robustness, shift
 
 LABELS = ["yes", "no", "up", "_silence_"]
 
@@ -174,7 +174,7 @@ def test_every_model_hears_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     # What a clip gets depends on its word and file alone, not on its neighbours or its place in a tar.
     alone = Clips(clips.waveforms[4:5], ["yes"], ["./test/yes/4.wav"], [])
     assert all(torch.equal(a[4:5], b) for a, b in zip(first, _heard("m5-snn", alone, noise), strict=True))
-    monkeypatch.setattr("snn_voice_hub.training.robustness.SEED", 1)
+    monkeypatch.setattr("snn_voice_hub.training.measuring.robustness.SEED", 1)
     assert not torch.equal(first[0], _heard("m5-snn", clips, noise)[0])
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from training_helpers import dataset, recipe, tones
 
 import snn_voice_hub as sv
-from snn_voice_hub.training.fit import Fitted, Job, fit
+from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
 
 pytest.importorskip("lightning")
 
@@ -88,8 +88,8 @@ SCRIPT = """
     from pathlib import Path
     sys.path[:0] = [sys.argv[1]]
     from training_helpers import dataset, recipe
-    from snn_voice_hub.training import sampling
-    from snn_voice_hub.training.fit import Job, fit
+    from snn_voice_hub.training.fitting import sampling
+    from snn_voice_hub.training.fitting.fit import Job, fit
     out, how, at = Path(sys.argv[2]), sys.argv[3], tuple(map(int, sys.argv[4].split(",")))
     get = sampling.Steps.__getitem__
     def watched(self, key):
@@ -179,7 +179,7 @@ TWO = """
     import torch
     torch.set_num_threads(1)
     from training_helpers import dataset, recipe
-    from snn_voice_hub.training.fit import Job, fit
+    from snn_voice_hub.training.fitting.fit import Job, fit
     job = Job(name="tones", recipe=recipe(silence=0.2), seed=3)
     fit(job, dataset(), Path(sys.argv[2]), accelerator="cpu", devices=2)
 """

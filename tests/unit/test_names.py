@@ -17,7 +17,7 @@ from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import resolve
 from snn_voice_hub.hub.publish import pull_folder, push_folder
 from snn_voice_hub.hub.search import search_models
-from snn_voice_hub.training.teaching import Source
+from snn_voice_hub.training.fitting.teaching import Source
 from tests.conftest import EXAMPLES
 
 TCY = bundled_root() / "tcy-snn"

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training.grid import TRAINING, failure_of, folder_of, load_plan, plan, read_plan, run_grid
-from snn_voice_hub.training.results import RESULT_FILE, Run, RunResult, load_results, measure
+from snn_voice_hub.training.study.grid import TRAINING, failure_of, folder_of, load_plan, plan, read_plan, run_grid
+from snn_voice_hub.training.study.results import RESULT_FILE, Run, RunResult, load_results, measure
 from tests.unit.reproduce_helpers import LABELS, dataset, result, run, train_nothing
 
 SMALL = [run("TcyCNN", epochs=2), run("TcySNN", 2, epochs=2), run("TcySNN", 3, True, epochs=2)]

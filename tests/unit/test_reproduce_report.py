@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.findings import (
+from snn_voice_hub.training.study.findings import (
     FAILS,
     HOLDS,
     NOT_MEASURED,
@@ -23,10 +23,10 @@ from snn_voice_hub.training.findings import (
     grouped,
     points,
 )
-from snn_voice_hub.training.grid import FAILURE_FILE, folder_of, save_plan
-from snn_voice_hub.training.report import write_report
-from snn_voice_hub.training.report_text import markdown, rows_csv
-from snn_voice_hub.training.results import RESULT_FILE, Machine, RunResult, machine, write_json
+from snn_voice_hub.training.study.grid import FAILURE_FILE, folder_of, save_plan
+from snn_voice_hub.training.study.report import write_report
+from snn_voice_hub.training.study.report_text import markdown, rows_csv
+from snn_voice_hub.training.study.results import RESULT_FILE, Machine, RunResult, machine, write_json
 from tests.unit.reproduce_helpers import HERE, result, run
 
 COMPLEXITY = "dependence on complexity"

@@ -18,10 +18,10 @@ from snn_voice_hub.hub.card_text import card_body
 from snn_voice_hub.inference.windows import fit as fit_length
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.spiking import Lif
-from snn_voice_hub.training.conversion import convert
-from snn_voice_hub.training.fit import Job, fit
-from snn_voice_hub.training.recipes import LOGMEL_4K
-from snn_voice_hub.training.teaching import adopt
+from snn_voice_hub.training.fitting.conversion import convert
+from snn_voice_hub.training.fitting.fit import Job, fit
+from snn_voice_hub.training.fitting.recipes import LOGMEL_4K
+from snn_voice_hub.training.fitting.teaching import adopt
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.wav"))
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.cards import make_card
-from snn_voice_hub.training.fit import Job, fit
-from snn_voice_hub.training.teaching import Source, Teacher
+from snn_voice_hub.training.fitting.fit import Job, fit
+from snn_voice_hub.training.fitting.teaching import Source, Teacher
 
 LABELS = ["no", "up", "yes"]
 

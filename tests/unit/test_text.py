@@ -10,7 +10,7 @@ from test_training_sources import load, write
 
 import snn_voice_hub as sv
 from snn_voice_hub.text import decoded_text, read_text
-from snn_voice_hub.training.recipe import read_recipe
+from snn_voice_hub.training.fitting.recipe import read_recipe
 from tests.conftest import EXAMPLES
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]

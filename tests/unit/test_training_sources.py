@@ -13,9 +13,9 @@ import pytest
 import soundfile as sf
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training import data as data_module
-from snn_voice_hub.training.data import Clips, load_clips, read_source
-from snn_voice_hub.training.sources import Dataset, load_dataset
+from snn_voice_hub.training.clips import data as data_module
+from snn_voice_hub.training.clips.data import Clips, load_clips, read_source
+from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 
 
 def sound(level: float = 0.1, samples: int = 800) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.splits import by_lists, by_speaker, by_word, position, speakers_of
+from snn_voice_hub.training.clips.splits import by_lists, by_speaker, by_word, position, speakers_of
 
 SHARES = st.floats(0.05, 0.5)
 SEEDS = st.integers(0, 5)

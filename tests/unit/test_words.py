@@ -12,10 +12,10 @@ import pytest
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_hub.training import words
-from snn_voice_hub.training.evaluate import clip_logits
-from snn_voice_hub.training.held_out import load_test
-from snn_voice_hub.training.synthesis import available_engines
+from snn_voice_hub.training.clips import words
+from snn_voice_hub.training.measuring.evaluate import clip_logits
+from snn_voice_hub.training.measuring.held_out import load_test
+from snn_voice_hub.training.clips.synthesis import available_engines
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([\w-]+)` \| ([\d.]+) % \| ([\d.]+) % \|$", re.MULTILINE)
@@ -58,7 +58,7 @@ def test_the_same_set_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_missing_synthesiser_is_named_with_its_package(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "snn_voice_hub.training.words", str(tmp_path / "words.tar")]
+    line = [sys.executable, "-m", "snn_voice_hub.training.clips.words", str(tmp_path / "words.tar")]
     done = subprocess.run(line, capture_output=True, text=True, env={"PATH": str(tmp_path)}, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("error: espeak-ng is not installed (apt-get install espeak-ng)\n")

@@ -1,0 +1,364 @@
+"""Labelled clips from a folder of folders (`word/clip.wav`) or a tar of one, in memory as int16."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from snn_voice_hub import audio
+from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.text import decoded_text
+from snn_voice_hub.training.clips.files import LISTS, Item, files_of, source_items
+from snn_voice_hub.visible import module_logger
+
+logger = module_logger(__name__)
+
+# Words of Speech Commands with at least a few hundred training speakers in the data at hand; accuracy is
+# averaged over these, and the others are reported apart.
+COVERED = (
+    *("one", "zero", "two", "five", "three", "four", "left", "right", "cat", "happy"),
+    *("bed", "down", "up", "go", "stop", "yes", "no", "eight", "off", "on"),
+)
+
+BACKGROUND = "_background_noise_"  # the folder of recordings that are mixed in, and are no word
+
+_CACHE_VERSION = 3  # of the cached files' layout, and of what decoding does
+
+Wave = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Labelled clips at one rate.
+
+    Attributes:
+        waveforms: `[n, N]` int16, zero-padded or cut at the end.
+        labels: One word a clip.
+        names: `word/file` of each clip.
+        skipped: `(name, reason)` of each file that could not be read.
+    """
+
+    waveforms: npt.NDArray[np.int16]
+    labels: list[str]
+    names: list[str]
+    skipped: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.labels)
+
+    def batch(self, index: npt.NDArray[np.int64] | slice) -> torch.Tensor:
+        """Clips as float32 `[B, N]` in [-1, 1)."""
+        return torch.from_numpy(self.waveforms[index].astype(np.float32) / 32768)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was found in a source.
+
+    Attributes:
+        clips: The clips of words, with what was skipped.
+        parts: Part of each clip, "" where nobody said so.
+        speakers: Speaker of each clip, "" where nobody said so.
+        noises: Background recordings by name.
+        lists: Entries of each of `LISTS` that was there.
+        lost: Words that at least one unreadable file belongs to.
+    """
+
+    clips: Clips
+    parts: list[str]
+    speakers: list[str]
+    noises: dict[str, Wave]
+    lists: dict[str, list[str]]
+    lost: list[str]
+
+
+def speaker(name: str) -> str:
+    """The speaker of a Speech Commands file name: what stands before `_nohash_`."""
+    return PurePosixPath(name).name.split("_nohash_")[0]
+
+
+def encoded_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """`(word/file, bytes)` of every sound file in a folder of folders or a tar of one.
+
+    Raises:
+        SnnVoiceError: The source is neither a folder nor a tar file.
+    """
+    for item in source_items(source):
+        if item.content is not None and PurePosixPath(item.name).suffix.lower() in audio.SUFFIXES:
+            yield item.name, item.content
+
+
+# --- decoding -------------------------------------------------------------------------------------
+
+
+def decode(
+    items: Iterable[Item], *, sample_rate: int = 16_000, num_samples: int = 16_000, told: bool = False
+) -> Reading:
+    """Decode clips as they come.
+
+    Args:
+        items: What to decode.
+        sample_rate: Rate in Hz to resample to.
+        num_samples: Length to pad or cut to, in samples.
+        told: Whether words were told otherwise, so that folders mean nothing.
+
+    Returns:
+        What was readable; there may be none. Clips in a folder inside a word's folder are skipped.
+    """
+    rows = np.zeros((256, num_samples), np.int16)
+    found: list[Item] = []
+    skipped: list[tuple[str, str]] = []
+    noises: dict[str, Wave] = {}
+    lists: dict[str, list[str]] = {}
+    lost: set[str] = set()
+    for item in items:
+        path = PurePosixPath(item.name)
+        if item.content is not None and path.name in LISTS and not told:
+            lists.setdefault(path.name, []).extend(list_entries(item.content))
+            continue
+        try:
+            if item.content is None or not item.word:
+                skipped.append((item.name, item.reason or "not in a folder named by its word"))
+                if told:
+                    lost.add(item.word)
+                continue
+            wave = audio.load(item.content, target_rate=sample_rate).numpy()
+        except AudioError as error:
+            skipped.append((item.name, error.message))
+            lost.add(item.word)
+            continue
+        if item.word == BACKGROUND:
+            noises[path.stem if path.stem not in noises else item.name] = wave
+            continue
+        if len(found) == len(rows):
+            # In place: a list of arrays that is joined at the end would need twice the memory.
+            rows.resize((len(rows) + max(256, len(rows) // 4), num_samples), refcheck=False)
+        wave = wave[:num_samples]
+        rows[len(found), : len(wave)] = np.clip(np.round(wave * 32768), -32768, 32767)
+        found.append(item._replace(content=b""))
+    misplaced = {} if told else _misplaced([item.name for item in found])
+    kept = [i for i, item in enumerate(found) if item.name not in misplaced]
+    squeezed(rows, kept)
+    rows.resize((len(kept), num_samples), refcheck=False)
+    rest = [found[i] for i in kept]
+    skipped += [(item.name, misplaced[item.name]) for item in found if item.name in misplaced]
+    clips = Clips(rows, [item.word for item in rest], [item.name for item in rest], skipped)
+    parts, speakers = [item.part for item in rest], [item.speaker for item in rest]
+    return Reading(clips, parts, speakers, noises, lists, sorted(lost - {BACKGROUND, ""}))
+
+
+def squeezed(rows: npt.NDArray[np.int16], kept: list[int]) -> npt.NDArray[np.int16]:
+    """The rows of ascending indices, moved to the front of the same memory."""
+    for new, old in enumerate(kept):
+        if new != old:
+            rows[new] = rows[old]
+    return rows[: len(kept)]
+
+
+def list_entries(content: bytes) -> list[str]:
+    """The clips that a list such as `testing_list.txt` names, `word/clip.wav`."""
+    lines = decoded_text(content, "replace").replace("\\", "/").splitlines()
+    return [line.strip().removeprefix("./") for line in lines if line.strip()]
+
+
+def _misplaced(names: list[str]) -> dict[str, str]:
+    """Clips in a folder whose clips and whose folders' clips can't both be words, and why."""
+    inside = [PurePosixPath(name).parent for name in names]
+    folders = Counter(inside)
+    below: Counter[PurePosixPath] = Counter()
+    for folder, count in folders.items():
+        below.update({above: count for above in folder.parents if above in folders})
+    reasons = {}
+    for folder in folders:
+        words = [above for above in folder.parents if 0 < below[above] <= folders[above]]
+        if below[folder] > folders[folder]:
+            reasons[folder] = "not in a folder named by its word"
+        elif words:
+            reasons[folder] = f"in a folder inside the folder of the word {words[-1].name!r}"
+    return {name: reasons[folder] for name, folder in zip(names, inside, strict=True) if folder in reasons}
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+def load_clips(source: Path, *, sample_rate: int = 16_000, num_samples: int = 16_000) -> Clips:
+    """Decode every clip of a folder or tar.
+
+    Args:
+        source: A folder of folders, `word/clip.wav`, or a tar of one.
+        sample_rate: Rate in Hz to resample to.
+        num_samples: Length to pad or cut to, in samples.
+
+    Returns:
+        The clips; what could not be read is in `skipped`.
+
+    Raises:
+        SnnVoiceError: The source can't be read, or holds no readable clip in a folder named by its word.
+    """
+    return load_clips_cached(source, None, sample_rate=sample_rate, num_samples=num_samples)
+
+
+def load_clips_cached(
+    source: Path, cache: Path | None, *, sample_rate: int = 16_000, num_samples: int = 16_000
+) -> Clips:
+    """`load_clips`, kept as one `.npz` file in `cache` for the next run."""
+    reading = read_source(source, cache, sample_rate=sample_rate, num_samples=num_samples)
+    return check_readable(reading, source).clips
+
+
+def check_readable(reading: Reading, source: Path) -> Reading:
+    """A reading in which there is at least one clip.
+
+    Raises:
+        SnnVoiceError: There is none; the message says how many were skipped, and why the first one was.
+    """
+    if len(reading.clips):
+        return reading
+    skipped = reading.clips.skipped
+    if not skipped:
+        raise SnnVoiceError(
+            f"{source} holds no sound files of words", hint="a folder of folders, word/clip.wav"
+        )
+    name, reason = skipped[0]
+    raise SnnVoiceError(
+        f"{source} holds no readable clip ({len(skipped)} skipped), for example {name}: {reason}",
+        hint="a folder of folders, word/clip.wav",
+    )
+
+
+def read_source(
+    source: Path, cache: Path | None = None, *, sample_rate: int = 16_000, num_samples: int = 16_000
+) -> Reading:
+    """Decode a folder or tar, or take what was decoded before if no file in it has changed.
+
+    Args:
+        source: A folder of folders, `word/clip.wav`, or a tar of one.
+        cache: Folder for decoded clips, or None.
+        sample_rate: Rate in Hz to resample to.
+        num_samples: Length to pad or cut to, in samples.
+
+    Returns:
+        What is in there.
+
+    Raises:
+        SnnVoiceError: The source can't be read, or the cache's folder can't be made.
+    """
+    return kept_reading(
+        source,
+        cache,
+        lambda: files_of(source),
+        lambda: decode(source_items(source), sample_rate=sample_rate, num_samples=num_samples),
+        (sample_rate, num_samples),
+    )
+
+
+def kept_reading(
+    source: Path,
+    cache: Path | None,
+    files: Callable[[], Iterable[Path]],
+    read: Callable[[], Reading],
+    settings: tuple[object, ...],
+) -> Reading:
+    """What `read` gives, kept in a file until one of the `files` changes.
+
+    Args:
+        source: Where the clips are; names the file.
+        cache: Folder for the file, or None.
+        files: All that the result depends on.
+        read: Does the work.
+        settings: What else the result depends on.
+
+    Raises:
+        SnnVoiceError: The cache's folder can't be made.
+    """
+    if cache is None:
+        return read()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SnnVoiceError(
+            f"{cache} can't be made: {error.strerror}", hint="another folder as cache"
+        ) from error
+    what = _digest([_CACHE_VERSION, str(source.resolve()), *settings])[:12]
+    path = cache / f"{source.stem}-{what}-{_digest(map(_state, files()))[:20]}.npz"
+    try:
+        return _load_reading(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        logger.warning("%s is damaged; decoding %s again", path, source)
+    reading = read()
+    clips = reading.clips
+    logger.info("decoded %d clips of %s, %d skipped", len(clips), source, len(clips.skipped))
+    try:
+        _save_reading(path, reading)
+        for older in cache.glob("*.npz"):
+            if older != path and older.name.startswith(f"{source.stem}-{what}-"):
+                older.unlink(missing_ok=True)
+    except OSError as error:  # the clips are there; the next run decodes them again
+        logger.warning("decoded clips can't be kept in %s: %s", cache, error.strerror)
+    return reading
+
+
+def _digest(parts: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """What changes when a file does; the time of its status too, as copying may set the other one back."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        return str(path), error.errno
+    return str(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+def _save_reading(path: Path, reading: Reading) -> None:
+    clips = reading.clips
+    about = {
+        "labels": clips.labels,
+        "names": clips.names,
+        "skipped": clips.skipped,
+        "parts": reading.parts,
+        "speakers": reading.speakers,
+        "noises": list(reading.noises),
+        "lists": reading.lists,
+        "lost": reading.lost,
+    }
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        f"noise_{i}": wave for i, wave in enumerate(reading.noises.values())
+    }
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")  # never half a file under the right name
+    try:
+        with draft.open("wb") as file:
+            np.savez(file, waveforms=clips.waveforms, **arrays)  # type: ignore[arg-type]
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _load_reading(path: Path) -> Reading:
+    with np.load(path, allow_pickle=False) as kept:
+        about = json.loads(kept["about"].tobytes())
+        noises = {name: kept[f"noise_{i}"] for i, name in enumerate(about["noises"])}
+        skipped = [(name, reason) for name, reason in about["skipped"]]
+        clips = Clips(kept["waveforms"], about["labels"], about["names"], skipped)
+    if not len(clips.waveforms) == len(clips.labels) == len(clips.names) == len(about["parts"]):
+        raise ValueError("rows are missing")
+    return Reading(clips, about["parts"], about["speakers"], noises, about["lists"], about["lost"])

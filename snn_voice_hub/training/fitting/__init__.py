@@ -1,0 +1,1 @@
+"""One run: from a recipe and clips to a checkpoint."""

@@ -1,0 +1,129 @@
+"""Random changes to a batch of waveforms or spectrograms that leave the word what it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.training.fitting.recipe import Augmentation
+
+# Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
+HELD_OUT_NOISE = ("exercise_bike", "running_tap")
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, 1, generator=generator, **FLOAT32)
+
+
+class Augmenter:
+    """Applies an `Augmentation`, drawing from one generator.
+
+    Args:
+        settings: How strongly.
+        noises: Background recordings, each `[N]`.
+        sample_rate: Rate of clips and recordings in Hz.
+        seed: Seed of the generator.
+    """
+
+    def __init__(self, settings: Augmentation, noises: list[Tensor], sample_rate: int, seed: int) -> None:
+        self.settings = settings
+        self.noises = noises
+        self.sample_rate = sample_rate
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Draw from here on as a new augmenter with that seed would."""
+        self.generator.manual_seed(seed)
+
+    def waveforms(self, x: Tensor) -> Tensor:
+        """Change speed, position, loudness and background of clips `[B, N]`."""
+        s, g = self.settings, self.generator
+        count, length = x.shape
+        # One resampling does speed and shift together: output sample i is input position a * i + b.
+        speed = 1 + _uniform(count, -s.speed, s.speed, g)
+        shift = _uniform(count, -s.shift, s.shift, g) * self.sample_rate
+        middle = (length - 1) / 2
+        position = (torch.arange(length, **FLOAT32) - middle) * speed + middle + shift
+        low = position.floor()
+        part = position - low
+        index = low.long()
+        inside = (index >= 0) & (index < length - 1)
+        index = index.clamp(0, length - 2)
+        x = (x.gather(1, index) * (1 - part) + x.gather(1, index + 1) * part) * inside
+        x = x * 10 ** (_uniform(count, *s.gain_db, g) / 20)
+        if self.noises and s.noise > 0:
+            noise = torch.stack([self.noise(length) for _ in range(count)])
+            level = x.square().mean(1, keepdim=True).sqrt() / 10 ** (_uniform(count, *s.snr_db, g) / 20)
+            noise = noise / noise.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5) * level
+            x = x + noise * (torch.rand(count, 1, generator=g, **FLOAT32) < s.noise)
+        return x.clamp(-1, 1)
+
+    def mixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mix some of the clips `[B, N]` with others of the batch.
+
+        A clip's part lies between a half and all, and is one of sound pressure, not of samples: a quiet clip
+        is brought up first (Y. Tokozume et al., "Learning from between-class examples for deep sound
+        recognition", ICLR 2018).
+
+        Returns:
+            The clips; which other one each was mixed with, `[B]`; the part of its own word, `[B]`, 1 where it
+            was left alone.
+        """
+        g = self.generator
+        count = len(x)
+        other = torch.randperm(count, generator=g, device="cpu")
+        part = 0.5 + 0.5 * torch.rand(count, generator=g, **FLOAT32)
+        alone = (torch.rand(count, generator=g, **FLOAT32) >= self.settings.mixup) | (
+            other == torch.arange(count, device="cpu")
+        )
+        level = x.square().mean(1).sqrt().clamp(min=1e-5)
+        gain = (1 - part) / part * level / level[other]
+        mixed = (x + gain.unsqueeze(1) * x[other]) / (1 + ((1 - part) / part).square().unsqueeze(1)).sqrt()
+        return torch.where(alone.unsqueeze(1), x, mixed.clamp(-1, 1)), other, torch.where(alone, 1.0, part)
+
+    def noise(self, length: int) -> Tensor:
+        """A piece of a background recording, or made noise of a random colour, `[N]`."""
+        g = self.generator
+        pick = int(torch.randint(len(self.noises) + 2, (1,), generator=g, device="cpu"))
+        if pick < len(self.noises):
+            recording = self.noises[pick]
+            start = int(torch.randint(len(recording) - length, (1,), generator=g, device="cpu"))
+            return recording[start : start + length]
+        spectrum = torch.fft.rfft(torch.randn(length, generator=g, **FLOAT32))
+        slope = float(torch.rand(1, generator=g, **FLOAT32)) * 2
+        frequency = torch.arange(len(spectrum), **FLOAT32).clamp(min=1)
+        made: Tensor = torch.fft.irfft(spectrum / frequency ** (slope / 2), n=length)
+        return made / made.std()
+
+    def silence(self, count: int, length: int) -> Tensor:
+        """Clips in which nobody speaks `[B, N]`: noise of any loudness, clicks, digital silence."""
+        g = self.generator
+        clips = torch.stack([self.noise(length) for _ in range(count)])
+        clips = clips / clips.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
+        if count > 1:  # two sources at once
+            clips = clips + clips.roll(1, 0) * torch.rand(count, 1, generator=g, **FLOAT32)
+        level = 10 ** (_uniform(count, -80, -8, g) / 20)
+        level = level * (torch.rand(count, 1, generator=g, **FLOAT32) > 0.05)
+        # Slow swells and fades, so that a change of loudness alone is no word.
+        knots = torch.rand(count, 1, 6, generator=g, **FLOAT32)
+        swell = torch.nn.functional.interpolate(knots, size=length, mode="linear", align_corners=True)[:, 0]
+        steady = torch.rand(count, 1, generator=g, **FLOAT32) < 0.5
+        return (clips * level * torch.where(steady, 1.0, swell)).clamp(-1, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Blank a block of bands and a block of frames of spectrograms `[B, 1, n_mels, frames]`."""
+        if x.ndim != 4:
+            return x
+        for dim, widest in ((2, self.settings.bands), (3, self.settings.frames)):
+            if widest:
+                size = x.shape[dim]
+                width = torch.randint(widest + 1, (len(x), 1), generator=self.generator, device="cpu")
+                start = (torch.rand(len(x), 1, generator=self.generator, **FLOAT32) * (size - width)).long()
+                axis = torch.arange(size, device="cpu")
+                blank = (axis >= start) & (axis < start + width)
+                shape = [len(x), 1, 1, 1]
+                shape[dim] = size
+                mean = x.mean((1, 2, 3), keepdim=True)
+                x = torch.where(blank.view(shape).to(x.device), mean, x)
+        return x

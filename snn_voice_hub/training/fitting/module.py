@@ -1,0 +1,260 @@
+"""One network in training, as Lightning sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from snn_voice_hub.features import Features
+from snn_voice_hub.training.fitting.augment import Augmenter
+from snn_voice_hub.training.fitting.average import Average
+from snn_voice_hub.training.clips.data import COVERED, Clips
+from snn_voice_hub.training.measuring.metrics import right_answers
+from snn_voice_hub.training.fitting.recipe import Recipe
+from snn_voice_hub.training.fitting.sampling import Draw, Loader, Order, Share, Steps
+from snn_voice_hub.training.fitting.teaching import Teacher, head_of
+
+_VALIDATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a network does on clips that it does not learn from.
+
+    Attributes:
+        top1: Share of clips that are right.
+        top2: Share of clips whose word is among the best two.
+        top5: The same of the best five.
+        covered: Mean of `top1` over the covered words (over all words where none of those is there).
+        loss: Cross-entropy, averaged over the clips of a word and then over those words. The best epoch is
+            chosen by it: where a word has seven clips, one of them moves its accuracy by a seventh.
+    """
+
+    top1: float
+    top2: float
+    top5: float
+    covered: float
+    loss: float
+
+
+def validation_of(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Validation:
+    """Measure logits `[n, C]` of n clips; every word must be among the labels."""
+    index = {label: i for i, label in enumerate(labels)}
+    targets = torch.tensor([index[word] for word in words], device="cpu")
+    losses = functional.cross_entropy(logits, targets, reduction="none").numpy()
+    right = right_answers(logits, words, labels).numpy()
+    names = np.array(words)
+    heard = [word for word in COVERED if (names == word).any()] or sorted(set(words))
+    top1, top2, top5 = (float(right_answers(logits, words, labels, k).float().mean()) for k in (1, 2, 5))
+    return Validation(
+        top1=top1,
+        top2=top2,
+        top5=top5,
+        covered=float(np.mean([right[names == word].mean() for word in heard])),
+        loss=float(np.mean([losses[names == word].mean() for word in heard])),
+    )
+
+
+class Spotter(lightning.LightningModule):
+    """A network, its averaged weights, and how both are trained.
+
+    Args:
+        network: What is trained.
+        features: Its front end.
+        recipe: How.
+        draw: Which clips.
+        val: Clips to validate with.
+        labels: The model's.
+        noises: Background recordings, each `[N]`.
+        teachers: What else to learn from.
+        cached: Features of each training clip, where they were computed once.
+        freeze: Whether only the last layer is trained.
+        done: Steps that were taken before, by the run that this one goes on from.
+
+    Attributes:
+        history: A row an epoch.
+        losses: Of the steps of the present epoch.
+        measured: The last validation's values; in the history they are rounded.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        features: Features,
+        recipe: Recipe,
+        draw: Draw,
+        val: Clips,
+        labels: Sequence[str],
+        *,
+        noises: Sequence[Tensor] = (),
+        teachers: Sequence[Teacher] = (),
+        cached: Tensor | None = None,
+        freeze: bool = False,
+        done: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.average = Average(network, recipe.ema)
+        self.features = features
+        self.recipe = recipe
+        self.history: list[dict[str, float]] = []
+        self._draw, self._val, self._labels = draw, val, labels
+        self._noises = list(noises)
+        self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
+        self._cached = cached
+        self.done = done
+        self._head = head_of(network) if freeze else ""
+        self._augmenter = self._new_augmenter()
+        self.losses: list[float] = []
+        self.measured: dict[str, float] = {}
+        self._spent = 0.0
+        self._begun = 0.0
+        self._logits: list[Tensor] = []
+        if freeze:
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(name.startswith(f"{self._head}."))
+
+    def _new_augmenter(self) -> Augmenter | None:
+        settings = self.recipe.augmentation
+        rate = self.features.config.sample_rate
+        return None if settings is None else Augmenter(settings, self._noises, rate, self._draw.seed)
+
+    # --- data -------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> Loader:
+        """See Lightning."""
+        share = Share(self.trainer.global_rank, self.trainer.world_size)
+        steps = Steps(self._draw, self._new_augmenter(), self.recipe, self._labels, share, self._cached)
+        return Loader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """See Lightning; every process validates with all clips."""
+        starts = range(0, len(self._val), _VALIDATION_BATCH)
+        parts = [self._val.batch(slice(start, start + _VALIDATION_BATCH)) for start in starts]
+        return DataLoader(parts, batch_size=None)  # type: ignore[arg-type]  # a list is a data set
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """See Lightning."""
+        for teacher in self._teachers:
+            teacher.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """See Lightning."""
+        if self._head:  # what does not learn keeps its statistics as well
+            for name, module in self.network.named_modules():
+                if not name.startswith(self._head):
+                    module.training = False
+        self._begun = time.monotonic()
+
+    def training_step(self, batch: dict[str, Any]) -> Tensor:
+        """The loss of a batch."""
+        torch.manual_seed(int(batch["seed"]))  # dropout draws too
+        targets = batch["targets"]
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            wanted = None
+            if "features" in batch:
+                x = batch["features"]
+            else:
+                waves = batch["waves"]
+                x = self.features(waves)
+                if self._augmenter is not None:
+                    self._augmenter.reseed(int(batch["seed"]) ^ 1)
+                    x = self._augmenter.features(x)
+                if self._teachers:
+                    wanted = torch.stack([teacher(waves) for teacher in self._teachers]).mean(0)
+        logits = self.network(x)
+        loss = functional.cross_entropy(
+            logits, both(batch, logits.shape[1]), label_smoothing=self.recipe.label_smoothing
+        )
+        if wanted is not None:
+            # Cross-entropy with the teacher's answers differs from their KL divergence by a constant.
+            distil = self.recipe.distil
+            loss = (1 - distil) * loss + distil * functional.cross_entropy(logits, wanted)
+        self.losses.append(float(loss.detach()))
+        self.log("train_loss", self.losses[-1], prog_bar=True, logger=False, batch_size=len(targets))
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """See Lightning."""
+        super().optimizer_step(*args, **kwargs)
+        self.average.update(self.network)
+
+    def validation_step(self, waves: Tensor) -> None:
+        """Remember the averaged network's logits."""
+        if self._begun:
+            self._spent += time.monotonic() - self._begun
+            self._begun = 0.0
+        with torch.autocast(self.device.type, enabled=False):
+            self._logits.append(self.average.network(self.features(waves)).float().cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        """Add a row to the history."""
+        found = validation_of(torch.cat(self._logits), self._val.labels, self._labels)
+        self._logits = []
+        clips = len(self.losses) * self.recipe.batch_size
+        row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(self.losses))}
+        self.measured = {f"val_{name}": value for name, value in asdict(found).items()}
+        row |= self.measured
+        row |= {"seconds": self._spent, "clips_per_second": clips / max(self._spent, 1e-9)}
+        self.history.append({key: round(value, 4) for key, value in row.items()})
+        self.losses, self._spent = [], 0.0
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See Lightning."""
+        running = time.monotonic() - self._begun if self._begun else 0.0
+        checkpoint["curve"] = {
+            "history": self.history,
+            "losses": self.losses,
+            "spent": self._spent + running,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See Lightning."""
+        curve = checkpoint["curve"]
+        self.history, self.losses, self._spent = curve["history"], curve["losses"], curve["spent"]
+
+    def configure_optimizers(self) -> Any:
+        """See Lightning."""
+        r = self.recipe
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer: torch.optim.Optimizer
+        if r.optimizer == "adam":
+            optimizer = torch.optim.Adam(learned, lr=r.lr, weight_decay=r.weight_decay)
+        else:
+            groups = [
+                {"params": [p for p in learned if p.ndim > 1], "weight_decay": r.weight_decay},
+                {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+            optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=r.lr)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            r.lr,
+            total_steps=r.epochs * self._draw.steps,
+            pct_start=r.pct_start,
+            three_phase=r.three_phase,
+            final_div_factor=r.final_div_factor,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def both(batch: dict[str, Any], classes: int) -> Tensor:
+    """Class indices `[B]`, or where clips are mixed the share of each class, `[B, C]`."""
+    targets: Tensor = batch["targets"]
+    if "others" not in batch:
+        return targets
+    first, second = (functional.one_hot(batch[name], classes).float() for name in ("targets", "others"))
+    part: Tensor = batch["part"].unsqueeze(1)
+    return part * first + (1 - part) * second

@@ -1,0 +1,1 @@
+"""What a checkpoint is worth: accuracy, calibration, noise, false alarms."""
