@@ -139,7 +139,7 @@ _PROXY = """
 import signal, threading
 import ray
 from ray import serve
-from snn_voice_server.ray_app import build
+from snn_voice_server.on_ray.app import build
 
 ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
 serve.start(http_options={{"host": "127.0.0.1", "port": {port}}})

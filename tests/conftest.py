@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from snn_voice_server import logs
+from snn_voice_server.process import logs
 
 import snn_voice_hub as sv
 

@@ -8,9 +8,9 @@ from contextlib import closing
 import typer
 
 from snn_voice_hub.containers.quiet import keep_stderr
-from snn_voice_server.extra import serve_extra
+from snn_voice_server.process.extra import serve_extra
 from snn_voice_server.options import ServeCommand
-from snn_voice_server.starting import minding_signals
+from snn_voice_server.process.starting import minding_signals
 
 
 def serve(context: typer.Context) -> None:
@@ -25,7 +25,7 @@ def serve(context: typer.Context) -> None:
 
 def _serve(arguments: Sequence[str]) -> None:
     with serve_extra("the service"):
-        from snn_voice_server import logs
+        from snn_voice_server.process import logs
         from snn_voice_server.settings import read_settings, warn_of_unknown
 
         settings = read_settings(arguments)
@@ -34,15 +34,15 @@ def _serve(arguments: Sequence[str]) -> None:
         logs.take_over()
         warn_of_unknown()
         if settings.ray:
-            from snn_voice_server.ray_command import serve_on_ray
+            from snn_voice_server.on_ray.command import serve_on_ray
 
             serve_on_ray(settings)
             return
         from snn_voice_server.app import create_app
-        from snn_voice_server.compute import resolve_devices, set_threads, settle
-        from snn_voice_server.operations import reload_models
-        from snn_voice_server.running import Life, bind, configuration, run, url_of
-        from snn_voice_server.service import Service
+        from snn_voice_server.models.compute import resolve_devices, set_threads, settle
+        from snn_voice_server.http.operations import reload_models
+        from snn_voice_server.process.running import Life, bind, configuration, run, url_of
+        from snn_voice_server.http.service import Service
     set_threads(settings.threads)
     with closing(bind(settings.host, settings.port)) as listener:
         app = create_app(settings=settings)

@@ -13,7 +13,7 @@ import typer.main
 from rich.markup import escape
 
 from snn_voice_hub.cli.completion import engine_names, model_names
-from snn_voice_server.extra import serve_extra
+from snn_voice_server.process.extra import serve_extra
 
 # Each box of the help begins with the setting named here.
 _PANELS = {

@@ -18,12 +18,12 @@ from typing import Any
 
 import uvicorn
 from huggingface_hub import CommitOperationAdd, HfApi
-from snn_voice_server.running import bind, url_of
-from snn_voice_server.sandbox.app import create_app
-from snn_voice_server.sandbox.faults import Fault, Faults
-from snn_voice_server.sandbox.gate import RequestLog
-from snn_voice_server.sandbox.serving import configuration
-from snn_voice_server.sandbox.store import Hub
+from snn_voice_server.process.running import bind, url_of
+from snn_hub_sandbox.app import create_app
+from snn_hub_sandbox.faults import Fault, Faults
+from snn_hub_sandbox.gate import RequestLog
+from snn_hub_sandbox.serving import configuration
+from snn_hub_sandbox.store import Hub
 
 ROOT = Path(__file__).parents[2]
 ME = "me"
@@ -108,7 +108,7 @@ class Sandbox:
         return api.create_commit(repo_id, adds, commit_message="push").oid
 
     def fault(self, kind: Any, path: str = "*", **settings: Any) -> Fault:
-        """Switch a fault on; see `snn_voice_server.sandbox.faults.Fault`."""
+        """Switch a fault on; see `snn_hub_sandbox.faults.Fault`."""
         return self.faults.add(kind, path, **settings)
 
     def count(self, path: str = "*", method: str | None = None) -> int:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from huggingface_hub import HfApi
 from sandbox import ROOT, Sandbox
-from snn_voice_server.sandbox.command import hub_sandbox
+from snn_hub_sandbox.command import hub_sandbox
 
 from snn_voice_hub import MissingExtraError, SnnVoiceError
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(60)
 PROGRAM = """
 import sys, typer
 from snn_voice_hub import SnnVoiceError
-from snn_voice_server.sandbox.command import hub_sandbox
+from snn_hub_sandbox.command import hub_sandbox
 loaded = {name.partition(".")[0] for name in sys.modules}
 assert not loaded & {"fastapi", "uvicorn", "starlette", "python_multipart"}, loaded
 typer.run(hub_sandbox)
@@ -89,7 +89,7 @@ def test_ctrl_c(hub: Sandbox) -> None:
     ran = hub.run(
         """
 import os, signal, tempfile, threading, time
-from snn_voice_server.sandbox.command import hub_sandbox
+from snn_hub_sandbox.command import hub_sandbox
 
 def press():
     while not os.fstat(1).st_size:  # until the greeting is there

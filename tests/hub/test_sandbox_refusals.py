@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from sandbox import Sandbox
-from snn_voice_server.sandbox.store import Hub
+from snn_hub_sandbox.store import Hub
 
 from snn_voice_hub import SnnVoiceError
 

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ray.serve", reason="the extra [ray] is not installed")
 
-from snn_voice_server.ray_app import portable
+from snn_voice_server.on_ray.app import portable
 from snn_voice_server.settings import Settings
 
 import snn_voice_hub as sv

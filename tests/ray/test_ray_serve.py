@@ -21,7 +21,7 @@ import itertools
 from ray.exceptions import ActorDiedError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray_helpers import inside
-from snn_voice_server.compute import largest_batch
+from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -32,12 +32,12 @@ from snn_voice_server.failures import (
     RequestError,
     UnknownModel,
 )
-from snn_voice_server.metrics import Metrics
-from snn_voice_server.naming import Source
-from snn_voice_server.ray_app import build, deployment_name, portable
-from snn_voice_server.ray_command import _fitted
-from snn_voice_server.ray_models import RayEntry, RayModels
-from snn_voice_server.ray_replica import Failed, Ran, Replica
+from snn_voice_server.models.metrics import Metrics
+from snn_voice_server.models.naming import Source
+from snn_voice_server.on_ray.app import build, deployment_name, portable
+from snn_voice_server.on_ray.command import _fitted
+from snn_voice_server.on_ray.models import RayEntry, RayModels
+from snn_voice_server.on_ray.replica import Failed, Ran, Replica
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
@@ -266,7 +266,7 @@ def test_ready_when_a_replica_has_answered_and_reload_says_how() -> None:
 
 async def replica(monkeypatch: pytest.MonkeyPatch, most: int, **settings: Any) -> tuple[Replica, list[int]]:
     """A replica of the default model on a device with room for `most` windows, and the sizes of its runs."""
-    import snn_voice_server.ray_replica as module
+    import snn_voice_server.on_ray.replica as module
 
     real, sizes = module.logits_of, []
 

@@ -16,13 +16,13 @@ import torch
 pytest.importorskip("ray.serve", reason="the extra [ray] is not installed")
 
 from ray.exceptions import ActorDiedError
-from snn_voice_server import ray_replica
+from snn_voice_server.on_ray import replica as ray_replica
 from snn_voice_server.failures import Busy, ModelFailure
-from snn_voice_server.keys import read_keys
-from snn_voice_server.naming import Source
-from snn_voice_server.ray_app import make_app
-from snn_voice_server.ray_models import RayEntry
-from snn_voice_server.ray_replica import Failed, Replica, Seen
+from snn_voice_server.http.keys import read_keys
+from snn_voice_server.models.naming import Source
+from snn_voice_server.on_ray.app import make_app
+from snn_voice_server.on_ray.models import RayEntry
+from snn_voice_server.on_ray.replica import Failed, Replica, Seen
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from snn_voice_server.batching import Batcher, Limits, Outcome, Run
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome, Run
 from snn_voice_server.failures import OutOfMemory
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 from server_helpers import Running, start
-from snn_voice_server import compute
-from snn_voice_server.library import Entry
-from snn_voice_server.running import bind, configuration
+from snn_voice_server.models import compute
+from snn_voice_server.models.library import Entry
+from snn_voice_server.process.running import bind, configuration
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN

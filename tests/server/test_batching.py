@@ -19,7 +19,7 @@ from batching_helpers import (
     virtually,
     windows,
 )
-from snn_voice_server.batching import Limits, Outcome
+from snn_voice_server.queue.batching import Limits, Outcome
 from snn_voice_server.failures import Busy, DeadlineExceeded, OverShare
 
 # --- batches --------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from batching_helpers import (
     virtually,
     windows,
 )
-from snn_voice_server.batching import Batcher, Limits, Outcome
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 from snn_voice_server.failures import ModelFailure, Stopped
 
 

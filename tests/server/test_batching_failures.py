@@ -21,7 +21,7 @@ from batching_helpers import (
     running,
     virtually,
 )
-from snn_voice_server.batching import Batcher, Limits, Outcome
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 from snn_voice_server.failures import ModelFailure, OutOfMemory
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from fastapi import Request
-from snn_voice_server import bodies
-from snn_voice_server.bodies import while_connected
+from snn_voice_server.http import bodies
+from snn_voice_server.http.bodies import while_connected
 from snn_voice_server.failures import HungUp
 
 

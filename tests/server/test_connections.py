@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 from conftest import until
-from snn_voice_server.connection import Connection
-from snn_voice_server.door import DoorLimits
+from snn_voice_server.process.connection import Connection
+from snn_voice_server.process.door import DoorLimits
 from uvicorn.server import ServerState
 
 LIMITS = DoorLimits(header_bytes=1000, headers=10, first_byte_seconds=5.0, header_seconds=7.0)

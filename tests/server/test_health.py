@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from snn_voice_server.health import Health
+from snn_voice_server.queue.health import Health
 
 
 def test_well_at_first() -> None:

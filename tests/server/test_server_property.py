@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from server_helpers import FORMATS, clip, encoded
 from snn_voice_server.app import create_app
 from snn_voice_server.failures import RequestError
-from snn_voice_server.parsing import ClassifyRequest, Question, parse, parse_batch
+from snn_voice_server.http.parsing import ClassifyRequest, Question, parse, parse_batch
 
 from snn_voice_hub import SnnVoice
 

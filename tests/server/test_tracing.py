@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from server_helpers import wav
 from snn_voice_server.app import create_app
-from snn_voice_server.tracing import tracer_from_environment
+from snn_voice_server.http.tracing import tracer_from_environment
 
 from snn_voice_hub import ConfigError, SnnVoice
 

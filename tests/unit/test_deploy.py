@@ -19,9 +19,9 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from snn_voice_server.app import create_app
-from snn_voice_server.errors import _STATUS
-from snn_voice_server.keys import read_keys
-from snn_voice_server.metrics import Metrics
+from snn_voice_server.http.errors import _STATUS
+from snn_voice_server.http.keys import read_keys
+from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.settings import Settings, setting_variables
 
 import snn_voice_hub as sv

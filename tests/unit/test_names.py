@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from snn_voice_server.naming import check_sources, sources_of
+from snn_voice_server.models.naming import check_sources, sources_of
 
 import snn_voice_hub as sv
 from snn_voice_hub.cli import main

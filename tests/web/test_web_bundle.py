@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pytest
-from snn_voice_server.bundle import bundle_modules, bundle_styles
+from snn_voice_server.web.bundle import bundle_modules, bundle_styles
 
 LEAF = "const SIZE = 1;\nexport function leaf() { return SIZE; }\n"
 CLASS = (

@@ -1,0 +1,1 @@
+"""What goes over HTTP: routes, bodies, answers, errors, keys, traces."""

@@ -1,0 +1,1 @@
+"""The loaded models: where they are kept, how they compute, what is counted."""

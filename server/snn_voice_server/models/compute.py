@@ -1,0 +1,191 @@
+"""One thread a device: where models run, away from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub import CheckpointError, ConfigError, SnnVoice
+from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.inference.decode import usable_cores
+from snn_voice_hub.models.pretrained import pick_device
+from snn_voice_hub.spikes.clip_energy import clip_energy
+from snn_voice_hub.spikes.record import Row, check_spiking
+from snn_voice_server.queue.batching import Limits
+from snn_voice_server.failures import OutOfMemory
+
+T = TypeVar("T")
+
+# Kept from PyTorch: the event loop and the threads that decode need one.
+_RESERVED_CORES = 1
+_MAX_THREADS = 4
+
+
+class Device:
+    """A device and its thread. PyTorch spreads one computation over the cores or the GPU; two would fight.
+
+    Args:
+        name: As PyTorch writes it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # It is one thread that stays, because a new one would have to start PyTorch's threads again.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"snn-voice-{name}")
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Run something in the device's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def close(self) -> None:
+        """Let the thread end with what it is at."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
+        """Logits `[W, C]` on the CPU of W windows `[N]`, in the device's thread.
+
+        Raises:
+            OutOfMemory: The device has no memory for so many.
+        """
+        return await self.do(lambda: logits_of(model, windows))
+
+
+@torch.inference_mode()
+def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
+    """Logits `[W, C]` on the CPU of W windows `[N]` of one length.
+
+    Raises:
+        OutOfMemory: The device has no memory for so many.
+    """
+    try:
+        logits: Tensor = model(model.to_device(torch.stack(list(windows))))
+        return logits.cpu()
+    except torch.OutOfMemoryError as error:
+        # What the failed batch has taken, and its frames hold, is to be free before a smaller one is tried.
+        traceback.clear_frames(error.__traceback__)
+        torch.cuda.empty_cache()
+        raise OutOfMemory("the device has no memory for this now", hint="send it again later") from error
+
+
+def check_answers(model: SnnVoice) -> None:
+    """Whether a model that was loaded can answer at all, by what it says to silence.
+
+    Raises:
+        CheckpointError: Its scores are not finite, or what it says of itself can't be sent.
+    """
+    silence = torch.zeros(model.config.features.num_samples, dtype=torch.float32, device="cpu")
+    if not bool(logits_of(model, [silence]).isfinite().all()):
+        raise CheckpointError(
+            "the model's scores for silence are not finite", hint="weights and feature_std of a sane size"
+        )
+    try:
+        json.dumps(model.config.to_dict(), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise CheckpointError(
+            "config.json holds text or numbers that JSON can't carry", hint="labels and names in UTF-8"
+        ) from error
+
+
+# Recordings of one model that wait: each takes as long as several windows in a batch.
+RECORDINGS = 16
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a network did with one window.
+
+    Attributes:
+        row: Its spikes and logits.
+        energy: An estimate of its arithmetic, see `clip_energy`; None where there is none.
+    """
+
+    row: Row
+    energy: dict[str, Any] | None = None
+
+
+def spikes_of(model: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
+    """What the network does with each of W windows `[N]`.
+
+    Raises:
+        OutOfMemory: The device has no memory for so many.
+    """
+    with model.record_spikes() as rec:
+        logits_of(model, windows)
+    network = check_spiking(model.network)
+    rows = [rec.row(index) for index in range(len(rec))]
+    return [Recorded(row, clip_energy(network, row, model.config.metrics)) for row in rows]
+
+
+def runs_alone(features: FeatureConfig) -> bool:
+    """Whether no two windows of a model with that front end may run together.
+
+    Batch statistics would make an answer depend on the other clips of its batch, and such clips keep their
+    own lengths.
+    """
+    return features.normalization == "batch"
+
+
+def largest_batch(features: FeatureConfig, limits: Limits) -> int:
+    """How many windows of a model with that front end may run together."""
+    if runs_alone(features):
+        return 1
+    return max(1, int(min(limits.batch_windows, limits.batch_seconds / features.seconds)))
+
+
+def facts_of(model: SnnVoice) -> dict[str, Any]:
+    """What only a loaded model knows: `parameters`, `device` and `engine`."""
+    # Where it lies on this machine is nobody's business.
+    engine = {key: value for key, value in model.engine_info().items() if key != "library"}
+    return {"parameters": model.num_parameters(), "device": str(model.device), "engine": engine}
+
+
+def resolve_devices(text: str) -> list[str]:
+    """The devices that a setting names: "auto", one or several with commas, or "cuda" for every GPU.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    names: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        device = pick_device(part)
+        if part in ("auto", "cuda") and device.type == "cuda":
+            names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        else:
+            names.append(str(device))
+    if not names:
+        raise ConfigError("device is empty", hint="auto, cpu, mps, cuda, cuda:0 or cuda:0,cuda:1")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"device={text!r} names one device twice", hint="each once")
+    return names
+
+
+def settle() -> None:
+    """Keep the garbage collector away from what has been loaded; for the process that serves.
+
+    PyTorch's modules are so many objects that looking at all of them holds up every request for a tenth of a
+    second, again and again.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def set_threads(threads: int) -> None:
+    """Choose how many threads PyTorch uses in this process; 0 chooses by the number of cores.
+
+    Two of its threads on two cores beside the event loop make a single clip several times slower.
+    """
+    if threads > 0:
+        torch.set_num_threads(threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(_MAX_THREADS, usable_cores() - _RESERVED_CORES)))

@@ -1,0 +1,141 @@
+"""`snn-voice serve --ray`: this process answers HTTP, replicas of Ray Serve hold the models.
+
+Ray's own HTTP proxy is not used: it can't be told to stop listening and yet answer what it has taken, and
+this process can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import closing
+from typing import Any
+
+from snn_voice_hub.bulk.ray_session import ray_session
+from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
+from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.inference.decode import usable_cores
+from snn_voice_server.failures import NotReady
+from snn_voice_server.http.keys import read_keys
+from snn_voice_server.http.operations import reload_models
+from snn_voice_server.process.running import Life, bind, configuration, run, url_of
+from snn_voice_server.http.service import Service
+from snn_voice_server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Windows travel through it: a few hundred are about 20 MB.
+_SHARED_BYTES = 128 << 20
+
+
+def serve_on_ray(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. `RAY_ADDRESS` joins that cluster; without it, Ray is started here.
+
+    Args:
+        settings: All of the service.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        SnnVoiceError: The service can't be started; the message says why.
+    """
+    with needs_extra("--ray", "ray", "Ray Serve", ("ray",)):
+        from snn_voice_server.on_ray.app import deployment_name, make_app, model_application, portable
+    address = os.environ.get("RAY_ADDRESS") or None
+    keys = read_keys(settings.api_keys, settings.api_keys_file)
+    settings, sources = portable(settings)
+    for source in sources:  # what can't be read is told before Ray takes its time to start
+        read_config(resolve(source.spec))
+    if address is None:
+        settings = _fitted(settings, len(sources))
+    with (
+        closing(bind(settings.host, settings.port)) as listener,
+        ray_session(address, usable_cores(), _SHARED_BYTES),
+    ):
+        own = f"snn-voice-{os.getpid()}-"  # others may serve the same model on the same cluster
+        names = {source.name: own + deployment_name(source.name) for source in sources}
+        applications = {source.name: model_application(source, settings) for source in sources}
+        handles: dict[str, Any] = {}
+
+        def handle(name: str) -> Any:
+            if name not in handles:
+                raise NotReady.because("the replicas of the model are being started", 5)
+            return handles[name]
+
+        app = make_app(settings, sources, keys, handle)
+        service: Service = app.state.service
+
+        async def start() -> None:
+            for name, application in applications.items():
+                handles[name] = await asyncio.to_thread(_deploy, application, names[name])
+            await service.start()
+
+        def stop() -> None:
+            service.draining = True
+
+        async def end() -> None:
+            await service.stop()
+            if address is not None:  # Ray itself ends with this process only where it was started by it
+                await asyncio.to_thread(_delete, list(names.values()))
+
+        url = url_of(listener)
+        greeting = (
+            f"snn-voice: {service.models.default} on Ray, {url} (docs: /docs); "
+            f"try: curl --data-binary @examples/yes.wav {url}/classify"
+        )
+        life = Life(
+            limits=settings.door,
+            watcher=service.metrics,
+            on_start=start,
+            on_stop=stop,
+            on_end=end,
+            on_hangup=lambda: reload_models(service),  # is refused, which is better than to end
+            drain_delay=settings.drain_delay,
+        )
+        config = configuration(app, lifespan="off", timeout_graceful_shutdown=settings.grace)
+        run(config, listener, greeting, life)
+
+
+def _fitted(settings: Settings, models: int) -> Settings:
+    """No more replicas than this machine has cores for.
+
+    Raises:
+        ConfigError: Not even the fewest fit; Ray would wait for room for ever.
+    """
+    most = settings.ray_max_replicas
+    if settings.ray_cpus:
+        most = int(usable_cores() / settings.ray_cpus) // models
+    if most < settings.ray_min_replicas:
+        raise ConfigError(
+            f"{models * settings.ray_min_replicas} replicas of {settings.ray_cpus:g} cores each don't fit on "
+            f"{usable_cores()} cores",
+            hint="a smaller --ray-cpus or --ray-min-replicas, or a cluster: RAY_ADDRESS=host:6379",
+        )
+    return settings.model_copy(update={"ray_max_replicas": min(most, settings.ray_max_replicas)})
+
+
+def _deploy(application: Any, name: str) -> Any:
+    """Start the replicas of one model and wait for them.
+
+    Raises:
+        SnnVoiceError: They don't start.
+    """
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    try:
+        serve.start(proxy_location="Disabled")
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        return serve.run(application, name=name, route_prefix=None)
+    except RuntimeError as error:
+        logger.debug("Ray Serve has failed", exc_info=error)
+        hint = "Ray's log of the replica says why: /tmp/ray/session_latest/logs/serve"
+        raise SnnVoiceError("the replicas of the model don't start", hint=hint) from error
+
+
+def _delete(names: list[str]) -> None:
+    """End our replicas on a cluster that others use, too."""
+    from ray import serve
+
+    for name in names:
+        serve.delete(name)

@@ -1,0 +1,1 @@
+"""What a browser shows: the demo page in `page/`, the reference of the routes, and how both are sent."""

@@ -1,0 +1,105 @@
+"""The page at `/` with its files, and the list of routes for programs that ask there."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from snn_voice_server.web.bundle import bundle_modules, bundle_styles
+from snn_voice_server.web.static_files import StaticFile, read_folder, weights
+
+# In the order in which they are read; the first holds the colours.
+_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css"]
+# The browser loads it by itself, into the thread of the sound.
+_WORKLET = "recorder-worklet.js"
+
+_ROUTES = """\
+POST /classify        sound in, words out; ?top_k=5&function_to_apply=softmax&windows=true&model=NAME
+POST /classify/batch  many files in one form
+POST /spikes          which neurons fire for a sound, step by step; ?top_k=5&model=NAME
+GET  /models          the models, and which of them are loaded
+GET  /models/NAME     labels, configuration, licence, measurements
+GET  /model           the same of the default model, or of ?model=NAME
+GET  /health          is the process alive?
+GET  /ready           can it classify?
+GET  /metrics         counters and times for Prometheus
+POST /admin/reload    read the checkpoints again; needs an API key
+GET  /docs            documentation to click on
+GET  /openapi.json    documentation for programs
+"""
+
+
+@cache
+def page_files() -> dict[str, StaticFile]:
+    """What a view of the page loads, by name: `index.html`, the script, the style, the icon, the worklet."""
+    found = read_folder(files("snn_voice_server.web").joinpath("page"))
+    texts = {name: body.decode() for name, body in found.items()}
+    modules = {name: text for name, text in texts.items() if name.endswith(".js") and name != _WORKLET}
+    sent = {
+        "index.html": found["index.html"],
+        "app.js": bundle_modules(modules, "app.js").encode(),
+        "style.css": bundle_styles(texts, _STYLES).encode(),
+        "icon.svg": found["icon.svg"],
+        _WORKLET: found[_WORKLET],
+    }
+    return {name: StaticFile.of(name, body) for name, body in sent.items()}
+
+
+def wants_page(accept: str) -> bool:
+    """Whether a client is a browser that wants to show a page.
+
+    Args:
+        accept: The header of that name, or "". Only a client that names HTML gets it: `*/*` is what curl
+            sends.
+
+    Returns:
+        Whether HTML is named, and plain text is not liked better.
+    """
+    liked = weights(accept)
+    html = liked.get("text/html", 0.0)
+    return html > 0 and html >= liked.get("text/plain", 0.0)
+
+
+def _list_of_routes(request: Request) -> Response:
+    url = str(request.base_url).rstrip("/")
+    text = (
+        "snn-voice: which word is in a sound file?\n\n"
+        f"  curl --data-binary @yes.wav {url}/classify\n\n"
+        f"{_ROUTES}"
+    )
+    return PlainTextResponse(text, headers={"Vary": "Accept", "X-Content-Type-Options": "nosniff"})
+
+
+def install(app: FastAPI, *, page: bool = True) -> None:
+    """Add `GET /` and the files under `/web/`.
+
+    Browsers get the page at `/`; other clients a list of the routes. The files are read once, so what is
+    served does not change while the service runs.
+
+    Args:
+        app: The application.
+        page: False leaves the page out; then everyone gets the list.
+    """
+    found = dict(page_files()) if page else {}
+    index = found.pop("index.html", None)
+
+    async def root(request: Request) -> Response:
+        if index is None or not wants_page(request.headers.get("accept", "")):
+            return _list_of_routes(request)
+        return index.answer(request, vary="Accept")
+
+    async def web_file(request: Request) -> Response:
+        try:
+            file = found[request.path_params["name"]]
+        except KeyError:
+            raise HTTPException(404) from None
+        return file.answer(request)
+
+    # Starlette's own routes: they answer HEAD too, and stay out of the API's documentation.
+    app.add_route("/", root, methods=["GET"], include_in_schema=False)
+    if page:
+        app.add_route("/web/{name}", web_file, methods=["GET"], include_in_schema=False)

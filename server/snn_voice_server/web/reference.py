@@ -1,0 +1,54 @@
+"""`GET /docs`: the API's documentation to click on, without a file from another host."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from snn_voice_server.web.static_files import StaticFile, read_folder
+
+# Swagger UI writes styles into its elements and draws its icons from data: addresses.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+
+
+@cache
+def _files() -> dict[str, StaticFile]:
+    ours = files("snn_voice_server.web")
+    swagger = files("fastapi_offline").joinpath("static")
+    sent = read_folder(ours.joinpath("reference_page"))
+    sent |= {name: swagger.joinpath(name).read_bytes() for name in _SWAGGER}
+    sent["icon.svg"] = ours.joinpath("page", "icon.svg").read_bytes()
+    return {name: StaticFile.of(name, body) for name, body in sent.items()}
+
+
+def install(app: FastAPI) -> None:
+    """Add `GET /docs` and the files under `/docs/`.
+
+    Args:
+        app: The application.
+    """
+    found = dict(_files())
+    index = found.pop("index.html")
+
+    def answer(request: Request, file: StaticFile) -> Response:
+        return file.answer(request, **{"Content-Security-Policy": _POLICY})
+
+    async def page(request: Request) -> Response:
+        return answer(request, index)
+
+    async def docs_file(request: Request) -> Response:
+        try:
+            file = found[request.path_params["name"]]
+        except KeyError:
+            raise HTTPException(404) from None
+        return answer(request, file)
+
+    app.add_route("/docs", page, methods=["GET"], include_in_schema=False)
+    app.add_route("/docs/{name}", docs_file, methods=["GET"], include_in_schema=False)
