@@ -20,9 +20,9 @@ import torch
 
 from benchmarks.common import Report, Table, make_parser, stop, use_allocator
 from snn_voice_hub.hub.bundled import bundled_root
+from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.recipes import RECIPES
-from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 
 
 @dataclass(frozen=True)

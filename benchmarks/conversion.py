@@ -2,9 +2,9 @@
 
     python -m benchmarks.conversion --data CORPUS
 
-The bundled CNNs become their spiking twins (`training.fitting.conversion`) with thresholds at percentiles of the
-CNN's activations, measured on 512 training clips. Figures are of validation clips, since choices are made by
-them.
+The bundled CNNs become their spiking twins (`training.fitting.conversion`) with thresholds at percentiles of
+the CNN's activations, measured on 512 training clips. Figures are of validation clips, since choices are made
+by them.
 """
 
 from __future__ import annotations

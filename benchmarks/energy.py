@@ -14,9 +14,9 @@ import torch
 from benchmarks.common import Report, Table, begin, load_clips, make_parser
 from benchmarks.subjects import Subject, add_options, load_subject, steps
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ
-from snn_voice_hub.spikes.energy_measure import write_energy
+from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ
+from snn_voice_hub.spikes.energy.measure import write_energy
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice

@@ -41,8 +41,8 @@ from snn_voice_hub.models.saving import unwrapped
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import build_network, describe_network, get_architecture
 from snn_voice_hub.samples import are_several
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_measure import Counted, bundled_twin, measure, untrained_twin
+from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.measure import Counted, bundled_twin, measure, untrained_twin
 from snn_voice_hub.spikes.record import (
     MAX_MEGABYTES,
     Recording,
@@ -473,7 +473,7 @@ class SnnVoice(nn.Module, HubModel):
 
         Operations are counted by NeuroBench's definitions, at every time step in full; energy is their number
         times 4.6 pJ a MAC and 0.9 pJ an AC (Horowitz 2014, 45 nm, float32). It leaves out memory traffic,
-        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy_layers`.
+        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy.layers`.
 
         Args:
             clips: One clip or a list of clips, as `classify` takes them.

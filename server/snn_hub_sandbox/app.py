@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from snn_voice_hub import __version__
 from snn_hub_sandbox import errors
 from snn_hub_sandbox.faults import Faults
 from snn_hub_sandbox.gate import Gate, RequestLog
 from snn_hub_sandbox.routes import router
 from snn_hub_sandbox.store import Hub
+from snn_voice_hub import __version__
 
 
 def create_app(folder: Path, tokens: Mapping[str, str] | None = None) -> FastAPI:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from snn_voice_server.process.extra import serve_extra
 
 from snn_voice_hub import ConfigError
-from snn_voice_server.process.extra import serve_extra
 
 
 def hub_sandbox(
@@ -29,6 +29,7 @@ def hub_sandbox(
     """Rehearse a push: a small Hugging Face Hub on this machine, without an account."""
     with serve_extra("the sandbox"):
         from snn_voice_server.process.running import Life, bind, run, url_of
+
         from snn_hub_sandbox.app import create_app
         from snn_hub_sandbox.serving import configuration
     tokens = _tokens(token or ["hf_sandbox:me"])

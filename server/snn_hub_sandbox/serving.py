@@ -6,7 +6,6 @@ import logging
 
 import uvicorn
 from fastapi import FastAPI
-
 from snn_voice_server.process import running
 
 # A stalled answer is not worth waiting for.

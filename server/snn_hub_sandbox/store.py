@@ -15,11 +15,11 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
-from snn_voice_hub import SnnVoiceError
 from snn_hub_sandbox.blobs import BlobStore
 from snn_hub_sandbox.errors import HubError, gated, repository_not_found
 from snn_hub_sandbox.operations import Change
 from snn_hub_sandbox.repository import MAIN, Commit, Discussion, Repository, now
+from snn_voice_hub import SnnVoiceError
 
 DEFAULT_TOKENS = {"hf_sandbox": "me"}
 

@@ -12,21 +12,18 @@ from starlette.middleware.cors import CORSMiddleware
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_hub.packages import use_packages
 from snn_voice_server.http import documentation as document
-from snn_voice_server.http import errors
-from snn_voice_server.http import operations
-from snn_voice_server.web import pages
-from snn_voice_server.web import reference
-from snn_voice_server.http import routes
+from snn_voice_server.http import errors, operations, routes
+from snn_voice_server.http.keys import ApiKeys, read_keys
+from snn_voice_server.http.middleware import HeadAsGet, Seen
+from snn_voice_server.http.service import Service
+from snn_voice_server.http.tracing import tracer_from_environment
 from snn_voice_server.models.compute import Device, check_answers, resolve_devices
 from snn_voice_server.models.interfaces import Models
-from snn_voice_server.http.keys import ApiKeys, read_keys
 from snn_voice_server.models.library import Library
 from snn_voice_server.models.metrics import Metrics
-from snn_voice_server.http.middleware import HeadAsGet, Seen
 from snn_voice_server.models.naming import check_sources, source_of, sources_of
-from snn_voice_server.http.service import Service
 from snn_voice_server.settings import Settings
-from snn_voice_server.http.tracing import tracer_from_environment
+from snn_voice_server.web import pages, reference
 
 _ABOUT = """Which word is spoken in a sound file? A spiking neural network answers.
 

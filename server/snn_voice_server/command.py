@@ -8,8 +8,8 @@ from contextlib import closing
 import typer
 
 from snn_voice_hub.containers.quiet import keep_stderr
-from snn_voice_server.process.extra import serve_extra
 from snn_voice_server.options import ServeCommand
+from snn_voice_server.process.extra import serve_extra
 from snn_voice_server.process.starting import minding_signals
 
 
@@ -39,10 +39,10 @@ def _serve(arguments: Sequence[str]) -> None:
             serve_on_ray(settings)
             return
         from snn_voice_server.app import create_app
-        from snn_voice_server.models.compute import resolve_devices, set_threads, settle
         from snn_voice_server.http.operations import reload_models
-        from snn_voice_server.process.running import Life, bind, configuration, run, url_of
         from snn_voice_server.http.service import Service
+        from snn_voice_server.models.compute import resolve_devices, set_threads, settle
+        from snn_voice_server.process.running import Life, bind, configuration, run, url_of
     set_threads(settings.threads)
     with closing(bind(settings.host, settings.port)) as listener:
         app = create_app(settings=settings)

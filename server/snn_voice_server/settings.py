@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict
 from snn_voice_hub.config import MAX_THREADS
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.names import ENGINES
-from snn_voice_server.queue.batching import Limits
 from snn_voice_server.process.door import DoorLimits
+from snn_voice_server.queue.batching import Limits
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ def card(
     ] = False,
 ) -> None:
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
-    from snn_voice_hub.hub.cards import make_card, update_card
+    from snn_voice_hub.hub.cards.page import make_card, update_card
     from snn_voice_hub.hub.checkpoints import local_path, read_config, resolve, split_revision
     from snn_voice_hub.hub.publish import CARD_FILE, read_card
 

@@ -32,10 +32,10 @@ def convert(
         raise CheckpointError(f"{out} exists and is not an empty folder", hint="name a new folder")
     if out.resolve() == Path.cwd():
         raise CheckpointError("the current folder can't be replaced", hint="name a new folder")
-    from snn_voice_hub.hub.cards import make_card
+    from snn_voice_hub.hub.cards.page import make_card
     from snn_voice_hub.hub.checkpoints import read_config
     from snn_voice_hub.hub.choice import WEIGHTS_FILE
-    from snn_voice_hub.hub.lightning import convert_lightning
+    from snn_voice_hub.hub.legacy.lightning import convert_lightning
 
     try:
         convert_lightning(checkpoint, out, num_steps=num_steps, name=name, dtype=dtype)

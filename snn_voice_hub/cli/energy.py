@@ -65,8 +65,8 @@ def energy(
     from rich.markup import escape
 
     from snn_voice_hub.plotting import check_picture
-    from snn_voice_hub.spikes.energy_measure import write_energy
-    from snn_voice_hub.spikes.energy_plot import draw_energy
+    from snn_voice_hub.spikes.energy.measure import write_energy
+    from snn_voice_hub.spikes.energy.plot import draw_energy
     from snn_voice_hub.training.measuring.evaluate import own_folder
     from snn_voice_hub.voice import SnnVoice
 

@@ -62,7 +62,7 @@ def export(
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
 
-    from snn_voice_hub.export.nir import export_nir
+    from snn_voice_hub.export.nir.files import export_nir
     from snn_voice_hub.export.whole import export_onnx, export_torch
     from snn_voice_hub.models.base import Network
     from snn_voice_hub.voice import SnnVoice

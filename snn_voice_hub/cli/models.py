@@ -14,7 +14,7 @@ from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from snn_voice_hub.hub.catalog import ModelInfo
-    from snn_voice_hub.hub.search import HubListing
+    from snn_voice_hub.hub.remote.search import HubListing
 
 
 def models(
@@ -38,7 +38,7 @@ def models(
         return
     if pattern != "*":
         raise SnnVoiceError("a pattern and --hub do not go together", hint=f"--hub {pattern.strip('*')}")
-    from snn_voice_hub.hub.search import search_models
+    from snn_voice_hub.hub.remote.search import search_models
 
     found = search_models(hub, limit=limit)
     if not found and not as_json:

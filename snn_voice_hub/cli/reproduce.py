@@ -79,8 +79,8 @@ def reproduce(
         raise SnnVoiceError(f"--accelerator {accelerator} is not legal", hint=f"one of {', '.join(legal)}")
     use_threads(threads)
 
-    from snn_voice_hub.training.study.grid import run_grid
     from snn_voice_hub.training.clips.sources import load_dataset
+    from snn_voice_hub.training.study.grid import run_grid
 
     dataset = load_dataset(data, cache=cache, download=download)
     tested = "no test clips" if dataset.test is None else f"{len(dataset.test)} to test with"

@@ -61,8 +61,8 @@ def spikes(
     from snn_voice_hub import audio
     from snn_voice_hub.inference.answers import clearest
     from snn_voice_hub.inference.windows import fitted
-    from snn_voice_hub.spikes.clip_energy import clip_energy
     from snn_voice_hub.spikes.decision import decide
+    from snn_voice_hub.spikes.energy.clip import clip_energy
     from snn_voice_hub.spikes.plots import View, animate, draw
     from snn_voice_hub.spikes.raster import clip_raster
     from snn_voice_hub.spikes.record import check_spiking

@@ -19,9 +19,9 @@ from snn_voice_hub.packages import announced, named_packages
 if TYPE_CHECKING:
     from snn_voice_hub.config import VoiceConfig
     from snn_voice_hub.hub.checkpoints import Checkpoint
+    from snn_voice_hub.training.clips.sources import Dataset
     from snn_voice_hub.training.fitting.job import Job
     from snn_voice_hub.training.fitting.recipe import Recipe
-    from snn_voice_hub.training.clips.sources import Dataset
 
 
 _WHAT = "What to train"
@@ -156,9 +156,9 @@ def train(
 
     from snn_voice_hub.training.clips.data import load_clips_cached
     from snn_voice_hub.training.clips.files import first_process
+    from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
     from snn_voice_hub.training.fitting.job import Job
-    from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.teaching import Source
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -228,9 +228,9 @@ def _recipe(
     epochs: int | None,
     clips: int,
 ) -> Recipe:
-    from snn_voice_hub.training.study.paper_recipes import paper_recipe
     from snn_voice_hub.training.fitting.recipe import changed, read_recipe
     from snn_voice_hub.training.fitting.recipes import fine_tuning
+    from snn_voice_hub.training.study.paper_recipes import paper_recipe
 
     more: list[str] = []
     if config is not None and not model:

@@ -22,12 +22,12 @@ from safetensors.torch import save
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
-from snn_voice_hub.hub.cache import RepoCache
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import cast_weight, name_of
-from snn_voice_hub.hub.loads import RepoRequest
 from snn_voice_hub.hub.local import exists, find_local, is_checkpoint, named_path, nearest
-from snn_voice_hub.hub.remote import fetch
+from snn_voice_hub.hub.remote.cache import RepoCache
+from snn_voice_hub.hub.remote.loads import RepoRequest
+from snn_voice_hub.hub.remote.repository import fetch
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
 from snn_voice_hub.visible import module_logger, visible
@@ -273,7 +273,7 @@ def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
     if out.exists():
         return out
     # Rarely needed, and it brings a reader of pickles.
-    from snn_voice_hub.hub.lightning import convert_lightning
+    from snn_voice_hub.hub.legacy.lightning import convert_lightning
 
     try:
         return convert_lightning(found.weights, out, origin=found.origin, num_steps=num_steps)

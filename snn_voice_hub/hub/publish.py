@@ -13,16 +13,16 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.cache import RepoCache
-from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
+from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
-from snn_voice_hub.hub.listing import COMMIT, Listed, Listing, is_revision, list_repository
 from snn_voice_hub.hub.local import exists, named_path
-from snn_voice_hub.hub.refusals import NO_ANSWER, explained, progress
+from snn_voice_hub.hub.remote.cache import RepoCache
+from snn_voice_hub.hub.remote.listing import COMMIT, Listed, Listing, is_revision, list_repository
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, explained, progress
+from snn_voice_hub.hub.remote.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
-from snn_voice_hub.hub.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)

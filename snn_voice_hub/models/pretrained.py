@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.publish import push_folder

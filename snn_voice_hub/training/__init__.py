@@ -1,1 +1,1 @@
-"""How checkpoints are made and measured; each room imports only those below: study, fitting, measuring, clips."""
+"""How checkpoints are made and measured: `study` over `fitting` over `measuring` over `clips`."""

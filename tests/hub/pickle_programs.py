@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.archives import read_torch_file
+from snn_voice_hub.hub.legacy.archives import read_torch_file
 
 MAGIC = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}})
 

@@ -17,7 +17,7 @@ PUSH = """
 import json
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.publish import push_folder, pull_folder
-from snn_voice_hub.hub.search import search_models
+from snn_voice_hub.hub.remote.search import search_models
 
 def refusal(work):
     try:

@@ -18,12 +18,12 @@ from typing import Any
 
 import uvicorn
 from huggingface_hub import CommitOperationAdd, HfApi
-from snn_voice_server.process.running import bind, url_of
 from snn_hub_sandbox.app import create_app
 from snn_hub_sandbox.faults import Fault, Faults
 from snn_hub_sandbox.gate import RequestLog
 from snn_hub_sandbox.serving import configuration
 from snn_hub_sandbox.store import Hub
+from snn_voice_server.process.running import bind, url_of
 
 ROOT = Path(__file__).parents[2]
 ME = "me"

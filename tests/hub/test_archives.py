@@ -24,9 +24,9 @@ from legacy_writer import Adam, AttributeDict, OneCycleLR, repeat_replica, save,
 from pickle_programs import as_legacy, as_zip, part, refused
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.archives import read_torch_file
-from snn_voice_hub.hub.pickles import unpickle
-from snn_voice_hub.hub.stand_ins import MalformedPickleError, StandIn, TensorRef, unwrap
+from snn_voice_hub.hub.legacy.archives import read_torch_file
+from snn_voice_hub.hub.legacy.pickles import unpickle
+from snn_voice_hub.hub.legacy.stand_ins import MalformedPickleError, StandIn, TensorRef, unwrap
 
 
 @written_as("omegaconf.dictconfig")
@@ -326,7 +326,7 @@ def test_no_pickle_crashes_hangs_or_fills_the_memory(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from snn_voice_hub.errors import CheckpointError\n"
-        "from snn_voice_hub.hub.archives import read_torch_file\n"
+        "from snn_voice_hub.hub.legacy.archives import read_torch_file\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
         "    print(path.name, flush=True)\n"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.cards import has_own_words, make_card, update_card
+from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 
 OWN = """\
 ---

@@ -17,7 +17,7 @@ from huggingface_hub import ModelCard
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.cards import make_card, update_card
+from snn_voice_hub.hub.cards.page import make_card, update_card
 from snn_voice_hub.hub.checkpoints import read_config
 
 ROOT = Path(__file__).parents[2]

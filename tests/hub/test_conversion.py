@@ -26,8 +26,8 @@ from snn_voice_hub import audio
 from snn_voice_hub.cli.convert import convert
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub import lightning
-from snn_voice_hub.hub.lightning import convert_lightning, read_lightning
+from snn_voice_hub.hub.legacy import lightning
+from snn_voice_hub.hub.legacy.lightning import convert_lightning, read_lightning
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 

@@ -71,9 +71,11 @@ def peak():
 
 from snn_voice_hub.errors import SnnVoiceError
 import huggingface_hub.file_download, huggingface_hub.hf_api
-from snn_voice_hub.hub import checkpoints, publish, search
+from snn_voice_hub.hub import checkpoints, publish
+from snn_voice_hub.hub.remote import search
 try:
-    from snn_voice_hub.hub import cache, wire
+    from snn_voice_hub.hub.remote import cache
+    from snn_voice_hub.hub.remote import wire
     cache._PATIENCE = wire.PATIENCE = publish._PATIENCE = 1.5
     cache._PAUSE = 0.0
 except ImportError:

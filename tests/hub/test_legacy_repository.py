@@ -42,7 +42,8 @@ try:
     with torch.inference_mode():
         logits = voice(waveforms)
     answer = {{"config": voice.config.to_dict(), "logits": logits.tolist(), "class": type(network).__name__,
-              "seconds": seconds, "grown": grown, "opened": "snn_voice_hub.hub.pickles" in sys.modules}}
+              "seconds": seconds, "grown": grown,
+              "opened": "snn_voice_hub.hub.legacy.pickles" in sys.modules}}
 except sv.SnnVoiceError as error:
     answer = {{"code": error.code, "text": str(error)}}
 print(json.dumps(answer))

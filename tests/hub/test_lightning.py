@@ -28,9 +28,9 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.lightning import convert_lightning, read_lightning
-from snn_voice_hub.hub.paper import LAYOUTS
-from snn_voice_hub.hub.stand_ins import STORAGES
+from snn_voice_hub.hub.legacy.lightning import convert_lightning, read_lightning
+from snn_voice_hub.hub.legacy.paper import LAYOUTS
+from snn_voice_hub.hub.legacy.stand_ins import STORAGES
 
 SMALL = [name for name in ARCHITECTURES if not name.startswith("Piczak")]
 SPIKING = [name for name in SMALL if name.endswith("SNN") or name.endswith("SCNN")]

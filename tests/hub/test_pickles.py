@@ -16,9 +16,9 @@ import torch
 from pickle_programs import as_first_pickle, as_legacy, as_zip, part, refused
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.archives import read_torch_file
-from snn_voice_hub.hub.pickles import unpickle
-from snn_voice_hub.hub.stand_ins import TABLE, MalformedPickleError, Name, StandIn, TensorRef
+from snn_voice_hub.hub.legacy.archives import read_torch_file
+from snn_voice_hub.hub.legacy.pickles import unpickle
+from snn_voice_hub.hub.legacy.stand_ins import TABLE, MalformedPickleError, Name, StandIn, TensorRef
 
 CONTAINERS: dict[str, Callable[[Path, bytes], Path]] = {
     "zip": as_zip,
@@ -99,7 +99,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(name: str, container: str, tmp_
         ("numpy.testing._private.utils", "runstring"),
         ("functools", "partial"),
         ("operator", "attrgetter"),
-        ("snn_voice_hub.hub.pickles", "unpickle"),
+        ("snn_voice_hub.hub.legacy.pickles", "unpickle"),
         ("snn_voice.utils.time_step_replica", "other_replica"),
         ("", ""),
     ],

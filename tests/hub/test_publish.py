@@ -17,7 +17,7 @@ from sandbox import Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_root
-from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.hub.checkpoints import read_config
 
 __all__ = ["folder"]

@@ -21,7 +21,6 @@ import itertools
 from ray.exceptions import ActorDiedError, RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray_helpers import inside
-from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -32,6 +31,7 @@ from snn_voice_server.failures import (
     RequestError,
     UnknownModel,
 )
+from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import Source
 from snn_voice_server.on_ray.app import build, deployment_name, portable

@@ -16,10 +16,10 @@ import torch
 pytest.importorskip("ray.serve", reason="the extra [ray] is not installed")
 
 from ray.exceptions import ActorDiedError
-from snn_voice_server.on_ray import replica as ray_replica
 from snn_voice_server.failures import Busy, ModelFailure
 from snn_voice_server.http.keys import read_keys
 from snn_voice_server.models.naming import Source
+from snn_voice_server.on_ray import replica as ray_replica
 from snn_voice_server.on_ray.app import make_app
 from snn_voice_server.on_ray.models import RayEntry
 from snn_voice_server.on_ray.replica import Failed, Replica, Seen

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome, Run
 from snn_voice_server.failures import OutOfMemory
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome, Run
 
 T = TypeVar("T")
 Row = tuple[int, int]

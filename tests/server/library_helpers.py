@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from batching_helpers import Notes
-from snn_voice_server.queue.batching import Limits
 from snn_voice_server.models.compute import Device
 from snn_voice_server.models.library import Entry, Library
 from snn_voice_server.models.naming import Source
+from snn_voice_server.queue.batching import Limits
 from torch import Tensor, nn
 
 

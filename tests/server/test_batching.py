@@ -19,8 +19,8 @@ from batching_helpers import (
     virtually,
     windows,
 )
-from snn_voice_server.queue.batching import Limits, Outcome
 from snn_voice_server.failures import Busy, DeadlineExceeded, OverShare
+from snn_voice_server.queue.batching import Limits, Outcome
 
 # --- batches --------------------------------------------------------------------------------------
 

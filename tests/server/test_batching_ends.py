@@ -20,8 +20,8 @@ from batching_helpers import (
     virtually,
     windows,
 )
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 from snn_voice_server.failures import ModelFailure, Stopped
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 
 
 def started(model: FakeModel) -> Batcher[Window, Any]:

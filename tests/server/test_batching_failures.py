@@ -21,8 +21,8 @@ from batching_helpers import (
     running,
     virtually,
 )
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 from snn_voice_server.failures import ModelFailure, OutOfMemory
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 
 
 def rows_of(found: Sequence[object]) -> list[object]:

@@ -15,7 +15,6 @@ import pytest
 from batching_helpers import FakeModel, Notes, answers, check_bounds, check_empty, now, virtually, windows
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -25,6 +24,7 @@ from snn_voice_server.failures import (
     Refused,
     Stopped,
 )
+from snn_voice_server.queue.batching import Batcher, Limits, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from fastapi import Request
+from snn_voice_server.failures import HungUp
 from snn_voice_server.http import bodies
 from snn_voice_server.http.bodies import while_connected
-from snn_voice_server.failures import HungUp
 
 
 class Client:

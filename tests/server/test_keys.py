@@ -7,8 +7,8 @@ import hmac
 from pathlib import Path
 
 import pytest
-from snn_voice_server.http import keys as module
 from snn_voice_server.failures import Unauthorized
+from snn_voice_server.http import keys as module
 from snn_voice_server.http.keys import ApiKeys, read_keys
 
 from snn_voice_hub import ConfigError

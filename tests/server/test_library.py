@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from library_helpers import MARKS, FakeVoice, Watch, answer, by_mark, library_of, play, until
-from snn_voice_server.queue.batching import Limits
-from snn_voice_server.models.compute import Device
 from snn_voice_server.failures import NotReady, UnknownModel
+from snn_voice_server.models.compute import Device
 from snn_voice_server.models.library import Library
 from snn_voice_server.models.naming import source_of, sources_of
+from snn_voice_server.queue.batching import Limits
 
 from snn_voice_hub import CheckpointError, ConfigError, SnnVoice, TcySNN
 

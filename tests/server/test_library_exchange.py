@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 from library_helpers import MARKS, FakeVoice, Watch, answer, by_mark, library_of, play, until
-from snn_voice_server.queue.batching import Limits
 from snn_voice_server.failures import NotReady, Stopped
 from snn_voice_server.models.naming import Source
+from snn_voice_server.queue.batching import Limits
 
 from snn_voice_hub import CheckpointError
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import Slowly, answering, queued, until
 from fastapi.testclient import TestClient
 from server_helpers import check, wav
-from snn_voice_server.models import library
 from snn_voice_server.app import create_app
+from snn_voice_server.models import library
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice

@@ -19,9 +19,9 @@ import torch
 import typer
 from fastapi.testclient import TestClient
 from server_helpers import PROGRAM, Running, start
-from snn_voice_server.process import running
 from snn_voice_server.app import create_app
 from snn_voice_server.command import serve
+from snn_voice_server.process import running
 from snn_voice_server.process.running import bind
 from snn_voice_server.settings import Settings, read_settings
 

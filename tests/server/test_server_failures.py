@@ -12,9 +12,8 @@ import torch
 from conftest import Slowly, answering, decoded, on_a_socket, queued, until
 from fastapi.testclient import TestClient
 from server_helpers import check, clip, encoded, raw_request, wav
-from snn_voice_server.models import compute
-from snn_voice_server.models import library
 from snn_voice_server.app import create_app
+from snn_voice_server.models import compute, library
 from snn_voice_server.settings import Settings
 from torch import Tensor
 

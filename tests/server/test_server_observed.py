@@ -16,9 +16,9 @@ from conftest import Slowly, answering, queued, until
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from server_helpers import check, wav
+from snn_voice_server.app import create_app
 from snn_voice_server.models import library
 from snn_voice_server.process import logs
-from snn_voice_server.app import create_app
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice

@@ -13,8 +13,8 @@ import pytest
 import soundfile as sf
 from conftest import Slowly, answering, queued, until
 from server_helpers import Running, check, clip, encoded, wav
-from snn_voice_server.models import library
 from snn_voice_server.app import create_app
+from snn_voice_server.models import library
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice

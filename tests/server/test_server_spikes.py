@@ -14,12 +14,11 @@ import torch
 from conftest import answering, decoded, until
 from fastapi.testclient import TestClient
 from server_helpers import check, clip, encoded, wav
-from snn_voice_server.models import compute
-from snn_voice_server.models import library
 from snn_voice_server.app import create_app
+from snn_voice_server.http.schemas import SpikesAnswer
+from snn_voice_server.models import compute, library
 from snn_voice_server.models.compute import Recorded
 from snn_voice_server.models.library import Entry
-from snn_voice_server.http.schemas import SpikesAnswer
 from snn_voice_server.settings import Settings
 from torch import Tensor
 

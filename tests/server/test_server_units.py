@@ -13,10 +13,10 @@ from conftest import Slowly, answering
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from server_helpers import FORMATS, check, clip, encoded, wav
-from snn_voice_server.http import bodies
-from snn_voice_server.models import library
 from snn_voice_server.app import create_app
+from snn_voice_server.http import bodies
 from snn_voice_server.http.parsing import parse
+from snn_voice_server.models import library
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import M5SNN, ConfigError, SnnVoice

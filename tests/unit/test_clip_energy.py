@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import snn_voice_hub as sv
 from snn_voice_hub.models.network import Pass, SpikingNetwork
-from snn_voice_hub.spikes.clip_energy import clip_energy
+from snn_voice_hub.spikes.energy.clip import clip_energy
 from snn_voice_hub.spikes.record import Row, check_spiking
 from tests.lively import SNNS, lively
 

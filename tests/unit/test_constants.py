@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from snn_voice_hub.features import Features
-from snn_voice_hub.training.fitting.constants import FRONT_ENDS, mean_and_std, measure_constants
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.fitting.constants import FRONT_ENDS, mean_and_std, measure_constants
 
 
 @pytest.fixture(scope="module")

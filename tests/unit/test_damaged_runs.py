@@ -23,9 +23,9 @@ from training_helpers import dataset, recipe, tones
 
 import snn_voice_hub as sv
 from snn_voice_hub.cli import main
+from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.fitting import sampling
 from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
-from snn_voice_hub.training.clips.sources import Dataset
 
 pytest.importorskip("lightning")
 pytest.importorskip("tensorboard")

@@ -17,10 +17,10 @@ from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import ConvNetwork
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.registry import list_architectures
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_count import Counter
-from snn_voice_hub.spikes.energy_layers import AC_PJ, MAC_PJ
-from snn_voice_hub.spikes.energy_measure import bundled_twin, twin_architecture, untrained_twin
+from snn_voice_hub.spikes.energy.count import Counter
+from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.layers import AC_PJ, MAC_PJ
+from snn_voice_hub.spikes.energy.measure import bundled_twin, twin_architecture, untrained_twin
 from tests.conftest import EXAMPLES
 
 YES = EXAMPLES / "yes.wav"

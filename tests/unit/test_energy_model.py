@@ -12,10 +12,10 @@ import pytest
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_layers import LEFT_OUT
-from snn_voice_hub.spikes.energy_measure import write_energy
-from snn_voice_hub.spikes.energy_plot import draw_energy
+from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.layers import LEFT_OUT
+from snn_voice_hub.spikes.energy.measure import write_energy
+from snn_voice_hub.spikes.energy.plot import draw_energy
 from tests.conftest import EXAMPLES
 
 YES = EXAMPLES / "yes.wav"
@@ -133,7 +133,7 @@ def test_totals_go_into_the_configuration_and_its_card(measured: Energy, tmp_pat
     write_energy(tmp_path, measured)
     written = sv.SnnVoice.from_pretrained(tmp_path).config.metrics
     assert written == before | {"energy": measured.summary()}
-    from snn_voice_hub.hub.cards import make_card
+    from snn_voice_hub.hub.cards.page import make_card
 
     text = make_card(dataclasses.replace(voice.config, metrics=written)).text
     assert "| one window of sound | `hjh-snn` | `hjh-cnn` |" in text
@@ -148,7 +148,7 @@ def test_totals_go_into_the_configuration_and_its_card(measured: Energy, tmp_pat
 
 @pytest.mark.parametrize("energy", [{}, {"synops": "many"}, {"twin": 3}, {"twin": {"macs": None}}, [1]])
 def test_a_card_leaves_out_what_it_does_not_understand(energy: object) -> None:
-    from snn_voice_hub.hub.cards import make_card
+    from snn_voice_hub.hub.cards.page import make_card
 
     config = dataclasses.replace(
         sv.SnnVoice.from_pretrained("tcy-cnn").config, metrics={"energy": energy, "parameters": 3535}

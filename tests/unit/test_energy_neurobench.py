@@ -13,8 +13,8 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_count import Counter
+from snn_voice_hub.spikes.energy.count import Counter
+from snn_voice_hub.spikes.energy.estimate import Energy
 from tests.conftest import EXAMPLES
 from tests.neurobench_figures import KINDS, by_neurobench, inputs, network, of_spiking
 

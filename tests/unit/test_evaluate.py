@@ -18,7 +18,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.cli import app
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.bundled import bundled_root
-from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.measuring.evaluate import evaluate
 from tests.conftest import EXAMPLES
 

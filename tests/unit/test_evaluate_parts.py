@@ -15,8 +15,8 @@ from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError
-from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, per_word
 from snn_voice_hub.training.measuring.robustness import load_recordings, mix, noise_pieces, robustness, shift
 

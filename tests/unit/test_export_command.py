@@ -8,7 +8,7 @@ import pytest
 from cli_helpers import invoke, refused
 
 import snn_voice_hub as sv
-from snn_voice_hub.export.nir import load
+from snn_voice_hub.export.nir.files import load
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("nir")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.export.agreement import agreement
-from snn_voice_hub.export.nir import export_nir, load
+from snn_voice_hub.export.nir.files import export_nir, load
 from snn_voice_hub.models.network import SpikingNetwork
 
 nir = pytest.importorskip("nir")

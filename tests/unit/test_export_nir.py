@@ -16,7 +16,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
 from snn_voice_hub.export.agreement import agreement
-from snn_voice_hub.export.nir import compare, export_nir, load
+from snn_voice_hub.export.nir.files import compare, export_nir, load
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 
 nir = pytest.importorskip("nir")

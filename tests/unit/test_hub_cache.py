@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.cache import RepoCache
-from snn_voice_hub.hub.listing import Listed, is_path, read_listing
+from snn_voice_hub.hub.remote.cache import RepoCache
+from snn_voice_hub.hub.remote.listing import Listed, is_path, read_listing
 
 COMMIT, CHECKSUM = "a" * 40, "b" * 40
 

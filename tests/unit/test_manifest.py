@@ -10,8 +10,8 @@ import pytest
 from test_training_sources import load, write
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.clips.manifest import Row, read_manifest
+from snn_voice_hub.training.measuring.held_out import load_test
 
 FILES = [f"sound/{n}.wav" for n in range(6)]
 WORDS = ["yes", "no"] * 3

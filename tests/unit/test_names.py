@@ -16,7 +16,7 @@ from snn_voice_hub.hub import local
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import resolve
 from snn_voice_hub.hub.publish import pull_folder, push_folder
-from snn_voice_hub.hub.search import search_models
+from snn_voice_hub.hub.remote.search import search_models
 from snn_voice_hub.training.fitting.teaching import Source
 from tests.conftest import EXAMPLES
 

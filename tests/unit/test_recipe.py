@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training.study.paper_recipes import ARCHITECTURES, paper_recipe
 from snn_voice_hub.training.fitting.recipe import changed, read_recipe
 from snn_voice_hub.training.fitting.recipes import RECIPES, fine_tuning
+from snn_voice_hub.training.study.paper_recipes import ARCHITECTURES, paper_recipe
 
 yaml = pytest.importorskip("yaml")
 

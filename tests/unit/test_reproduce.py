@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_hub.training.study.grid import TRAINING, failure_of, folder_of, load_plan, plan, read_plan, run_grid
+from snn_voice_hub.training.study.grid import (
+    TRAINING,
+    failure_of,
+    folder_of,
+    load_plan,
+    plan,
+    read_plan,
+    run_grid,
+)
 from snn_voice_hub.training.study.results import RESULT_FILE, Run, RunResult, load_results, measure
 from tests.unit.reproduce_helpers import LABELS, dataset, result, run, train_nothing
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from snn_voice_hub.cli.reproduce import reproduce
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.study import grid
 from snn_voice_hub.training.clips import sources
+from snn_voice_hub.training.study import grid
 from snn_voice_hub.training.study.grid import folder_of
 from snn_voice_hub.training.study.results import RESULT_FILE
 from tests.unit.reproduce_helpers import dataset, result, run, train_nothing

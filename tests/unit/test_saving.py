@@ -17,7 +17,7 @@ from torch.nn.utils import parametrizations, prune
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
-from snn_voice_hub.export.nir import export_nir
+from snn_voice_hub.export.nir.files import export_nir
 from snn_voice_hub.export.whole import export_torch
 from snn_voice_hub.hub.checkpoints import resolve, write_checkpoint
 from snn_voice_hub.models.saving import unwrapped

@@ -14,7 +14,7 @@ from training_helpers import dataset, recipe
 import snn_voice_hub as sv
 from snn_voice_hub.audio import load
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.hub.card_text import card_body
+from snn_voice_hub.hub.cards.text import card_body
 from snn_voice_hub.inference.windows import fit as fit_length
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.spiking import Lif

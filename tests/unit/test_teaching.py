@@ -13,7 +13,7 @@ from training_helpers import LOGMEL, dataset, recipe
 from typer.testing import CliRunner
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.teaching import Source, Teacher
 

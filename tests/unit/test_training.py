@@ -12,17 +12,17 @@ import torch
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.training.clips.data import load_clips, load_clips_cached, speaker
+from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
-from snn_voice_hub.training.clips.data import load_clips, load_clips_cached, speaker
-from snn_voice_hub.training.measuring.evaluate import accuracy, expected_calibration_error, fit_temperature
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.module import both
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 from snn_voice_hub.training.fitting.recipes import RECIPES
-from snn_voice_hub.training.measuring.release import release
 from snn_voice_hub.training.fitting.sampling import Draw, Share, Steps
-from snn_voice_hub.training.clips.sources import load_dataset
+from snn_voice_hub.training.measuring.evaluate import accuracy, expected_calibration_error, fit_temperature
+from snn_voice_hub.training.measuring.release import release
 from tests.golden_formulas import waveform
 
 WORDS = {"yes": 300.0, "no": 900.0, "up": 2500.0}

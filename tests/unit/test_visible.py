@@ -15,7 +15,7 @@ import pytest
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.cards import make_card
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.visible import LINE_LIMIT, NAME_LIMIT, module_logger, visible, visible_json
 

@@ -13,9 +13,9 @@ import pytest
 import snn_voice_hub as sv
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.training.clips import words
+from snn_voice_hub.training.clips.synthesis import available_engines
 from snn_voice_hub.training.measuring.evaluate import clip_logits
 from snn_voice_hub.training.measuring.held_out import load_test
-from snn_voice_hub.training.clips.synthesis import available_engines
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([\w-]+)` \| ([\d.]+) % \| ([\d.]+) % \|$", re.MULTILINE)

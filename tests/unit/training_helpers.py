@@ -8,8 +8,8 @@ import numpy as np
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 from snn_voice_hub.training.clips.sources import Dataset
+from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 
 PITCH = {"yes": 300.0, "no": 900.0, "up": 1700.0}
 LOGMEL = FeatureConfig(kind="logmel", normalization="clip")

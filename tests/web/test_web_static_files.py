@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
-from snn_voice_server.web import pages
-from snn_voice_server.web import reference
+from snn_voice_server.web import pages, reference
 from snn_voice_server.web.static_files import StaticFile, takes_gzip
 
 TEXT = b"the same words, again and again. " * 40

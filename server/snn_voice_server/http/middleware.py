@@ -13,11 +13,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snn_voice_hub.visible import visible
-from snn_voice_server.http.errors import HUNG_UP, error_response
 from snn_voice_server.failures import Stopped
-from snn_voice_server.process.logs import request_id
+from snn_voice_server.http.errors import HUNG_UP, error_response
 from snn_voice_server.http.service import Service, Timings
 from snn_voice_server.http.tracing import Tracer
+from snn_voice_server.process.logs import request_id
 
 logger = logging.getLogger(__name__)
 

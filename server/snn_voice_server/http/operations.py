@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_server.http import documentation as doc
 from snn_voice_server.failures import NotReady, RequestError
+from snn_voice_server.http import documentation as doc
 from snn_voice_server.http.routes import Caller, ServiceOf
 from snn_voice_server.http.schemas import Health, Ready, Reloaded
 from snn_voice_server.http.service import Service

@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.http import answers
 from snn_voice_server.http import documentation as doc
 from snn_voice_server.http.bodies import while_connected
-from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.http.parsing import check_query
 from snn_voice_server.http.schemas import (
     BatchAnswer,

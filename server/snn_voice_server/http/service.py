@@ -20,7 +20,6 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
 from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared, too_loud
-from snn_voice_server.http.bodies import BodyRoom
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -29,11 +28,12 @@ from snn_voice_server.failures import (
     Refused,
     UnknownModel,
 )
-from snn_voice_server.models.interfaces import Models, Servable
+from snn_voice_server.http.bodies import BodyRoom
 from snn_voice_server.http.keys import ApiKeys
-from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.http.parsing import ClassifyRequest, Question, is_sound, parse, parse_batch
 from snn_voice_server.http.schemas import ModelFacts
+from snn_voice_server.models.interfaces import Models, Servable
+from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.settings import Settings
 
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from snn_voice_hub.errors import AudioError
 from snn_voice_hub.inference.answers import FUNCTIONS, clearest
 from snn_voice_hub.inference.pipeline import too_loud
 from snn_voice_hub.spikes.raster import clip_raster
-from snn_voice_server.http.answers import encode
-from snn_voice_server.models.compute import Recorded
 from snn_voice_server.failures import DeadlineExceeded, RequestError
+from snn_voice_server.http.answers import encode
 from snn_voice_server.http.parsing import Question
 from snn_voice_server.http.service import Service, Timings
+from snn_voice_server.models.compute import Recorded
 
 
 async def record(

@@ -19,10 +19,10 @@ from snn_voice_hub import CheckpointError, ConfigError, SnnVoice
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.models.pretrained import pick_device
-from snn_voice_hub.spikes.clip_energy import clip_energy
+from snn_voice_hub.spikes.energy.clip import clip_energy
 from snn_voice_hub.spikes.record import Row, check_spiking
-from snn_voice_server.queue.batching import Limits
 from snn_voice_server.failures import OutOfMemory
+from snn_voice_server.queue.batching import Limits
 
 T = TypeVar("T")
 

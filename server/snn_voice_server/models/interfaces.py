@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_server.queue.batching import Outcome
 from snn_voice_server.models.compute import Recorded
+from snn_voice_server.queue.batching import Outcome
 
 R = TypeVar("R")
 

@@ -15,7 +15,7 @@ from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_server.queue.batching import Batcher, Limits, Observer, Ticket
+from snn_voice_server.failures import NoSpikes, NotReady, UnknownModel
 from snn_voice_server.models.compute import (
     RECORDINGS,
     Device,
@@ -26,8 +26,8 @@ from snn_voice_server.models.compute import (
     runs_alone,
     spikes_of,
 )
-from snn_voice_server.failures import NoSpikes, NotReady, UnknownModel
 from snn_voice_server.models.naming import Source
+from snn_voice_server.queue.batching import Batcher, Limits, Observer, Ticket
 
 logger = logging.getLogger(__name__)
 

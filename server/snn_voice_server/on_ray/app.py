@@ -20,14 +20,14 @@ from ray import serve
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.checkpoints import local_path, read_config, resolve
 from snn_voice_hub.packages import name_packages, named_packages
-from snn_voice_server.process import logs
 from snn_voice_server.app import assemble
-from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.http.keys import ApiKeys, read_keys
+from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import Source, sources_of
 from snn_voice_server.on_ray.models import RayModels
 from snn_voice_server.on_ray.replica import Replica
+from snn_voice_server.process import logs
 from snn_voice_server.settings import Settings
 
 HTTP = "http"

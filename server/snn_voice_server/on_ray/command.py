@@ -19,8 +19,8 @@ from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_server.failures import NotReady
 from snn_voice_server.http.keys import read_keys
 from snn_voice_server.http.operations import reload_models
-from snn_voice_server.process.running import Life, bind, configuration, run, url_of
 from snn_voice_server.http.service import Service
+from snn_voice_server.process.running import Life, bind, configuration, run, url_of
 from snn_voice_server.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -23,8 +23,6 @@ from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import read_config, resolve
-from snn_voice_server.queue.batching import Limits, Outcome
-from snn_voice_server.models.compute import RECORDINGS, Recorded, largest_batch
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -36,10 +34,12 @@ from snn_voice_server.failures import (
     RequestError,
     UnknownModel,
 )
-from snn_voice_server.queue.health import Health
+from snn_voice_server.models.compute import RECORDINGS, Recorded, largest_batch
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import Source
 from snn_voice_server.on_ray.replica import Failed, Ran, Seen
+from snn_voice_server.queue.batching import Limits, Outcome
+from snn_voice_server.queue.health import Health
 
 logger = logging.getLogger(__name__)
 

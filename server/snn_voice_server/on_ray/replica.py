@@ -21,6 +21,7 @@ from torch import Tensor
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import use_packages
+from snn_voice_server.failures import OutOfMemory
 from snn_voice_server.models.compute import (
     Device,
     Recorded,
@@ -31,7 +32,6 @@ from snn_voice_server.models.compute import (
     set_threads,
     spikes_of,
 )
-from snn_voice_server.failures import OutOfMemory
 from snn_voice_server.queue.health import Health
 from snn_voice_server.settings import Settings
 

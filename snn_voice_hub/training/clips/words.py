@@ -1,4 +1,6 @@
-"""A small test set that anybody can make: `make words`, `python -m snn_voice_hub.training.clips.words words.tar`.
+"""A small test set that anybody can make: `make words`.
+
+By hand: `python -m snn_voice_hub.training.clips.words words.tar`.
 
 Each word of Speech Commands, spoken a few times by espeak-ng alone, so that two machines with the same
 release of it get the same sound. Training heard other utterances by the same voices: what a model reaches

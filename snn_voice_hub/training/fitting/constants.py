@@ -2,7 +2,7 @@
 
 The paper's nets saw inputs that were standardised over their whole training batch. Mean and deviation over
 all training clips stand in for those of a large batch, and make an answer independent of its batch-mates.
-The figures of `hub/lightning.py` come from here.
+The figures of `hub/legacy/lightning.py` come from here.
 """
 
 from __future__ import annotations

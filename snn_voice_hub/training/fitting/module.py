@@ -15,13 +15,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from snn_voice_hub.features import Features
+from snn_voice_hub.training.clips.data import COVERED, Clips
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
-from snn_voice_hub.training.clips.data import COVERED, Clips
-from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Loader, Order, Share, Steps
 from snn_voice_hub.training.fitting.teaching import Teacher, head_of
+from snn_voice_hub.training.measuring.metrics import right_answers
 
 _VALIDATION_BATCH = 128
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from snn_voice_hub.config import SILENCE
 from snn_voice_hub.tensors import FLOAT32
-from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.recipe import Recipe
 
 Indices = npt.NDArray[np.int64]

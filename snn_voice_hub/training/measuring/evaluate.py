@@ -26,10 +26,15 @@ from snn_voice_hub.hub.local import exists, is_checkpoint, named_path
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32
-from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.held_out import load_test
-from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, fit_temperature, per_word
+from snn_voice_hub.training.measuring.metrics import (
+    accuracy,
+    expected_calibration_error,
+    fit_temperature,
+    per_word,
+)
 from snn_voice_hub.training.measuring.robustness import robustness
 from snn_voice_hub.voice import SnnVoice
 

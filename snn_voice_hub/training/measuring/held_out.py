@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from snn_voice_hub.training.fitting.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.clips.data import BACKGROUND, Clips, check_readable, decode, list_entries
 from snn_voice_hub.training.clips.files import Item, file_content, source_items
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
-from snn_voice_hub.training.measuring.robustness import load_recordings
 from snn_voice_hub.training.clips.sources import CORPUS, ROOT_VARIABLE
+from snn_voice_hub.training.fitting.augment import HELD_OUT_NOISE
+from snn_voice_hub.training.measuring.robustness import load_recordings
 
 _TEST_LIST = "testing_list.txt"
 _CORPUS_FOLDER = Path("SpeechCommands", "speech_commands_v0.02")

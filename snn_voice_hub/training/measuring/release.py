@@ -1,4 +1,6 @@
-"""From a training run to a bundled checkpoint: `python -m snn_voice_hub.training.measuring.release RUN --data FOLDER`.
+"""From a training run to a bundled checkpoint.
+
+`python -m snn_voice_hub.training.measuring.release RUN --data FOLDER`
 
 Fits the temperature on the validation speakers, measures everything on the test speakers, and writes
 `snn_voice_hub/weights/<name>/`. All figures in the configuration come from here.

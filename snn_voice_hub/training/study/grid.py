@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.text import read_text
-from snn_voice_hub.training.measuring.evaluate import clip_logits
 from snn_voice_hub.training.fitting.job import content_of
-from snn_voice_hub.training.study.paper_recipes import paper_recipe
 from snn_voice_hub.training.fitting.recipe import read_yaml
+from snn_voice_hub.training.measuring.evaluate import clip_logits
+from snn_voice_hub.training.study.paper_recipes import paper_recipe
 from snn_voice_hub.training.study.results import (
     MODELS,
     RESULT_FILE,
@@ -36,8 +36,8 @@ from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
 if TYPE_CHECKING:
-    from snn_voice_hub.training.fitting.fit import Fitted
     from snn_voice_hub.training.clips.sources import Dataset
+    from snn_voice_hub.training.fitting.fit import Fitted
 
 logger = module_logger(__name__)
 

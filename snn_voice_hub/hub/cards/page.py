@@ -17,8 +17,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from snn_voice_hub.config import LIBRARY_NAME, SPEECH_COMMANDS, VoiceConfig, is_word
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.card_figures import changed_clips, is_number
-from snn_voice_hub.hub.card_text import card_body, is_spiking
+from snn_voice_hub.hub.cards.figures import changed_clips, is_number
+from snn_voice_hub.hub.cards.text import card_body, is_spiking
 
 PIPELINE_TAG = "audio-classification"
 

@@ -1,7 +1,7 @@
 """A Lightning checkpoint of the paper's code -> a configuration and weights -> a checkpoint folder.
 
 Such a file holds no class name. The architecture follows from the names and shapes of its state dict, the
-rest from its hyper-parameters. Its pickle is never run; see `hub.pickles`.
+rest from its hyper-parameters. Its pickle is never run; see `hub.legacy.pickles`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch import Tensor
 
 from snn_voice_hub.config import MAX_STEPS, SPEECH_COMMANDS, VoiceConfig, check_choice, check_int
 from snn_voice_hub.errors import CheckpointError, ConfigError
-from snn_voice_hub.hub import paper
-from snn_voice_hub.hub.archives import TorchFile, read_torch_file
 from snn_voice_hub.hub.choice import CONFIG_FILE, LIGHTNING_SUFFIX, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight, name_of
-from snn_voice_hub.hub.paper import CLASSES, Layout
-from snn_voice_hub.hub.pickles import shown
-from snn_voice_hub.hub.stand_ins import Name, TensorRef, unwrap
+from snn_voice_hub.hub.legacy import paper
+from snn_voice_hub.hub.legacy.archives import TorchFile, read_torch_file
+from snn_voice_hub.hub.legacy.paper import CLASSES, Layout
+from snn_voice_hub.hub.legacy.pickles import shown
+from snn_voice_hub.hub.legacy.stand_ins import Name, TensorRef, unwrap
 from snn_voice_hub.hub.weights import FLOATS, apart, plain_name, sound
 from snn_voice_hub.visible import module_logger
 

@@ -1,4 +1,4 @@
-"""Counts synaptic operations while a network runs; what the counts mean stands in `spikes.energy_layers`."""
+"""Counts synaptic operations while a network runs; what the counts mean stands in `spikes.energy.layers`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.network import Pass, SpikingNetwork
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_layers import LayerActivity, LayerEnergy
+from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.layers import LayerActivity, LayerEnergy
 
 _Function = Callable[..., Any]
 _CONVOLUTIONS: tuple[_Function, ...] = (torch.conv1d, torch.conv2d, torch.conv3d)

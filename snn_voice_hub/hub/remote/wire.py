@@ -28,7 +28,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
-from snn_voice_hub.hub.refusals import NO_ANSWER, PATIENCE
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, PATIENCE
 from snn_voice_hub.visible import visible
 
 T = TypeVar("T")

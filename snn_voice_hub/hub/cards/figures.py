@@ -17,7 +17,7 @@ _FIGURES = (
     ("thin_top1", "top-1 on the thin words, {thin_clips} clips together"),
 )
 
-# The same for `snn_voice_hub.spikes.energy_layers`.
+# The same for `snn_voice_hub.spikes.energy.layers`.
 _ENERGY = (
     ("num_steps", "time steps"),
     ("dense", "operations, if nothing is skipped"),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
-from snn_voice_hub.spikes.energy_words import microjoules, percent, times, whole
+from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
+from snn_voice_hub.spikes.energy.words import microjoules, percent, times, whole
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:

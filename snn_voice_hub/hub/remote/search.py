@@ -9,9 +9,9 @@ from huggingface_hub import constants
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.listing import is_text
-from snn_voice_hub.hub.refusals import explained
-from snn_voice_hub.hub.wire import ask_json, hiding, odd_answer
+from snn_voice_hub.hub.remote.listing import is_text
+from snn_voice_hub.hub.remote.refusals import explained
+from snn_voice_hub.hub.remote.wire import ask_json, hiding, odd_answer
 from snn_voice_hub.visible import NAME_LIMIT, visible
 
 

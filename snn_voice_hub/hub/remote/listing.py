@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
-from snn_voice_hub.hub.wire import ask_json, odd_answer
+from snn_voice_hub.hub.remote.wire import ask_json, odd_answer
 from snn_voice_hub.visible import visible
 
 MAX_FILES = 50_000

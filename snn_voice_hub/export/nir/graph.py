@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.export import nir_nodes as made
+from snn_voice_hub.export.nir import nodes as made
 from snn_voice_hub.export.onnx import averages
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.operations import axes, norm_constants, reading, uses

@@ -27,9 +27,9 @@ from huggingface_hub.utils import WeakFileLock, tqdm  # type: ignore[attr-define
 
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.choice import LIGHTNING_SUFFIX, WEIGHTS_SUFFIX
-from snn_voice_hub.hub.listing import Listed
-from snn_voice_hub.hub.refusals import NO_ANSWER
-from snn_voice_hub.hub.wire import MAX_TEXT, Meter, attend, odd_answer, opened
+from snn_voice_hub.hub.remote.listing import Listed
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER
+from snn_voice_hub.hub.remote.wire import MAX_TEXT, Meter, attend, odd_answer, opened
 from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)

@@ -21,9 +21,9 @@ from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.agreement import Agreement, agreement
 from snn_voice_hub.export.names import FORMS
-from snn_voice_hub.export.nir_graph import Lowering
-from snn_voice_hub.export.nir_module import NirNetwork
-from snn_voice_hub.export.nir_nodes import DT
+from snn_voice_hub.export.nir.graph import Lowering
+from snn_voice_hub.export.nir.module import NirNetwork
+from snn_voice_hub.export.nir.nodes import DT
 from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.export.whole import graph_inputs
 from snn_voice_hub.install import UPGRADE

@@ -11,7 +11,7 @@ from typing import Any
 
 from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
-from snn_voice_hub.hub.card_figures import as_dict, figures, flat, is_number, section, table
+from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section, table
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
 PAPER_NETWORKS = ("M5", "Piczak", "Hjh", "Tcy")

@@ -11,9 +11,9 @@ from pathlib import Path
 from huggingface_hub import cached_assets_path, constants
 
 from snn_voice_hub.config import LIBRARY_NAME
-from snn_voice_hub.hub.cache import RepoCache
 from snn_voice_hub.hub.choice import Choice
-from snn_voice_hub.hub.listing import COMMIT, is_path
+from snn_voice_hub.hub.remote.cache import RepoCache
+from snn_voice_hub.hub.remote.listing import COMMIT, is_path
 from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)

@@ -27,12 +27,12 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.cache import CHECKSUM
 from snn_voice_hub.hub.choice import Choice, choose
-from snn_voice_hub.hub.listing import COMMIT, Listing, is_path, is_revision, list_repository
-from snn_voice_hub.hub.loads import RepoRequest, remember, remembered
-from snn_voice_hub.hub.refusals import NO_ANSWER, slow_down
-from snn_voice_hub.hub.wire import hiding
+from snn_voice_hub.hub.remote.cache import CHECKSUM
+from snn_voice_hub.hub.remote.listing import COMMIT, Listing, is_path, is_revision, list_repository
+from snn_voice_hub.hub.remote.loads import RepoRequest, remember, remembered
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, slow_down
+from snn_voice_hub.hub.remote.wire import hiding
 from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)

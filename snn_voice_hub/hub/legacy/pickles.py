@@ -2,8 +2,8 @@
 
 A pickle is a program: it names callables of any installed module and calls them. Here no unpickler of
 Python's or torch's is used, but a small interpreter of its instructions. A name is looked up in a closed
-table (`hub.stand_ins`) and never imported; calling it makes plain data or an inert stand-in. Tensors stay
-descriptions until somebody wants one.
+table (`hub.legacy.stand_ins`) and never imported; calling it makes plain data or an inert stand-in. Tensors
+stay descriptions until somebody wants one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NoReturn
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.stand_ins import (
+from snn_voice_hub.hub.legacy.stand_ins import (
     STORAGES,
     TABLE,
     MalformedPickleError,

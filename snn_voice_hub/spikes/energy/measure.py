@@ -21,8 +21,8 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import find_architecture, get_architecture
 from snn_voice_hub.samples import are_several
-from snn_voice_hub.spikes.energy import Energy
-from snn_voice_hub.spikes.energy_count import Counter
+from snn_voice_hub.spikes.energy.count import Counter
+from snn_voice_hub.spikes.energy.estimate import Energy
 
 _SPIKING, _PLAIN = "-snn", "-cnn"
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.hub.pickles import shown, unpickle
-from snn_voice_hub.hub.stand_ins import MalformedPickleError, TensorRef
+from snn_voice_hub.hub.legacy.pickles import shown, unpickle
+from snn_voice_hub.hub.legacy.stand_ins import MalformedPickleError, TensorRef
 from snn_voice_hub.hub.strangers import check_file
 
 # The paper's largest has 16 kB; a pickle of this size is read in a few seconds.
@@ -116,7 +116,7 @@ def read_torch_file(path: Path) -> TorchFile:
 
     Raises:
         CheckpointError: No such file, not a file of `torch.save`, damaged, or its pickle names what is not
-            in the table of `hub.pickles` (code "unsafe_pickle").
+            in the table of `hub.legacy.pickles` (code "unsafe_pickle").
     """
     try:
         if not path.is_file():  # opening a pipe or a device could block

@@ -8,15 +8,15 @@ from typing import Any
 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.spikes.energy_count import Counter
-from snn_voice_hub.spikes.energy_layers import AC_PJ, CONSTANTS, MAC_PJ
+from snn_voice_hub.spikes.energy.count import Counter
+from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, MAC_PJ
 from snn_voice_hub.spikes.record import Row
 
 
 def clip_energy(
     network: SpikingNetwork, row: Row, metrics: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """Count what one window of sound costs; what is counted, and what not, stands in `spikes.energy_layers`.
+    """Count what one window of sound costs; what is counted, and what not, stands in `spikes.energy.layers`.
 
     The network runs once more, in about twice the time.
 

@@ -1,0 +1,1 @@
+"""The paper's own checkpoints, read without running their pickles."""

@@ -1,0 +1,1 @@
+"""What the arithmetic of a network would cost, counted and estimated."""
