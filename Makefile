@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## Mend the style
 	$(BIN)/ruff format .
 
 sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built with AddressSanitizer and UBSan
-	$(BIN)/python -m tests.sanitize $(ARGS)
+	$(BIN)/python -m tests.native.sanitize $(ARGS)
 
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
 	@$(BIN)/python -m snn_voice_hub.training.clips.words words.tar

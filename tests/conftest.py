@@ -11,7 +11,6 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"  # the sandbox Hub speaks plain HTTP
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ from snn_voice_server.process import logs
 
 import snn_voice_hub as sv
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+pytest_plugins = ["tests.sandbox.fixtures"]
 
 
 @pytest.fixture(autouse=True)

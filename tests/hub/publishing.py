@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox import Ran, Sandbox
 
 import snn_voice_hub as sv
+from tests.sandbox.helpers import Ran, Sandbox
 
 COMMAND = "from snn_voice_hub.cli import main; main()"
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 from huggingface_hub import snapshot_download
-from publishing import command, files, folder, heads, one_line, push
-from sandbox import ROOT, Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.endpoint import handler_text
 from snn_voice_hub.install import REQUIREMENT_NOTE as NOTE
+from tests.hub.publishing import command, files, folder, heads, one_line, push
+from tests.sandbox.helpers import ROOT, Sandbox
 
 __all__ = ["folder"]
 

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hostile import LISTINGS, RAW, hostile
-from sandbox import ROOT, nursery
-
 from snn_voice_hub.hub.bundled import bundled_root
+from tests.hub.hostile import LISTINGS, RAW, hostile
+from tests.sandbox.helpers import ROOT, nursery
 
 TOKEN = "hf_" + "Secret" * 5
 

@@ -6,14 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
-from publishing import folder, push
-from sandbox import Sandbox
-
 from snn_voice_hub.config import LIBRARY_NAME
+from tests.hub.publishing import folder, push
+from tests.places import ROOT
+from tests.sandbox.helpers import Sandbox
 
 __all__ = ["folder"]
 
-ROOT = Path(__file__).parents[2]
 ENTRY, SNIPPET = re.findall(r"```ts\n(.*?)```", (ROOT / "docs" / "hub-library.md").read_text(), re.DOTALL)
 # What the Hub counts where a library has no rule of its own.
 COUNTED = ("config.json", "config.yaml", "hyperparams.yaml", "params.json", "meta.yaml")

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from publishing import PUSH, WORDS, card, files, folder, heads, push
-from sandbox import Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.hub.checkpoints import read_config
+from tests.hub.publishing import PUSH, WORDS, card, files, folder, heads, push
+from tests.places import ROOT
+from tests.sandbox.helpers import Sandbox
 
 __all__ = ["folder"]
 
@@ -38,7 +39,7 @@ here = sv.SnnVoice.from_pretrained({str(folder)!r})
 assert there.config == here.config
 a, b = there.state_dict(), here.state_dict()
 assert list(a) == list(b) and all(torch.equal(a[k], b[k]) for k in a)
-clip = {str(Path(__file__).parents[2] / "examples" / "yes.wav")!r}
+clip = {str(ROOT / "examples" / "yes.wav")!r}
 assert there.classify(clip) == here.classify(clip)
 network = sv.TcySNN.from_pretrained("me/equal")
 assert torch.equal(network.fc.weight, here.network.fc.weight)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from publishing import PUSH, WORDS, card, command, folder, heads, one_line, push
 from safetensors.torch import load_file
-from sandbox import Sandbox
 
 import snn_voice_hub as sv
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.cards.page import make_card
+from tests.hub.publishing import PUSH, WORDS, card, command, folder, heads, one_line, push
+from tests.sandbox.helpers import Sandbox
 
 __all__ = ["folder"]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from publishing import COMMAND, PUSH, folder
 from safetensors.torch import load_file, save_file
-from sandbox import Sandbox
+
+from tests.hub.publishing import COMMAND, PUSH, folder
+from tests.sandbox.helpers import Sandbox
 
 __all__ = ["folder"]
 

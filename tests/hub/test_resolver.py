@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from sandbox import Ran, Sandbox
 
 import snn_voice_hub as sv
+from tests.sandbox.helpers import Ran, Sandbox
 
 LOAD = """
 import json, logging, sys, time, warnings

@@ -14,13 +14,13 @@ import pytest
 import torch
 import uvicorn
 from fastapi import FastAPI
-from server_helpers import Running, start
 from snn_voice_server.models import compute
 from snn_voice_server.models.library import Entry
 from snn_voice_server.process.running import bind, configuration
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN
+from tests.server.helpers import Running, start
 
 SMALL_BODY_MB = 2
 SMALL_SECONDS = 5

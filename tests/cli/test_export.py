@@ -1,0 +1,75 @@
+"""`snn-voice export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import snn_voice_hub as sv
+from snn_voice_hub.export.nir.files import load
+from tests.cli.helpers import invoke, refused
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("nir")
+
+
+def test_each_format(tmp_path: Path) -> None:
+    done = invoke("export", "tcy-snn", "--out", str(tmp_path / "m.onnx"))
+    assert "waveforms [batch, 16000] in, scores and logits [batch, 35] out" in done.stdout
+    assert "28 of 28 signals equal to 0.0001 of the largest logit" in done.stdout
+    assert onnxruntime.InferenceSession(tmp_path / "m.onnx").get_inputs()[0].name == "waveforms"
+
+    done = invoke("export", "tcy-snn", "--to", "nir", "--neurons", "parts", "--out", str(tmp_path / "m.nir"))
+    assert "of the spikes equal" in done.stdout
+    assert load(tmp_path / "m.nir").architecture == "TcySNN"
+
+    invoke("export", "tcy-snn", "--to", "torch", "--out", str(tmp_path / "m.pt2"))
+    assert (tmp_path / "m.pt2").stat().st_size > 10_000
+    assert {path.name for path in tmp_path.iterdir()} == {"m.onnx", "m.nir", "m.pt2"}
+
+
+def test_options_of_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke("export", "m5-cnn", "--features-outside", "--int8")
+    assert done.stdout.startswith("m5-cnn-features-int8.onnx: 0.58 MB, features in")
+    assert onnxruntime.InferenceSession("m5-cnn-features-int8.onnx").get_inputs()[0].name == "features"
+
+
+def test_no_form_is_written_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for form in ((), ("--int8",), ("--to", "nir"), ("--to", "nir", "--neurons", "parts"), ("--to", "torch")):
+        invoke("export", "tcy-cnn" if "nir" not in form else "tcy-snn", *form)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"tcy-cnn.onnx", "tcy-cnn-int8.onnx", "tcy-cnn.pt2", "tcy-snn.nir", "tcy-snn-parts.nir"}
+
+
+def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sv.TcySNN(num_classes=3).save_pretrained("mine")
+    assert invoke("export", "mine", "--to", "nir").stdout.startswith("TcySNN.nir: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing-here",), "no checkpoint 'nothing-here'"),
+        (("tcy-snn", "--to", "pdf"), "--to='pdf' is not legal (one of 'onnx', 'nir', 'torch')"),
+        (("tcy-snn", "--to", "nir", "--int8"), "--int8 does not go with --to nir (it is for --to onnx)"),
+        (
+            ("tcy-snn", "--to", "torch", "--features-outside"),
+            "--features-outside does not go with --to torch",
+        ),
+        (("tcy-snn", "--neurons", "lif"), "--neurons does not go with --to onnx (it is for --to nir)"),
+        (("tcy-snn", "--to", "nir", "--neurons", "x"), "--neurons='x' is not legal (one of 'lif', 'parts')"),
+        (("tcy-cnn", "--to", "nir"), "TcyCNN can't be said in NIR: it has no spiking neurons"),
+        (("tcy-snn", "--out", "no/where.onnx"), "no/where.onnx can't be written: there is no folder no"),
+        (("tcy-snn", "--to", "torch", "--out", "."), ". can't be written: it is a folder"),
+    ],
+)
+def test_mistakes(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("export", *arguments)
+    assert list(tmp_path.iterdir()) == []

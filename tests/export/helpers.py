@@ -1,0 +1,51 @@
+"""What the tests of exported files share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import snn_voice_hub as sv
+from snn_voice_hub import audio
+from snn_voice_hub.models.network import SpikingNetwork
+from tests.places import ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+def recordings() -> Tensor:
+    """The repository's clips at 16 kHz, `[8, 16000]`, and quieter and later ones made of them."""
+    rows = []
+    for path in sorted(EXAMPLES.glob("*.wav")):
+        wave = audio.load(path, target_rate=16_000)[:16_000]
+        rows.append(torch.nn.functional.pad(wave, (0, 16_000 - len(wave))))
+    waves = torch.stack(rows)
+    return torch.cat([waves, 0.1 * waves.roll(1_500, 1)])
+
+
+def lively(name: str, **arguments: Any) -> SpikingNetwork:
+    """An untrained network whose neurons fire at some places and not at others."""
+    cls: type[SpikingNetwork] = getattr(sv, name)
+    network = cls(num_classes=7, **arguments).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 4.0)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            assert module.running_mean is not None
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    return network
+
+
+def spike_rates(network: SpikingNetwork, features: Tensor) -> dict[str, float]:
+    """Share of the neurons and steps that fire, by layer."""
+    rates: dict[str, float] = {}
+
+    def tap(name: str, tensor: Tensor) -> None:
+        if not name.endswith(".mem"):
+            rates[name] = float(tensor.mean())
+
+    with torch.no_grad():
+        network.forward_steps(features, tap=tap)
+    return rates

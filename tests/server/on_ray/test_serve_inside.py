@@ -1,0 +1,276 @@
+"""`snn-voice serve --ray` as a program. `test_serve.py` runs this file in a network namespace.
+
+The order matters: the service that one test ends is the one that the others have used.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile as sf
+from fastapi.testclient import TestClient
+
+from tests.places import ROOT
+
+pytestmark = [
+    pytest.mark.skipif("RAY_TESTS_INSIDE" not in os.environ, reason="test_serve.py runs it"),
+    pytest.mark.timeout(600),
+]
+
+CALL = "from snn_voice_hub.cli import main; main()"
+URL = "http://127.0.0.1:8456"
+KEY = {"Authorization": "Bearer sesame"}
+SETTINGS = {
+    "host": "127.0.0.1",
+    "port": "8456",
+    "model": "resmel-snn,m5-snn",
+    "device": "cpu",
+    "ray-min-replicas": "2",
+    "ray-max-replicas": "2",
+    "ray-cpus": "0.2",
+    "max-batch-size": "4",
+    "max-queue": "8",
+    "deadline": "60",
+}
+
+
+def wav(seed: int, seconds: float = 0.9) -> bytes:
+    """A sweep in noise."""
+    random = np.random.default_rng(seed)
+    t = np.arange(round(seconds * 16_000)) / 16_000
+    low, high = random.uniform(100, 1500), random.uniform(1500, 3500)
+    samples = 0.5 * np.sin(2 * np.pi * (low * t + (high - low) * t**2 / 2)) + 0.02 * random.normal(
+        size=len(t)
+    )
+    file = io.BytesIO()
+    sf.write(file, samples.astype(np.float32), 16_000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def command(**changed: str) -> list[str]:
+    flags = [f"--{name}={value}" for name, value in {**SETTINGS, **changed}.items()]
+    return [sys.executable, "-c", CALL, "serve", "--ray", *flags]
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    log = tmp_path_factory.mktemp("log") / "stderr"
+    environment = {**os.environ, "SNN_VOICE_API_KEYS": "sesame"}
+    with log.open("w") as errors:
+        started = subprocess.Popen(
+            command(), stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        )
+    try:
+        end = time.monotonic() + 240
+        while not ready():
+            assert started.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.5)
+        yield started
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        if started.poll() is None:
+            started.kill()
+        started.wait()
+
+
+def ready() -> bool:
+    try:
+        return httpx.get(f"{URL}/ready").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def client(process: subprocess.Popen[str]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=URL, headers=KEY, timeout=90) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[TestClient]:
+    """The service without Ray, in this process."""
+    from snn_voice_server.app import create_app
+    from snn_voice_server.settings import Settings
+
+    settings = Settings(model=["resmel-snn", "m5-snn"], device="cpu")
+    with TestClient(create_app(settings=settings)) as found:
+        yield found
+
+
+def error(answer: httpx.Response, status: int, code: str) -> dict[str, str]:
+    assert answer.status_code == status, answer.text
+    body: dict[str, Any] = answer.json()
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["code", "message", "hint"]
+    assert body["error"]["code"] == code
+    return body["error"]
+
+
+def alike(one: Any, other: Any) -> None:
+    assert [p["label"] for p in one] == [p["label"] for p in other]
+    assert [p["score"] for p in one] == pytest.approx([p["score"] for p in other], abs=1e-4)
+
+
+@pytest.mark.parametrize("model", ["resmel-snn", "m5-snn"])
+def test_answers_are_those_of_the_plain_service(client: httpx.Client, plain: TestClient, model: str) -> None:
+    sounds = [path.read_bytes() for path in sorted((ROOT / "examples").glob("*.wav"))]
+    sounds += [wav(seed) for seed in range(12)]
+    path = f"/classify?model={model}&top_k=3"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda sound: client.post(path, content=sound).json(), sounds))
+    for sound, answer in zip(sounds, answers, strict=True):
+        alike(answer, plain.post(path, content=sound).json())
+
+
+def test_windows_and_files(client: httpx.Client, plain: TestClient) -> None:
+    long = wav(1, seconds=12.3)
+    path = "/classify?windows=true&top_k=2"
+    answer, expected = client.post(path, content=long).json(), plain.post(path, content=long).json()
+    assert [(w["start"], w["end"]) for w in answer] == [(w["start"], w["end"]) for w in expected]
+    for window, other in zip(answer, expected, strict=True):
+        alike(window["predictions"], other["predictions"])
+    files = [("file", (f"{n}.wav", wav(n))) for n in range(6)]
+    files.insert(2, ("file", ("b.txt", b"no sound, but text")))
+    results = client.post("/classify/batch", files=files).json()["results"]
+    assert [result["file"] for result in results] == [
+        "0.wav",
+        "1.wav",
+        "b.txt",
+        *(f"{n}.wav" for n in (2, 3, 4, 5)),
+    ]
+    assert results.pop(2)["error"]["code"] == "not_audio"
+    assert all(len(result["predictions"]) == 5 for result in results)
+
+
+def test_spikes_are_those_of_the_plain_service(client: httpx.Client, plain: TestClient) -> None:
+    sound = (ROOT / "examples" / "yes.wav").read_bytes()
+    answer, expected = (one.post("/spikes?top_k=2", content=sound).json() for one in (client, plain))
+    alike(answer["predictions"], expected["predictions"])
+    assert answer["layers"] == expected["layers"]
+    assert answer["energy"] == expected["energy"]
+
+
+def test_errors_have_the_one_form(client: httpx.Client) -> None:
+    error(client.post("/classify", content=b"text"), 415, "not_audio")
+    error(client.post("/classify?model=x", content=wav(1)), 404, "unknown_model")
+    error(client.post("/classify?top_k=0", content=wav(1)), 400, "bad_top_k")
+    error(client.get("/nowhere"), 404, "not_found")
+    error(httpx.post(f"{URL}/classify", content=wav(1)), 401, "unauthorized")
+    assert "generation" in error(client.post("/admin/reload"), 400, "not_supported")["hint"]
+
+
+def test_facts_and_metrics(client: httpx.Client) -> None:
+    client.post("/classify?model=m5-snn", content=wav(1))
+    facts = client.get("/models/m5-snn").json()
+    assert (facts["device"], facts["architecture"]) == ("cpu", "M5SNN")
+    assert facts["parameters"] > 0
+    page = client.get("/metrics").text
+    counted = re.findall(r'^snn_voice_(batch_windows_sum|windows_total)\{model="m5-snn"\} (\S+)', page, re.M)
+    assert len(counted) == 2
+    assert all(float(value) > 0 for _, value in counted)
+    assert 'snn_voice_queue_windows{model="m5-snn"} 0' in page
+
+
+def test_overload_is_refused_with_a_time(client: httpx.Client) -> None:
+    sound = wav(3, seconds=10)
+    start = threading.Barrier(60)
+
+    def ask(_: int) -> httpx.Response:
+        with httpx.Client(base_url=URL, headers=KEY, timeout=90) as own:
+            start.wait()
+            return own.post("/classify", content=sound)
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(ask, range(60)))
+    counts = Counter(answer.status_code for answer in answers)
+    assert counts[200]
+    assert counts[503]
+    assert sum(counts.values()) == counts[200] + counts[503]
+    for answer in answers:
+        if answer.status_code == 503:
+            error(answer, 503, "busy")
+            assert int(answer.headers["Retry-After"]) >= 1
+    assert client.post("/classify", content=sound).status_code == 200
+
+
+def test_a_killed_replica_costs_no_request(client: httpx.Client) -> None:
+    from benchmarks.ray_kill import replicas
+
+    name = "model-resmel-snn"
+    before = replicas(name)
+    assert len(before) == 2
+    stopped = threading.Event()
+
+    def ask(seed: int) -> list[int]:
+        seen = []
+        with httpx.Client(base_url=URL, headers=KEY, timeout=90) as own:
+            while not stopped.is_set():
+                seen.append(own.post("/classify", content=wav(seed)).status_code)
+        return seen
+
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(ask, seed) for seed in range(6)]
+        try:
+            time.sleep(1)
+            os.kill(before[0], signal.SIGKILL)
+            end = time.monotonic() + 120
+            while len(replicas(name)) < 2 or before[0] in replicas(name):
+                assert time.monotonic() < end, "no new replica"
+                time.sleep(0.2)
+        finally:
+            stopped.set()
+    seen = Counter(status for one in asked for status in one.result())
+    assert set(seen) == {200}
+
+
+def test_sigterm_answers_everything_and_ends(process: subprocess.Popen[str], client: httpx.Client) -> None:
+    """The bodies are half sent when the signal comes."""
+    under_way = threading.Barrier(5)
+
+    def ask(seed: int) -> int:
+        def body() -> Iterator[bytes]:
+            sound = wav(seed)
+            yield sound[:100]
+            under_way.wait()
+            time.sleep(1.0)
+            yield sound[100:]
+
+        return httpx.post(f"{URL}/classify", content=body(), headers=KEY, timeout=90).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, seed) for seed in range(4)]
+        under_way.wait()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert [one.result() for one in asked] == [200] * 4
+    assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"model": "no-such-model"}, "no-such-model"),
+        ({"device": "cuda:3"}, "cuda:3"),
+        ({"ray-min-replicas": "9999"}, "don't fit"),
+    ],
+)
+def test_mistakes_are_one_line(changed: dict[str, str], words: str) -> None:
+    done = subprocess.run(command(**changed), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
