@@ -30,7 +30,8 @@ import torch
 
 from snn_voice_hub import SnnVoice, SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_root
-from snn_voice_hub.training.clips.data import COVERED, encoded_files, load_clips, speaker
+from snn_voice_hub.training.clips.corpus import COVERED
+from snn_voice_hub.training.clips.data import encoded_files, load_clips, speaker
 from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.clips.synthesis import available_engines, speak_words
 from snn_voice_hub.training.fitting.fit import Job, fit

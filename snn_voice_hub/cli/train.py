@@ -155,9 +155,9 @@ def train(
     use_threads(threads)
 
     from snn_voice_hub.training.clips.data import load_clips_cached
-    from snn_voice_hub.training.clips.files import first_process
     from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
+    from snn_voice_hub.training.fitting.folder import first_process
     from snn_voice_hub.training.fitting.job import Job
     from snn_voice_hub.training.fitting.teaching import Source
 

@@ -19,19 +19,11 @@ import torch
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.text import decoded_text
-from snn_voice_hub.training.clips.files import LISTS, Item, files_of, source_items
+from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
+from snn_voice_hub.training.clips.items import Item, files_of, source_items
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
-
-# Words of Speech Commands with at least a few hundred training speakers in the data at hand; accuracy is
-# averaged over these, and the others are reported apart.
-COVERED = (
-    *("one", "zero", "two", "five", "three", "four", "left", "right", "cat", "happy"),
-    *("bed", "down", "up", "go", "stop", "yes", "no", "eight", "off", "on"),
-)
-
-BACKGROUND = "_background_noise_"  # the folder of recordings that are mixed in, and are no word
 
 _CACHE_VERSION = 3  # of the cached files' layout, and of what decoding does
 

@@ -17,8 +17,8 @@ from snn_voice_hub.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from snn_voice_hub.config import SPEECH_COMMANDS, check_int, check_number
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.folders import is_litter
+from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
 from snn_voice_hub.training.clips.data import (
-    BACKGROUND,
     Clips,
     Reading,
     check_readable,
@@ -27,7 +27,7 @@ from snn_voice_hub.training.clips.data import (
     read_source,
     squeezed,
 )
-from snn_voice_hub.training.clips.files import LISTS, Item, file_content, files_of, source_items
+from snn_voice_hub.training.clips.items import Item, file_content, files_of, source_items
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.data import COVERED
+from snn_voice_hub.training.clips.corpus import COVERED
 
 _ESPEAK_ACCENTS = (
     "en-us",

@@ -8,9 +8,6 @@ from torch import Tensor
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.fitting.recipe import Augmentation
 
-# Recordings of Speech Commands that nothing learns from, so that false alarms can be measured on them.
-HELD_OUT_NOISE = ("exercise_bike", "running_tap")
-
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(count, 1, generator=generator, **FLOAT32)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.training.clips.files import GO_ON, LOG, TABLE
+from snn_voice_hub.training.fitting.folder import GO_ON, LOG, TABLE
 from snn_voice_hub.writing import write_whole, writing_into
 
 Row = dict[str, float]

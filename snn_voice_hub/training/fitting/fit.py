@@ -24,12 +24,12 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.tensors import as_usual
+from snn_voice_hub.training.clips.corpus import HELD_OUT_NOISE
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.files import GO_ON, LOG, first_process
 from snn_voice_hub.training.clips.sources import Dataset
-from snn_voice_hub.training.fitting.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.fitting.constants import measure_constants
 from snn_voice_hub.training.fitting.conversion import convert
+from snn_voice_hub.training.fitting.folder import GO_ON, LOG, first_process
 from snn_voice_hub.training.fitting.job import PRECISIONS, Job, told, write_job
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw

@@ -16,8 +16,8 @@ from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.hub.choice import JOB_FILE
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.files import SEAL, seal_of
 from snn_voice_hub.training.clips.sources import Dataset
+from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.teaching import Source
 from snn_voice_hub.visible import visible

@@ -19,8 +19,8 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import write_checkpoint
 from snn_voice_hub.registry import describe_network
-from snn_voice_hub.training.clips.files import STATE, first_process
 from snn_voice_hub.training.fitting.curves import Curves, Row
+from snn_voice_hub.training.fitting.folder import STATE, first_process
 from snn_voice_hub.training.fitting.job import Told
 from snn_voice_hub.training.fitting.module import Spotter
 

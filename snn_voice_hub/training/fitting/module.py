@@ -15,7 +15,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from snn_voice_hub.features import Features
-from snn_voice_hub.training.clips.data import COVERED, Clips
+from snn_voice_hub.training.clips.corpus import COVERED
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
 from snn_voice_hub.training.fitting.recipe import Recipe

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from snn_voice_hub.training.clips.data import BACKGROUND, Clips, check_readable, decode, list_entries
-from snn_voice_hub.training.clips.files import Item, file_content, source_items
+from snn_voice_hub.training.clips.corpus import BACKGROUND, HELD_OUT_NOISE
+from snn_voice_hub.training.clips.data import Clips, check_readable, decode, list_entries
+from snn_voice_hub.training.clips.items import Item, file_content, source_items
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.sources import CORPUS, ROOT_VARIABLE
-from snn_voice_hub.training.fitting.augment import HELD_OUT_NOISE
 from snn_voice_hub.training.measuring.robustness import load_recordings
 
 _TEST_LIST = "testing_list.txt"
@@ -31,7 +31,7 @@ def load_test(
             part `test`, or all where no row has a part. Or `speech_commands`, as training takes it.
         noise: A folder or tar of background recordings; without it, the data's own `_background_noise_` or
             `background_noise.tar`, where there is one. Of Speech Commands' recordings only the two are taken
-            that training leaves out (`augment.HELD_OUT_NOISE`).
+            that training leaves out (`corpus.HELD_OUT_NOISE`).
         sample_rate: Of the model, in Hz.
         num_samples: Length of its window.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.tensors import FLOAT32
-from snn_voice_hub.training.clips.data import COVERED
+from snn_voice_hub.training.clips.corpus import COVERED
 
 Bools = npt.NDArray[np.bool_]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.text import read_text
-from snn_voice_hub.training.clips.files import SEAL, seal_of
+from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
 from snn_voice_hub.writing import write_whole, writing_into

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import json
 import lzma
 import os
 import posixpath
@@ -12,25 +10,14 @@ import stat
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.folders import is_litter, is_sound, walk
-from snn_voice_hub.hub.choice import STATE_FILE
-
-LISTS = ("validation_list.txt", "testing_list.txt")
-
-# In the folder of a run: its curves, and what it goes on from.
-LOG = "log.jsonl"
-TABLE = "logs/csv/metrics.csv"
-STATE = Path(STATE_FILE)
-# In JSON that a later command relies on.
-SEAL = "sha256"
-# What a user does where a run can't write any more.
-GO_ON = "make room, then resume: the run goes on from the state that it kept last"
+from snn_voice_hub.training.clips.corpus import LISTS
 
 _HINT = "a folder of folders word/clip.wav, a tar of one, or a manifest such as clips.csv"
 _BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -54,16 +41,6 @@ class Item(NamedTuple):
     reason: str = ""
     part: str = ""
     speaker: str = ""
-
-
-def seal_of(data: Mapping[str, Any]) -> str:
-    """A digest of what JSON says, however it is written; it stands beside it under `SEAL`."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def first_process() -> bool:
-    """Whether this is the process that was started by the user, where Lightning has started more."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def source_items(source: Path) -> Iterator[Item]:
