@@ -5,6 +5,7 @@ Reading is strict: an unknown field, a wrong type, an illegal value or one that 
 waveform into words.
 """
 
+from snn_voice_hub.config.detection import DetectionConfig
 from snn_voice_hub.config.features import FeatureConfig
 from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, is_word
 from snn_voice_hub.config.package import ArchitecturePackage
@@ -37,6 +38,7 @@ __all__ = [
     "SPEECH_COMMANDS",
     "WEIGHT_DTYPES",
     "ArchitecturePackage",
+    "DetectionConfig",
     "FeatureConfig",
     "VoiceConfig",
     "check_bool",

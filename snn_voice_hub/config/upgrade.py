@@ -63,7 +63,12 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return new if known is None else new | {"format_version": 2}
 
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 knew no operating point."""
+    return {**data, "detection": None, "format_version": 3}
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:

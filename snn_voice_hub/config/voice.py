@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from snn_voice_hub.config.detection import DetectionConfig
 from snn_voice_hub.config.features import FeatureConfig
 from snn_voice_hub.config.labels import check_labels
 from snn_voice_hub.config.package import ArchitecturePackage
@@ -27,7 +28,7 @@ from snn_voice_hub.config.values import (
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.install import UPGRADE
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LIBRARY_NAME = "snn-voice-hub"
 # What weights are kept in on the disk.
 WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
@@ -48,6 +49,7 @@ class VoiceConfig:
         features: See `FeatureConfig`.
         labels: One label a class, in index order; labels such as `_silence_` are not words.
         temperature: Logits are divided by it before the softmax; fitted on validation clips.
+        detection: From which score on a word of a stream counts as said; None where nobody has chosen that.
         name: The checkpoint's name.
         description: One line for tables and cards.
         license: SPDX-like name of the weights' licence.
@@ -66,6 +68,7 @@ class VoiceConfig:
     labels: list[str]
     temperature: float = 1.0
     architecture_package: ArchitecturePackage | None = None
+    detection: DetectionConfig | None = None
     name: str = ""
     description: str = ""
     license: str = ""
@@ -91,6 +94,8 @@ class VoiceConfig:
         check_number("temperature", self.temperature, low=1e-6, high=1e6)
         check_choice("dtype", self.dtype, WEIGHT_DTYPES)
         check_labels(self.labels)
+        for word in self.detection.thresholds if self.detection else ():
+            check_choice("a name in detection.thresholds", word, tuple(self.labels))
         num_classes = self.network.get("num_classes")
         if num_classes is not None and num_classes != len(self.labels):
             raise ConfigError(

@@ -181,6 +181,12 @@ def test_the_newest_version_says_all_that_answers_depend_on(name: str) -> None:
         sv.VoiceConfig.from_dict(config)
 
 
+def test_version_2_has_no_operating_point() -> None:
+    new = sv.SnnVoice(sv.TcySNN(2), labels=["a", "b"]).config
+    old = {name: value for name, value in new.to_dict().items() if name != "detection"}
+    assert sv.VoiceConfig.from_dict(old | {"format_version": 2}) == new
+
+
 def test_every_older_version_has_a_step() -> None:
     assert sorted(_STEPS) == list(range(1, FORMAT_VERSION))
 

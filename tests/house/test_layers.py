@@ -13,7 +13,7 @@ ROOT = Path(sv.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "config", "packages", "tensors", "text", "visible", "install", "_version"), 0),
     **dict.fromkeys(("containers", "samples", "decoding", "audio", "folders"), 1),
-    **dict.fromkeys(("features", "hub", "native", "plotting", "writing"), 1),
+    **dict.fromkeys(("features", "hub", "native", "plotting", "streaming", "writing"), 1),
     "models": 2,
     "registry": 3,
     **dict.fromkeys(("inference", "spikes", "export"), 4),

@@ -1,0 +1,1 @@
+"""Words out of sound that goes on: plain NumPy, with neither a network nor a server."""

@@ -1,0 +1,116 @@
+"""Scores of windows that follow each other -> events: which word was said, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from snn_voice_hub.config import DetectionConfig, is_word
+from snn_voice_hub.errors import ConfigError
+
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A word that was said.
+
+    Attributes:
+        label: The word.
+        score: Its averaged score where it passed the threshold.
+        start: Where the window begins that made the event, in seconds from the first sample.
+        end: Where it ends.
+    """
+
+    label: str
+    score: float
+    start: float
+    end: float
+
+
+def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int]:
+    """Indices of the words to listen for.
+
+    Args:
+        labels: Of the model.
+        words: Some of them; None for all that are words.
+
+    Raises:
+        ConfigError: One of them is none of the model's words.
+    """
+    known = {label: i for i, label in enumerate(labels) if is_word(label)}
+    if words is None:
+        return list(known.values())
+    wanted = list(dict.fromkeys(words))
+    for word in wanted:
+        if word not in known:
+            raise ConfigError(
+                f"{word!r} is no word of the model", hint=f"it listens for {', '.join(known) or 'none'}"
+            )
+    if not wanted:
+        raise ConfigError("no words to listen for", hint="some of the model's, or None for all")
+    return [known[word] for word in wanted]
+
+
+class Detector:
+    """Turns scores into events, a window at a time; what it keeps does not grow.
+
+    A word's scores are averaged over the newest windows. It is an event where the average is the highest of
+    all words' and reaches the word's threshold, and the last event is at least `refractory` seconds old. The
+    time counts that the sound has, not the clock.
+
+    Args:
+        labels: C labels of the model.
+        settings: The operating point.
+        window: Length of a window in seconds.
+        hop: Seconds between windows.
+        words: What to listen for; None for all words.
+
+    Raises:
+        ConfigError: `words` holds what is none of the model's words.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        settings: DetectionConfig,
+        *,
+        window: float,
+        hop: float,
+        words: Iterable[str] | None = None,
+    ) -> None:
+        self._index = chosen_words(labels, words)
+        self._words = [labels[i] for i in self._index]
+        self._thresholds = np.array([settings.threshold_of(word) for word in self._words], dtype=np.float32)
+        self._refractory = settings.refractory
+        self._window = window
+        self._recent = np.zeros((max(1, round(settings.smoothing / hop)), len(self._index)), dtype=np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was heard."""
+        self._recent[:] = 0
+        self._next = 0
+        self._last = -float("inf")
+
+    def feed(self, scores: Scores, end: float) -> Event | None:
+        """Take the scores of one window.
+
+        Args:
+            scores: `[C]`, 0 to 1.
+            end: Where the window ends, in seconds from the first sample; later than that of the one before.
+
+        Returns:
+            The event that it makes, if it makes one.
+        """
+        self._recent[self._next] = scores[self._index]
+        self._next = (self._next + 1) % len(self._recent)
+        averaged = self._recent.mean(0)
+        best = int(averaged.argmax())
+        if averaged[best] < self._thresholds[best] or end - self._last < self._refractory:
+            return None
+        self._last = end
+        return Event(self._words[best], float(averaged[best]), max(0.0, end - self._window), end)

@@ -1,0 +1,92 @@
+"""Scores in, events out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import snn_voice_hub as sv
+from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.streaming.detector import Detector, Event
+
+LABELS = ["yes", "no", "_silence_", "_unknown_"]
+POINT = DetectionConfig(threshold=0.6, refractory=0.5)
+
+
+def heard(rows: list[list[float]], settings: DetectionConfig = POINT, **options: object) -> list[Event]:
+    detector = Detector(LABELS, settings, window=1.0, hop=0.1, **options)  # type: ignore[arg-type]
+    ends = [1.0 + 0.1 * i for i in range(len(rows))]
+    found = [detector.feed(np.array(row, dtype=np.float32), end) for row, end in zip(rows, ends, strict=True)]
+    return [event for event in found if event]
+
+
+def test_a_word_is_an_event_once() -> None:
+    rows = [[0.1, 0.0, 0.9, 0.0], *[[0.7, 0.1, 0.1, 0.1]] * 4, [0.1, 0.0, 0.9, 0.0]]
+    (event,) = heard(rows)
+    assert event == Event("yes", pytest.approx(0.7), pytest.approx(0.1), pytest.approx(1.1))  # type: ignore[arg-type]
+
+
+def test_it_is_one_again_after_the_refractory_time() -> None:
+    events = heard([[0.7, 0.1, 0.1, 0.1]] * 12)
+    assert [event.end for event in events] == pytest.approx([1.0, 1.5, 2.0])
+
+
+def test_what_is_no_word_is_no_event() -> None:
+    assert heard([[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]) == []
+
+
+def test_each_word_may_have_its_own_threshold() -> None:
+    rows = [[0.65, 0.3, 0.0, 0.0], [0.3, 0.65, 0.0, 0.0]]
+    settings = dataclasses.replace(POINT, thresholds={"yes": 0.7})
+    assert [event.label for event in heard(rows, settings)] == ["no"]
+
+
+def test_only_the_words_that_are_asked_for() -> None:
+    rows = [[0.9, 0.0, 0.0, 0.0], [0.0, 0.9, 0.0, 0.0]]
+    assert [event.label for event in heard(rows, words=["no"])] == ["no"]
+    with pytest.raises(sv.ConfigError, match="'_silence_' is no word of the model"):
+        heard(rows, words=["_silence_"])
+    with pytest.raises(sv.ConfigError, match="no words to listen for"):
+        heard(rows, words=[])
+
+
+def test_scores_are_averaged_over_the_smoothing_time() -> None:
+    single = [[0.0] * 4, [0.9, 0.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4]
+    settings = dataclasses.replace(POINT, smoothing=0.2)
+    assert heard(single, settings) == []
+    (event,) = heard([[0.0] * 4, *[[0.9, 0.0, 0.0, 0.0]] * 3], settings)
+    assert event.end == pytest.approx(1.2)
+
+
+def test_nothing_is_left_after_a_reset() -> None:
+    detector = Detector(LABELS, dataclasses.replace(POINT, smoothing=0.3), window=1.0, hop=0.1)
+    loud = np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32)
+    fresh = [detector.feed(loud, 1.0 + 0.1 * i) for i in range(5)]
+    detector.reset()
+    assert [detector.feed(loud, 1.0 + 0.1 * i) for i in range(5)] == fresh
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("threshold", 0.0),
+        ("threshold", 1.1),
+        ("smoothing", -1.0),
+        ("refractory", float("nan")),
+        ("hop", 0.0),
+        ("thresholds", {"yes": 2.0}),
+    ],
+)
+def test_what_is_not_legal_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(sv.ConfigError, match=rf"detection\.{field}"):
+        DetectionConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_thresholds_are_of_labels() -> None:
+    config = sv.SnnVoice(sv.TcySNN(2), labels=["yes", "no"]).config
+    with pytest.raises(sv.ConfigError, match="'stop' is not legal"):
+        dataclasses.replace(config, detection=DetectionConfig(thresholds={"stop": 0.5}))
+    kept = dataclasses.replace(config, detection=DetectionConfig(thresholds={"no": 0.5}))
+    assert sv.VoiceConfig.from_dict(kept.to_dict()) == kept
