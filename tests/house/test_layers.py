@@ -1,59 +1,100 @@
-"""Imports run downhill, stay light, and the version is one."""
+"""Imports run downhill as `docs/architecture.md` says, stay light, and the public names are there."""
 
 from __future__ import annotations
 
-import ast
+import graphlib
+import re
 import subprocess
 import sys
-from pathlib import Path
+from collections import Counter
+
+import pytest
 
 import snn_voice_hub as sv
+from tests.house import architecture
+from tests.places import ROOT
 
-ROOT = Path(sv.__file__).parent
-FLOORS = {
-    **dict.fromkeys(("errors", "config", "packages", "tensors", "text", "visible", "install", "_version"), 0),
-    **dict.fromkeys(("containers", "samples", "decoding", "audio", "folders"), 1),
-    **dict.fromkeys(("features", "hub", "native", "plotting", "streaming", "writing"), 1),
-    "models": 2,
-    "registry": 3,
-    **dict.fromkeys(("inference", "spikes", "export"), 4),
-    "voice": 5,
-    **dict.fromkeys(("training", "bulk"), 6),
-    "cli": 7,
-    **dict.fromkeys(("__init__", "__main__"), 8),
-    "templates": 9,  # of files that are published as they are; nothing imports them
-}
+FLOORS = architecture.floors()
 
 
-def imported(path: Path) -> list[str]:
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                [f"{node.module}.{alias.name}" for alias in node.names]
-                if node.module == "snn_voice_hub"
-                else []
-            )
-            found += names or [node.module]
-        elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-    return found
+def test_the_tables_are_read() -> None:
+    assert set(FLOORS) >= {*architecture.PACKAGES, "snn_voice_hub.training", "snn_voice_hub.hub"}
+    assert architecture.packages_allowed().keys() == architecture.PACKAGES.keys()
+    assert architecture.packages_allowed()["snn_voice_hub"] == []
+    modules = {"a", "a.b", "a.b.c"}
+    for source, found in {
+        "import a.b.c": {"a.b.c"},
+        "from a import b, d": {"a.b", "a"},
+        "def f():\n    from a.b.c import d": {"a.b.c"},
+        "if TYPE_CHECKING:\n    import a.b": {"a.b"},
+        "import ab, os.path": set(),
+    }.items():
+        assert architecture.imported(source, modules) == found
+    lines = [["cli"], ["voice", "bulk"], ["errors"]]
+    assert architecture.uphill(lines, {("cli", "errors"), ("bulk", "errors")}) == []
+    edges = {("errors", "cli"), ("voice", "bulk"), ("cli", "voice")}
+    assert architecture.uphill(lines, edges) == ["errors imports cli", "voice imports bulk"]
 
 
-def test_imports_run_downhill() -> None:
-    uphill = []
-    for path in ROOT.rglob("*.py"):
-        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        for module in imported(path):
-            parts = module.split(".")
-            if parts[0] == "snn_voice_server":
-                uphill.append(f"{path.name} imports the server")
-            if parts[0] == "snn_voice_hub" and len(parts) > 1:
-                # What is no room is a public name.
-                floor = FLOORS.get(parts[1], FLOORS["__init__"])
-                if floor > FLOORS[room]:
-                    uphill.append(f"{path.name} imports {module}")
-    assert uphill == []
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_room_has_its_line(package: str) -> None:
+    listed = Counter(room for line in FLOORS[package] for room in line)
+    assert set(listed) == architecture.rooms_on_disk(package)
+    assert set(listed.values()) == {1}
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_run_downhill(package: str) -> None:
+    edges = architecture.between_rooms(package)
+    assert edges
+    assert architecture.uphill(FLOORS[package], edges) == []
+
+
+def test_packages_import_what_they_may() -> None:
+    forbidden = []
+    for package, others in architecture.packages_allowed().items():
+        for module, targets in architecture.imports().items():
+            if architecture.inside(package, module):
+                beyond = [
+                    t for t in targets if not any(architecture.inside(o, t) for o in (package, *others))
+                ]
+                forbidden += [f"{module} imports {target}" for target in beyond]
+    assert forbidden == []
+
+
+def test_no_import_leads_back() -> None:
+    """Not even one inside a function."""
+    graphlib.TopologicalSorter(architecture.imports()).prepare()
+
+
+def test_the_tree_shows_every_room() -> None:
+    shown = architecture.tree()
+    assert [path for path in shown if not (ROOT / path).exists()] == []
+    files = [path.relative_to(ROOT) for path in architecture.module_files().values()]
+    packages = {path.parent for path in files if path.name == "__init__.py"}
+    tops = {path.relative_to(ROOT) for path in architecture.PACKAGES.values()}
+    modules = {path for path in files if path.parent in tops and path.name != "__init__.py"}
+    assert (packages | modules) - shown == set()
+
+
+def test_the_ways_lead_through_modules_that_there_are() -> None:
+    roots = ("snn_voice_hub", "snn_voice_hub.training")
+    for place in architecture.places():
+        whole, _, attribute = place.rpartition(".")
+        modules = architecture.module_files()
+        if not any(f"{root}.{place}" in modules for root in roots):
+            (path,) = [modules[f"{root}.{whole}"] for root in roots if f"{root}.{whole}" in modules]
+            assert re.search(rf"^(def|class) {attribute}\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert architecture.places()
+
+
+def test_the_order_is_told_once() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        assert "(docs/architecture.md)" in (ROOT / name).read_text(encoding="utf-8")
+    rooms = architecture.rooms_on_disk("snn_voice_hub")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for cells in architecture.rows(text):
+        assert not any(set(architecture.NAME.findall(cell)) & rooms for cell in cells), cells
 
 
 def test_the_rooms_of_training_import_only_what_lies_below() -> None:
