@@ -97,18 +97,6 @@ def test_the_order_is_told_once() -> None:
         assert not any(set(architecture.NAME.findall(cell)) & rooms for cell in cells), cells
 
 
-def test_the_rooms_of_training_import_only_what_lies_below() -> None:
-    rooms = ("clips", "measuring", "fitting", "study")
-    uphill = []
-    for path in (ROOT / "training").rglob("*.py"):
-        room = path.relative_to(ROOT / "training").parts[0]
-        for module in imported(path):
-            named = module.removeprefix("snn_voice_hub.training.").split(".")[0]
-            if room in rooms and named in rooms and rooms.index(named) > rooms.index(room):
-                uphill.append(f"{room}/{path.name} imports {module}")
-    assert uphill == []
-
-
 def test_importing_needs_no_extra() -> None:
     code = "import sys; from snn_voice_hub import *; print(*sys.modules)"
     loaded = set(
