@@ -155,7 +155,7 @@ def _show(out: Path, runs: Sequence[Run]) -> None:
 
 
 def _report(out: Path) -> None:
-    from snn_voice_hub.training.study.report import write_report
+    from snn_voice_hub.training.study.report.write import write_report
 
     report = write_report(out)
     for number, finding in enumerate(report.findings, 1):

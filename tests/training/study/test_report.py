@@ -24,8 +24,8 @@ from snn_voice_hub.training.study.findings import (
     points,
 )
 from snn_voice_hub.training.study.grid import FAILURE_FILE, folder_of, save_plan
-from snn_voice_hub.training.study.report import write_report
-from snn_voice_hub.training.study.report_text import markdown, rows_csv
+from snn_voice_hub.training.study.report.text import markdown, rows_csv
+from snn_voice_hub.training.study.report.write import write_report
 from snn_voice_hub.training.study.results import RESULT_FILE, Machine, RunResult, machine, write_json
 from tests.training.study.helpers import HERE, result, run
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from snn_voice_hub.training.study.findings import Finding, Group, Spread, costs, points
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
-from snn_voice_hub.training.study.report_plots import confused, table_of
+from snn_voice_hub.training.study.report.plots import confused, table_of
 from snn_voice_hub.training.study.results import Run, RunResult
 
 # The clips of Speech Commands v0.02, with which the paper was made.

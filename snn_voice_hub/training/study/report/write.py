@@ -8,8 +8,8 @@ from pathlib import Path
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
 from snn_voice_hub.training.study.findings import Finding, findings, grouped
 from snn_voice_hub.training.study.grid import failure_of, load_plan
-from snn_voice_hub.training.study.report_plots import draw
-from snn_voice_hub.training.study.report_text import Missing, markdown, rows_csv
+from snn_voice_hub.training.study.report.plots import draw
+from snn_voice_hub.training.study.report.text import Missing, markdown, rows_csv
 from snn_voice_hub.training.study.results import RUNS, Run, load_results
 
 REPORT_FILE = "report.md"
