@@ -20,8 +20,8 @@ from typing import NoReturn
 import numpy as np
 import torch
 
+from snn_voice_hub.machine import ALLOCATOR_SETTINGS, allocator_name, processor_name
 from snn_voice_hub.training.clips.data import Clips, load_clips_cached
-from snn_voice_hub.training.study.results import ALLOCATOR_SETTINGS, allocator_name, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.machine import Machine
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.fitting.job import content_of
 from snn_voice_hub.training.fitting.recipe import read_yaml
@@ -27,7 +28,6 @@ from snn_voice_hub.training.study.results import (
     check_same_data,
     counted,
     load_results,
-    machine,
     measure,
     read_json,
     write_json,
@@ -326,7 +326,7 @@ def _work(
         parameters=voice.num_parameters(),
         train_words=counted(dataset.train.labels),
         split=dataset.rule,
-        machine=machine(accelerator),
+        machine=Machine.here(accelerator),
         content=content,
     )
     result.save(folder / RESULT_FILE)

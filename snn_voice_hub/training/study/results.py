@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.machine import Machine
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.measuring.metrics import right_answers
@@ -30,9 +29,6 @@ RESULT_FILE = "result.json"
 RUNS = "runs"
 
 _MAKE_ROOM = "make room or choose another --out; the same command goes on where it stopped"
-
-# Variables that begin so choose how an allocator keeps memory: glibc's, and PyTorch's use of large pages.
-ALLOCATOR_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "THP_MEM_ALLOC_ENABLE")
 
 # Names on the command line -> prefix of the classes.
 MODELS = {"m5": "M5", "piczak": "Piczak", "hjh": "Hjh", "tcy": "Tcy"}
@@ -134,27 +130,6 @@ class Tested:
         """Share of the clips of each word that are right; words without clips are left out."""
         rows = enumerate(zip(self.labels, self.confusion, strict=True))
         return {word: row[i] / sum(row) for i, (word, row) in rows if sum(row)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where a run took place; times of different machines are not compared.
-
-    Attributes:
-        cores: Of the CPU.
-        threads: PyTorch's.
-        torch: Its version.
-        device: "cpu", "mps", or the GPU's name.
-        processor: The CPU's name; "" in results of before it was kept.
-        allocator: What was loaded or set in place of the C library's own; see `allocator_name`.
-    """
-
-    cores: int
-    threads: int
-    torch: str
-    device: str
-    processor: str = ""
-    allocator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,44 +268,6 @@ def measure(logits: Tensor, words: Sequence[str], labels: Sequence[str], part: s
         labels=names,
         confusion=confusion.tolist(),
     )
-
-
-def machine(accelerator: str = "auto") -> Machine:
-    """Facts about this machine, as a run with that accelerator meets it."""
-    device = "cpu"
-    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
-        device = torch.cuda.get_device_name()
-    elif accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        device = "mps"
-    return Machine(
-        cores=os.cpu_count() or 1,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
-        device=device,
-        processor=processor_name(),
-        allocator=allocator_name(),
-    )
-
-
-def processor_name() -> str:
-    """What the CPU calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
-
-
-def allocator_name() -> str:
-    """The memory allocator that was preloaded, and what is set for it; "" for the C library's as it is.
-
-    A training step takes up to two and a half times as long with one as with another (`docs/training.md`).
-    """
-    preloaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
-    names = [Path(library).name for library in preloaded if "malloc" in Path(library).name]
-    chosen = (f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(ALLOCATOR_SETTINGS))
-    return " ".join([*names, *chosen])
 
 
 def counted(words: Iterable[str]) -> dict[str, int]:

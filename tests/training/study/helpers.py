@@ -11,10 +11,11 @@ import torch
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.checkpoints import write_checkpoint
+from snn_voice_hub.machine import Machine
 from snn_voice_hub.registry import describe_network, get_architecture
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
-from snn_voice_hub.training.study.results import Machine, Run, RunResult, Tested
+from snn_voice_hub.training.study.results import Run, RunResult, Tested
 
 LABELS = ["no", "up", "yes"]
 TEN = [*"abcdefghij", "yes"]

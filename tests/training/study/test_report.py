@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.machine import Machine
 from snn_voice_hub.training.study.findings import (
     FAILS,
     HOLDS,
@@ -26,7 +27,7 @@ from snn_voice_hub.training.study.findings import (
 from snn_voice_hub.training.study.grid import FAILURE_FILE, folder_of, save_plan
 from snn_voice_hub.training.study.report.text import markdown, rows_csv
 from snn_voice_hub.training.study.report.write import write_report
-from snn_voice_hub.training.study.results import RESULT_FILE, Machine, RunResult, machine, write_json
+from snn_voice_hub.training.study.results import RESULT_FILE, RunResult, write_json
 from tests.training.study.helpers import HERE, result, run
 
 COMPLEXITY = "dependence on complexity"
@@ -152,7 +153,7 @@ def test_times_of_another_processor_or_allocator_are_not_compared(what: str) -> 
     assert costs(grouped(cells)[0])[5, False].mean == pytest.approx(10.0)
     row = findings(grouped(cells))[2].rows[0]
     assert float(row[-2]) == pytest.approx(10 * float(row[-1]), rel=0.01)
-    assert machine().processor
+    assert Machine.here().processor
 
 
 def test_nothing_is_no_negative_difference() -> None:
@@ -163,11 +164,11 @@ def test_nothing_is_no_negative_difference() -> None:
 def test_the_allocator_is_kept_with_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_", "THP_", "LD_PRELOAD"))]:
         monkeypatch.delenv(name)
-    assert machine().allocator == ""
+    assert Machine.here().allocator == ""
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libother.so:/usr/lib/libtcmalloc_minimal.so.4")
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
-    assert machine().allocator == "libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1"
-    done = [result(run("TcyCNN"), machine=machine())]
+    assert Machine.here().allocator == "libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1"
+    done = [result(run("TcyCNN"), machine=Machine.here())]
     assert ", allocator libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1." in markdown(grouped(done), [], {}, {})
     assert "libtcmalloc_minimal.so.4 MALLOC_TOP_PAD_=1" in rows_csv(done, {})
 
