@@ -148,7 +148,7 @@ def train(
     checkpoint, config = _start(start) if start else (None, None)
     first = _recipe(model, config, recipe, changes or [], num_steps, learn_beta, epochs, 100)
     if show_recipe:
-        typer.echo(_yaml(first))
+        typer.echo(_yaml(first.complete()))
         return
     if not data or out is None:
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
@@ -159,14 +159,14 @@ def train(
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
     from snn_voice_hub.training.fitting.folder import first_process
     from snn_voice_hub.training.fitting.job import Job
-    from snn_voice_hub.training.fitting.teaching import Source
+    from snn_voice_hub.training.fitting.teaching import TrainedModel
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # What is missing, or not legal, is to be told before minutes of decoding.
     load_lightning()
     network_of(first, 2)
-    teachers = tuple(map(Source.of, teacher or []))
-    features = first.features
+    teachers = tuple(map(TrainedModel.of, teacher or []))
+    features = first.front_end
     dataset = load_dataset(
         data,
         val=val,
@@ -187,7 +187,7 @@ def train(
         ),
         seed=seed,
         precision=precision,
-        start=Source.named(start, checkpoint) if checkpoint is not None else None,
+        start=TrainedModel.named(start, checkpoint) if checkpoint is not None else None,
         teachers=teachers,
         freeze=freeze,
     )

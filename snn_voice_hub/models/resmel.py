@@ -25,6 +25,7 @@ _BLOCKS = ((96, 1), (128, 2), (128, 1), (192, 2), (192, 1))
 _STEM = 96
 _FRONT_END = FeatureConfig(
     kind="logmel",
+    # It keeps the fricatives that 4 kHz loses: s, f, th.
     feature_rate=16_000,
     n_fft=512,
     win_length=400,

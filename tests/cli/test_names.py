@@ -17,7 +17,7 @@ from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import resolve
 from snn_voice_hub.hub.publish import pull_folder, push_folder
 from snn_voice_hub.hub.remote.search import search_models
-from snn_voice_hub.training.fitting.teaching import Source
+from snn_voice_hub.training.fitting.teaching import TrainedModel
 from tests.places import EXAMPLES
 
 TCY = bundled_root() / "tcy-snn"
@@ -40,7 +40,7 @@ DOORS: dict[str, Callable[[str, Path], object]] = {
     "a network": lambda name, _: sv.TcySNN.from_pretrained(name),
     "resolve": lambda name, _: resolve(name, local_files_only=True),
     "service": lambda name, _: check_sources(sources_of([name])),
-    "teacher": lambda name, _: Source.of(name),
+    "teacher": lambda name, _: TrainedModel.of(name),
     "pull": lambda name, tmp: pull_folder(name, tmp / "pulled"),
     "push a folder": lambda name, _: push_folder(name, "me/x", token="hf_x"),
     "push to": lambda name, _: push_folder(TCY, name, token="hf_x"),

@@ -47,7 +47,7 @@ _LEGAL = (
 _INSIDE = ("metadata.csv", "metadata.jsonl")
 
 
-class Row(NamedTuple):
+class ManifestRow(NamedTuple):
     """A line of a manifest.
 
     Attributes:
@@ -65,7 +65,7 @@ class Row(NamedTuple):
     speaker: str
 
 
-def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
+def read_manifest(source: Path) -> tuple[list[ManifestRow], list[tuple[str, str]]]:
     """Read and check a manifest.
 
     Args:
@@ -80,8 +80,8 @@ def read_manifest(source: Path) -> tuple[list[Row], list[tuple[str, str]]]:
         SnnVoiceError: The file can't be read, or is not such a manifest, or none of its files exists; the
             message names the line.
     """
-    rows: list[Row] = []
-    seen: dict[Path, Row] = {}
+    rows: list[ManifestRow] = []
+    seen: dict[Path, ManifestRow] = {}
     skipped: list[tuple[str, str]] = []
     absent: list[str] = []
     for line, row in _rows(source, read_table(source, _fits)):
@@ -129,7 +129,7 @@ def manifest_of(source: Path) -> Path | None:
     return None
 
 
-def _rows(source: Path, table: Table) -> Iterator[tuple[int, Row]]:
+def _rows(source: Path, table: Table) -> Iterator[tuple[int, ManifestRow]]:
     """Each line's number and what it says."""
     roles = _roles(source, table)
     for line, cells in table.rows:
@@ -150,7 +150,7 @@ def _rows(source: Path, table: Table) -> Iterator[tuple[int, Row]]:
             )
         label = unicodedata.normalize("NFC", told["label"])
         path = _found(source.parent, told["path"])
-        yield line, Row(path, told["path"], label, part, told.get("speaker", ""))
+        yield line, ManifestRow(path, told["path"], label, part, told.get("speaker", ""))
 
 
 # --- columns --------------------------------------------------------------------------------------

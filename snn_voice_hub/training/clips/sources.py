@@ -67,7 +67,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _Wanted:
     sample_rate: int
     num_samples: int
     cache: Path | None
@@ -117,7 +117,7 @@ def load_dataset(
         raise ConfigError(
             f"sample_rate={sample_rate} is not legal", hint=f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
         )
-    settings = _Settings(sample_rate, num_samples, cache)
+    settings = _Wanted(sample_rate, num_samples, cache)
     if isinstance(data, str) and (data == CORPUS or data.startswith(f"{CORPUS}:")):
         name, (parts, noises, skipped, rule) = data, _corpus(data, download, settings)
     else:
@@ -161,7 +161,7 @@ def _plain(clips: Clips) -> Clips:
     return Clips(clips.waveforms, clips.labels, clips.names, [])
 
 
-def _local(source: Path, settings: _Settings) -> _Found:
+def _local(source: Path, settings: _Wanted) -> _Found:
     """A file or folder of the user's."""
     if source.is_dir():
         places = _places(source)
@@ -202,7 +202,7 @@ def _has_folders(folder: Path) -> bool:
         return True
 
 
-def _by_place(places: dict[str, Path], settings: _Settings) -> _Found:
+def _by_place(places: dict[str, Path], settings: _Wanted) -> _Found:
     parts: dict[str, Clips] = {}
     noises: dict[str, Any] = {}
     skipped: list[tuple[str, str]] = []
@@ -235,7 +235,7 @@ def _by_place(places: dict[str, Path], settings: _Settings) -> _Found:
     return parts, noises, skipped, rule
 
 
-def _manifest(source: Path, settings: _Settings) -> Reading:
+def _manifest(source: Path, settings: _Wanted) -> Reading:
     rows, left_out = read_manifest(source)
 
     def items() -> Iterator[Item]:
@@ -257,7 +257,7 @@ def _manifest(source: Path, settings: _Settings) -> Reading:
     return replace(reading, clips=replace(clips, skipped=[*clips.skipped, *left_out]))
 
 
-def _corpus(data: str, download: bool, settings: _Settings) -> _Found:
+def _corpus(data: str, download: bool, settings: _Wanted) -> _Found:
     """Speech Commands as torchaudio keeps it, divided by its own lists."""
     root = Path(data.partition(":")[2] or os.environ.get(ROOT_VARIABLE) or ".").expanduser()
     if root.name == "SpeechCommands" and (root / "speech_commands_v0.02").is_dir():

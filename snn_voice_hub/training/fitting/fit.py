@@ -77,7 +77,7 @@ def network_of(recipe: Recipe, num_classes: int) -> Network:
         ConfigError: There is no such architecture, or it takes other arguments or other features.
     """
     architecture = get_architecture(recipe.architecture)
-    architecture.check_front_end(recipe.features)
+    architecture.check_front_end(recipe.front_end)
     return architecture.from_arguments({**recipe.network, "num_classes": num_classes})
 
 
@@ -119,7 +119,7 @@ def fit(
     lightning = load_lightning()
     from snn_voice_hub.training.fitting.keeping import Interrupted, Keeper, alone
     from snn_voice_hub.training.fitting.module import Spotter
-    from snn_voice_hub.training.fitting.state import Made, States, forget, settle, standing
+    from snn_voice_hub.training.fitting.state import FinishedRun, States, forget, settle, standing
 
     noted = told(job, dataset, synthetic)
     with writing_into(out, _ELSEWHERE):
@@ -200,7 +200,7 @@ def fit(
     if trainer.is_global_zero:
         with writing_into(out, GO_ON):
             _finish(out, dataset.val, keeper)
-            made = Made.of(out, int(keeper.best["epoch"]), keeper.stopped)
+            made = FinishedRun.of(out, int(keeper.best["epoch"]), keeper.stopped)
             # From here on the run is over.
             write_job(out, noted | {"made": dataclasses.asdict(made)}, GO_ON)
     return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
@@ -223,7 +223,7 @@ def _config(
     job: Job, dataset: Dataset, network: dict[str, Any], labels: list[str], synthetic: Clips | None
 ) -> VoiceConfig:
     recipe = job.recipe
-    features = recipe.features
+    features = recipe.front_end
     if recipe.constants != "none" and features.normalization == "fixed":
         features = measure_constants(features, dataset.train, waveform=recipe.constants == "all")
     return VoiceConfig(

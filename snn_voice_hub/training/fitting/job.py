@@ -19,7 +19,7 @@ from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.fitting.recipe import Recipe
-from snn_voice_hub.training.fitting.teaching import Source
+from snn_voice_hub.training.fitting.teaching import TrainedModel
 from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole
 
@@ -37,10 +37,10 @@ class Job:
 
     Attributes:
         name: The checkpoint's name.
-        recipe: How to train.
+        recipe: How to train; it is completed, see `Recipe.complete`.
         seed: Of weights, sampling and augmentation.
         precision: "float32", or "bfloat16" or "float16" for the products (weights stay in float32).
-        start: The CNN twin, or the same network, whose weights to start from: a `Source`, or whatever
+        start: The CNN twin, or the same network, whose weights to start from: a `TrainedModel`, or whatever
             `SnnVoice.from_pretrained` takes.
         teachers: Models whose mean answer to imitate as well; their front ends may differ.
         freeze: Whether only the last layer is trained.
@@ -50,8 +50,8 @@ class Job:
     recipe: Recipe
     seed: int = 0
     precision: str = "float32"
-    start: Source | str | os.PathLike[str] | None = None
-    teachers: tuple[Source | str | os.PathLike[str], ...] = ()
+    start: TrainedModel | str | os.PathLike[str] | None = None
+    teachers: tuple[TrainedModel | str | os.PathLike[str], ...] = ()
     freeze: bool = False
 
     def __post_init__(self) -> None:
@@ -59,24 +59,25 @@ class Job:
 
         Raises:
             CheckpointError: One of them is not there.
-            ConfigError: A value is not legal.
+            ConfigError: A value is not legal, or the architecture is not known.
         """
         check_choice("precision", self.precision, tuple(PRECISIONS))
+        object.__setattr__(self, "recipe", self.recipe.complete())
         if self.freeze and self.start is None:
             raise ConfigError("freeze needs weights to start from", hint="start=, or without freeze")
         # Now, and once: minutes of decoding come before they are opened.
-        object.__setattr__(self, "start", None if self.start is None else Source.of(self.start))
-        object.__setattr__(self, "teachers", tuple(map(Source.of, self.teachers)))
+        object.__setattr__(self, "start", None if self.start is None else TrainedModel.of(self.start))
+        object.__setattr__(self, "teachers", tuple(map(TrainedModel.of, self.teachers)))
 
     @property
-    def begins_with(self) -> Source | None:
+    def begins_with(self) -> TrainedModel | None:
         """Where `start` is."""
-        return None if self.start is None else Source.of(self.start)
+        return None if self.start is None else TrainedModel.of(self.start)
 
     @property
-    def learns_from(self) -> list[Source]:
+    def learns_from(self) -> list[TrainedModel]:
         """Where the `teachers` are."""
-        return [Source.of(teacher) for teacher in self.teachers]
+        return [TrainedModel.of(teacher) for teacher in self.teachers]
 
     def facts(self) -> dict[str, Any]:
         """What `config.json` says about the run."""

@@ -20,7 +20,7 @@ from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
 from snn_voice_hub.training.fitting.recipe import Recipe
-from snn_voice_hub.training.fitting.sampling import Draw, Loader, Order, Share, Steps
+from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
 from snn_voice_hub.training.fitting.teaching import Teacher, head_of
 from snn_voice_hub.training.measuring.metrics import right_answers
 
@@ -131,11 +131,11 @@ class Spotter(lightning.LightningModule):
 
     # --- data -------------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> StepLoader:
         """See Lightning."""
         share = Share(self.trainer.global_rank, self.trainer.world_size)
         steps = Steps(self._draw, self._new_augmenter(), self.recipe, self._labels, share, self._cached)
-        return Loader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
+        return StepLoader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """See Lightning; every process validates with all clips."""

@@ -34,11 +34,11 @@ _MAX_EPOCHS = 100_000
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type information
+class _YamlLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no type information
     """Reads 1e-3 as a number, which is a text in YAML 1.1."""
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
+_YamlLoader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Recipe:
     Attributes:
         architecture: A name in the registry.
         network: Keyword arguments of that class, besides `num_classes`.
-        features: The front end.
+        features: The front end; None for the one that the architecture names, see `front_end`.
         description: One line for tables and cards.
         constants: Which constants of a front end with normalization "fixed" are measured over the training
             clips: "none", "features" (of the spectrogram), or "all" (of the waveform as well).
@@ -114,7 +114,7 @@ class Recipe:
 
     architecture: str
     network: dict[str, Any] = field(default_factory=dict)
-    features: FeatureConfig
+    features: FeatureConfig | None = None
     description: str = ""
     constants: str = "features"
     silence: float = 0.0
@@ -174,6 +174,27 @@ class Recipe:
         """Labels besides the words."""
         return [SILENCE] if self.silence else []
 
+    @property
+    def front_end(self) -> FeatureConfig:
+        """`features`, or those that the architecture names.
+
+        Raises:
+            ConfigError: There is no such architecture.
+        """
+        if self.features is not None:
+            return self.features
+        from snn_voice_hub.registry import get_architecture  # it needs PyTorch, and recipes do not
+
+        return get_architecture(self.architecture).default_features
+
+    def complete(self) -> Recipe:
+        """The same recipe with its front end in it.
+
+        Raises:
+            ConfigError: There is no such architecture.
+        """
+        return dataclasses.replace(self, features=self.front_end)
+
     def to_dict(self) -> dict[str, Any]:
         """All values, ready for YAML or JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -213,6 +234,9 @@ def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     Raises:
         ConfigError: A change names no field, or its value is not legal.
     """
+    changes = list(changes)
+    if any(change.startswith("features.") for change in changes):
+        recipe = recipe.complete()
     data = recipe.to_dict()
     for change in changes:
         name, equals, text = change.partition("=")
@@ -240,6 +264,6 @@ def read_yaml(text: str) -> Any:
         ConfigError: It is none.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _YamlLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # of dates, of numbers too long
         raise ConfigError("this is not valid YAML", hint=" ".join(str(error).split())) from error

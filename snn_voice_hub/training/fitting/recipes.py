@@ -1,38 +1,19 @@
-"""One recipe a bundled checkpoint: architecture, features, augmentation, optimiser."""
+"""One recipe a bundled checkpoint: its architecture, which names the front end, augmentation and optimiser.
+
+None of it needs PyTorch.
+"""
 
 from __future__ import annotations
 
-from snn_voice_hub.config import SILENCE, FeatureConfig, VoiceConfig
+from snn_voice_hub.config import SILENCE, VoiceConfig
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
-
-# The paper's front ends; each clip is standardised by itself, so that no answer depends on a batch-mate.
-WAVEFORM_4K = FeatureConfig(kind="waveform", normalization="clip")
-LOGMEL_4K = FeatureConfig(kind="logmel", normalization="clip")
-
-# 16 kHz keeps the fricatives that 4 kHz loses (s, f, th). The offset before the logarithm lies above the
-# rounding noise of 16-bit sound, so that digital silence and a quiet room look alike. Mean and deviation
-# are measured over the training clips when training starts.
-LOGMEL_16K = FeatureConfig(
-    kind="logmel",
-    feature_rate=16_000,
-    n_fft=512,
-    win_length=400,
-    hop_length=160,
-    n_mels=40,
-    f_min=20.0,
-    f_max=7600.0,
-    log_offset=1e-5,
-    ignore_below=None,
-    zero_below=None,
-)
-
 
 _RESMEL_AUGMENTATION = Augmentation(shift=0.12, speed=0.12, noise=0.6, snr_db=(3.0, 30.0), bands=7, frames=15)
 
 RECIPES: dict[str, Recipe] = {
     "resmel-cnn": Recipe(
         architecture="ResMelCNN",
-        features=LOGMEL_16K,
         description="Residual 1-D CNN on a 16 kHz log-mel: the twin and teacher of the default model",
         silence=0.05,
         augmentation=_RESMEL_AUGMENTATION,
@@ -42,7 +23,6 @@ RECIPES: dict[str, Recipe] = {
     "resmel-snn": Recipe(
         architecture="ResMelSNN",
         network={"num_steps": 4, "learn_beta": True},
-        features=LOGMEL_16K,
         description="Residual 1-D spiking network on a 16 kHz log-mel: the default",
         silence=0.05,
         augmentation=_RESMEL_AUGMENTATION,
@@ -53,7 +33,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "m5-cnn": Recipe(
         architecture="M5CNN",
-        features=WAVEFORM_4K,
         description="The paper's M5 on the 4 kHz waveform",
         epochs=18,
         distil=0.5,
@@ -61,7 +40,6 @@ RECIPES: dict[str, Recipe] = {
     "m5-snn": Recipe(
         architecture="M5SNN",
         network={"num_steps": 5, "learn_beta": True},
-        features=WAVEFORM_4K,
         description="The paper's spiking M5 on the 4 kHz waveform, T = 5",
         augmentation=Augmentation(mixup=0.3),
         epochs=25,
@@ -71,7 +49,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "hjh-cnn": Recipe(
         architecture="HjhCNN",
-        features=LOGMEL_4K,
         description="The paper's HJH on the 4 kHz log-mel: 4,000 parameters",
         epochs=3,
         lr=1e-2,
@@ -80,7 +57,6 @@ RECIPES: dict[str, Recipe] = {
     "hjh-snn": Recipe(
         architecture="HjhSNN",
         network={"num_steps": 5},
-        features=LOGMEL_4K,
         description="The paper's spiking HJH on the 4 kHz log-mel, T = 5",
         epochs=2,
         lr=1e-2,
@@ -88,7 +64,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tcy-cnn": Recipe(
         architecture="TcyCNN",
-        features=LOGMEL_4K,
         description="The paper's TCY on the 4 kHz log-mel: one linear layer",
         epochs=3,
         lr=1e-2,
@@ -97,7 +72,6 @@ RECIPES: dict[str, Recipe] = {
     "tcy-snn": Recipe(
         architecture="TcySNN",
         network={"num_steps": 5},
-        features=LOGMEL_4K,
         description="The paper's spiking TCY on the 4 kHz log-mel, T = 5",
         epochs=3,
         lr=1e-2,
@@ -105,7 +79,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "piczak-cnn": Recipe(
         architecture="PiczakCNN",
-        features=LOGMEL_4K,
         description="The paper's Piczak on the 4 kHz log-mel: 25.6 million parameters",
         epochs=6,
         lr=1e-3,
@@ -114,7 +87,6 @@ RECIPES: dict[str, Recipe] = {
     "piczak-snn": Recipe(
         architecture="PiczakSNN",
         network={"num_steps": 15},
-        features=LOGMEL_4K,
         description="The paper's spiking Piczak on the 4 kHz log-mel, T = 15",
         epochs=5,
         lr=5e-4,
@@ -136,12 +108,12 @@ def default_recipe(architecture: str) -> Recipe:
     Raises:
         ConfigError: There is none of that name.
     """
-    from snn_voice_hub.models.base import Network  # the recipes themselves need no PyTorch
+    from snn_voice_hub.models.base import Network
     from snn_voice_hub.registry import get_architecture
 
     cls = get_architecture(architecture)
     named = cls.default_features is not Network.default_features or cls.feature_dims == 1
-    features = cls.default_features if named else LOGMEL_16K
+    features = cls.default_features if named else RECIPES[DEFAULT_MODEL].front_end
     return Recipe(
         architecture=architecture,
         features=features,

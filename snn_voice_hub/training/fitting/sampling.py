@@ -183,7 +183,7 @@ class Order(Sampler[tuple[int, int]]):
         return iter([(self.epoch, step) for step in range(first, self.steps)])
 
 
-class Loader(DataLoader[dict[str, Any]]):
+class StepLoader(DataLoader[dict[str, Any]]):
     """Batches in the order of an `Order`."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _ANEW = "train in another folder"
 
 
 @dataclass(frozen=True)
-class State:
+class RunState:
     """A state that is whole.
 
     Attributes:
@@ -54,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedRun:
     """What a run that is over has noted of itself.
 
     Attributes:
@@ -68,7 +68,7 @@ class Made:
     files: dict[str, str]
 
     @classmethod
-    def of(cls, out: Path, best_epoch: int, stopped: str) -> Made:
+    def of(cls, out: Path, best_epoch: int, stopped: str) -> FinishedRun:
         """Of a run's folder in which everything is written.
 
         Raises:
@@ -88,8 +88,8 @@ class Standing:
         note: What the user should know of it.
     """
 
-    state: State | None = None
-    made: Made | None = None
+    state: RunState | None = None
+    made: FinishedRun | None = None
     note: str = ""
 
 
@@ -100,7 +100,7 @@ class States(CheckpointIO):
         state: What to go on from, which Lightning asks for once.
     """
 
-    def __init__(self, state: State | None) -> None:
+    def __init__(self, state: RunState | None) -> None:
         self._first = state
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -201,7 +201,7 @@ def standing(out: Path, wanted: Told, resume: bool) -> Standing:
     return Standing(state, note=_note(out, noted, state, kept, damage))
 
 
-def _note(out: Path, noted: Told | None, state: State | None, kept: list[Path], damage: list[str]) -> str:
+def _note(out: Path, noted: Told | None, state: RunState | None, kept: list[Path], damage: list[str]) -> str:
     """What was damaged.
 
     Raises:
@@ -223,7 +223,7 @@ def _note(out: Path, noted: Told | None, state: State | None, kept: list[Path], 
     return "no state was kept; training begins from the start"
 
 
-def _newest(kept: list[Path], wanted: Told | None, damage: list[str]) -> State | None:
+def _newest(kept: list[Path], wanted: Told | None, damage: list[str]) -> RunState | None:
     """The newest state that is whole, and of the wanted run if that is given."""
     for path in kept:
         try:
@@ -237,7 +237,7 @@ def _newest(kept: list[Path], wanted: Told | None, damage: list[str]) -> State |
     return None
 
 
-def _read(path: Path) -> State:
+def _read(path: Path) -> RunState:
     """Read a state.
 
     Raises:
@@ -253,12 +253,12 @@ def _read(path: Path) -> State:
         raise ValueError("is damaged")
     try:
         with as_usual():
-            return State(path, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+            return RunState(path, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except (RuntimeError, pickle.UnpicklingError) as error:  # written by another PyTorch
         raise ValueError(f"can't be read: {error}") from error
 
 
-def _over(out: Path, noted: Told) -> Made | None:
+def _over(out: Path, noted: Told) -> FinishedRun | None:
     """What a run has made, if it is over and all of that is there.
 
     Raises:
@@ -266,7 +266,7 @@ def _over(out: Path, noted: Told) -> Made | None:
     """
     if "made" not in noted:
         return None
-    made = Made(**noted["made"])
+    made = FinishedRun(**noted["made"])
     if not all(os.path.lexists(out / name) for name in made.files):
         return None
     for name, digest in made.files.items():

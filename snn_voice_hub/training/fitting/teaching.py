@@ -24,7 +24,7 @@ logger = module_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainedModel:
     """A checkpoint that training begins with or learns from; opened as every other one is.
 
     Attributes:
@@ -36,7 +36,7 @@ class Source:
     weights: Path
 
     @classmethod
-    def of(cls, given: Source | str | os.PathLike[str], **loading: Any) -> Source:
+    def of(cls, given: TrainedModel | str | os.PathLike[str], **loading: Any) -> TrainedModel:
         """Find a checkpoint, downloading and converting it where needed.
 
         Args:
@@ -47,7 +47,7 @@ class Source:
             CheckpointError: There is none.
             ConfigError: An argument is not legal.
         """
-        return given if isinstance(given, Source) else cls.named(given, resolve(given, **loading))
+        return given if isinstance(given, TrainedModel) else cls.named(given, resolve(given, **loading))
 
     @classmethod
     def named(cls, given: str | os.PathLike[str], checkpoint: Checkpoint) -> Self:
@@ -109,7 +109,7 @@ class Teacher(nn.Module):
         SnnVoiceError: It can't be opened, or the student has a label that it does not know.
     """
 
-    def __init__(self, source: Source, labels: Sequence[str]) -> None:
+    def __init__(self, source: TrainedModel, labels: Sequence[str]) -> None:
         super().__init__()
         voice = source.open()
         unknown = [label for label in labels if label not in voice.labels]

@@ -109,7 +109,7 @@ def _cost(run: Run) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class PlanEntry:
     """A line of a plan file.
 
     Attributes:
@@ -129,7 +129,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class _PlanFile:
-    runs: list[Entry]
+    runs: list[PlanEntry]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class Failure:
 
 
 def read_plan(path: Path, epochs: int | None = None) -> list[Run]:
-    """Read a plan file: `runs:`, a list of entries with the fields of `Entry`.
+    """Read a plan file: `runs:`, a list of entries with the fields of `PlanEntry`.
 
     Args:
         path: A YAML file.

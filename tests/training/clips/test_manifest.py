@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.manifest import Row, read_manifest
+from snn_voice_hub.training.clips.manifest import ManifestRow, read_manifest
 from snn_voice_hub.training.measuring.held_out import load_test
 from tests.training.clips.test_sources import load, write
 
@@ -19,10 +19,10 @@ PARTS = ["train"] * 4 + ["test"] * 2
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Callable[..., list[Row]]:
+def rows(tmp_path: Path) -> Callable[..., list[ManifestRow]]:
     write(tmp_path, *FILES)
 
-    def read(text: str, name: str = "m.csv", encoding: str = "utf-8") -> list[Row]:
+    def read(text: str, name: str = "m.csv", encoding: str = "utf-8") -> list[ManifestRow]:
         (tmp_path / name).write_text(text, encoding=encoding)
         found, skipped = read_manifest(tmp_path / name)
         assert skipped == []
@@ -50,7 +50,7 @@ def sheet(columns: str, *cells: list[str], by: str = ",") -> str:
         *("audio_filepath,command", "FNAME,Label", "path,sentence", "filepath,target", "wav, keyword "),
     ],
 )
-def test_columns_of_other_tools(rows: Callable[..., list[Row]], columns: str) -> None:
+def test_columns_of_other_tools(rows: Callable[..., list[ManifestRow]], columns: str) -> None:
     found = rows(sheet(columns))
     assert [row.label for row in found] == WORDS
     assert [row.name for row in found] == FILES
@@ -61,7 +61,7 @@ def test_columns_of_other_tools(rows: Callable[..., list[Row]], columns: str) ->
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_separators_and_encodings(
-    rows: Callable[..., list[Row]], by: str, name: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+    rows: Callable[..., list[ManifestRow]], by: str, name: str, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"{__name__}.WORDS", ["größe", "ja, gern"] * 3)
     quoted = [f'"{word}"' for word in WORDS]
@@ -73,7 +73,7 @@ def test_separators_and_encodings(
         assert [row.label for row in rows(f"sep={by}\n{text}", name, encoding)] == WORDS
 
 
-def test_a_number_and_a_name_of_a_class(rows: Callable[..., list[Row]]) -> None:
+def test_a_number_and_a_name_of_a_class(rows: Callable[..., list[ManifestRow]]) -> None:
     """ESC-50 and others have both; what is more is passed over."""
     numbers = [str(WORDS.index(word)) for word in WORDS]
     for columns in ("filename,category,fold,target,take", "path,class_name,a,label,b", "file,word,x,class,y"):
@@ -84,7 +84,7 @@ def test_a_number_and_a_name_of_a_class(rows: Callable[..., list[Row]]) -> None:
 
 
 @pytest.mark.parametrize("column", ["split", "subset", "Split", "partition"])
-def test_parts_by_other_names(rows: Callable[..., list[Row]], column: str) -> None:
+def test_parts_by_other_names(rows: Callable[..., list[ManifestRow]], column: str) -> None:
     given = ["training", "TRAIN", "validation", "dev", "Testing", "eval"]
     found = rows(sheet(f"path,label,{column},speaker_id", given, list("aabbcc")))
     assert [row.part for row in found] == ["train", "train", "val", "val", "test", "test"]
@@ -106,7 +106,7 @@ def test_backslashes_and_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_json(rows: Callable[..., list[Row]], encoding: str) -> None:
+def test_json(rows: Callable[..., list[ManifestRow]], encoding: str) -> None:
     nemo = [
         {"audio_filepath": file, "duration": 0.5, "label": word}
         for file, word in zip(FILES, WORDS, strict=True)

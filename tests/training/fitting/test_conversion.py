@@ -19,7 +19,6 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.fit import Job, fit
-from snn_voice_hub.training.fitting.recipes import LOGMEL_4K
 from snn_voice_hub.training.fitting.teaching import adopt
 from tests.places import ROOT
 from tests.training.helpers import dataset, recipe
@@ -114,6 +113,6 @@ def test_training_starts_with_them(tmp_path: Path) -> None:
 
 
 def test_a_percentile_is_checked() -> None:
-    assert recipe(features=LOGMEL_4K, threshold_percentile=100.0).threshold_percentile == 100.0
+    assert recipe(threshold_percentile=100.0).threshold_percentile == 100.0
     with pytest.raises(sv.ConfigError, match="threshold_percentile"):
         recipe(threshold_percentile=101.0)

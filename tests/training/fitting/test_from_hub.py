@@ -15,11 +15,11 @@ OPEN = """
 import json, torch
 from snn_voice_hub.training.fitting.fit import Job
 from snn_voice_hub.training.fitting.recipe import Recipe
-from snn_voice_hub.training.fitting.teaching import Source
+from snn_voice_hub.training.fitting.teaching import TrainedModel
 from snn_voice_hub.config import FeatureConfig
 recipe = Recipe(architecture="TcySNN", features=FeatureConfig(kind="logmel"))
 job = Job(name="x", recipe=recipe, start={start!r}, teachers={teachers!r})
-sources = [job.begins_with, *job.learns_from, Source.of("me/words", subfolder="inside")]
+sources = [job.begins_with, *job.learns_from, TrainedModel.of("me/words", subfolder="inside")]
 print(json.dumps([[s.name, float(s.open().network.fc.bias.double().sum())] for s in sources]))
 """
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.training.fitting.recipe import changed, read_recipe
 from snn_voice_hub.training.fitting.recipes import RECIPES, fine_tuning
 from snn_voice_hub.training.study.paper_recipes import ARCHITECTURES, paper_recipe
@@ -19,6 +21,15 @@ def test_a_recipe_survives_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPES[name].to_dict(), sort_keys=False))
     assert read_recipe(path) == RECIPES[name]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_front_end_is_the_architectures(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.features is None
+    assert recipe.complete().features == get_architecture(recipe.architecture).default_features
+    other = changed(recipe, ["features.log_offset=0.25"])
+    assert other.features == dataclasses.replace(recipe.front_end, log_offset=0.25)
 
 
 def test_values_from_a_command_line() -> None:
@@ -68,7 +79,7 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         read_recipe(path)
     for text, message in (
         ("", "JSON object"),
-        ("architecture: M5SNN", "features is missing"),
+        ("lr: 1e-4", "architecture is missing"),
         ("architecture: M5SNN\nfeatures: {kind: waveform}\ncolour: 3", "unknown field colour"),
         ("architecture: M5SNN\nfeatures: {kind: tape}", "features.kind"),
         ("a: [", "not valid YAML"),
@@ -90,7 +101,7 @@ def test_the_paper(name: str, twin: str) -> None:
     assert (recipe.lr, recipe.pct_start) == ((1e-3, 0.4) if name == "Piczak" else (1e-2, 0.2))
     assert (recipe.final_div_factor, recipe.batch_size, recipe.epochs, recipe.patience) == (1e5, 128, 15, 5)
     assert recipe.augmentation is None
-    assert recipe.features.kind == ("waveform" if name == "M5" else "logmel")
+    assert recipe.front_end.kind == ("waveform" if name == "M5" else "logmel")
     if twin == "SNN":
         other = paper_recipe(name + twin, num_steps=15, learn_beta=True, epochs=3)
         assert (other.network["num_steps"], other.network["learn_beta"], other.epochs) == (15, True, 3)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import snn_voice_hub as sv
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.fitting.fit import Job, fit
-from snn_voice_hub.training.fitting.teaching import Source, Teacher
+from snn_voice_hub.training.fitting.teaching import Teacher, TrainedModel
 from tests.training.helpers import LOGMEL, dataset, recipe
 
 LABELS = ["no", "up", "yes"]
@@ -36,7 +36,7 @@ def test_of_several_files_the_one_that_was_named_is_read(folder: Path) -> None:
     waves = torch.randn(2, 16_000)
     answers = {}
     for name in ("epoch3.safetensors", "model.safetensors"):
-        source = Source.of(str(folder / name))
+        source = TrainedModel.of(str(folder / name))
         assert source.path == str(folder / name if name.startswith("epoch") else folder)
         wanted = sv.SnnVoice.from_pretrained(folder / name)
         weights = load_file(folder / name)
@@ -63,11 +63,11 @@ def test_training_begins_with_the_file_that_was_named(folder: Path, tmp_path: Pa
 
 
 def test_what_a_source_is_called(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Source.of("m5-snn").name == "m5-snn"
-    assert Source.of(folder).name == Source.of(folder / "model.safetensors").name == "earlier"
+    assert TrainedModel.of("m5-snn").name == "m5-snn"
+    assert TrainedModel.of(folder).name == TrainedModel.of(folder / "model.safetensors").name == "earlier"
     monkeypatch.chdir(folder)
-    assert Source.of(".").name == "earlier"
-    assert Source.of(Source("x", folder)) == Source("x", folder)
+    assert TrainedModel.of(".").name == "earlier"
+    assert TrainedModel.of(TrainedModel("x", folder)) == TrainedModel("x", folder)
     job = Job(name="x", recipe=recipe(), start="m5-snn", teachers=("m5-cnn", folder))
     assert (job.facts()["start"], job.facts()["teachers"]) == ("m5-snn", ["m5-cnn", "earlier"])
     assert dataclasses.replace(job, seed=1).begins_with == job.begins_with
@@ -90,7 +90,7 @@ def test_what_cant_be_opened_is_refused_at_once(folder: Path, what: str) -> None
         {name: value for name, value in weights.items() if name != "fc.bias"}, folder / "half.safetensors"
     )
     with pytest.raises(sv.CheckpointError, match=r"lacks fc\.bias"):
-        Source.of(folder / "half.safetensors").open()
+        TrainedModel.of(folder / "half.safetensors").open()
 
 
 @pytest.mark.parametrize("option", ["--from", "--teacher"])
