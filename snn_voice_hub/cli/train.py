@@ -54,7 +54,7 @@ def train(
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="Checkpoint whose answers to learn as well; may be repeated.",
+            help="Checkpoint whose answers to learn as well, or a file of answers (.npz); may be repeated.",
             rich_help_panel=_WHAT,
             autocompletion=model_names,
         ),
@@ -156,6 +156,7 @@ def train(
 
     from snn_voice_hub.training.clips.data import load_clips_cached
     from snn_voice_hub.training.clips.sources import load_dataset
+    from snn_voice_hub.training.fitting.answers import teacher_of
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
     from snn_voice_hub.training.fitting.folder import first_process
     from snn_voice_hub.training.fitting.job import Job
@@ -165,7 +166,7 @@ def train(
     # What is missing, or not legal, is to be told before minutes of decoding.
     load_lightning()
     network_of(first, 2)
-    teachers = tuple(map(TrainedModel.of, teacher or []))
+    teachers = tuple(map(teacher_of, teacher or []))
     features = first.front_end
     dataset = load_dataset(
         data,

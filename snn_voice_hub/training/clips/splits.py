@@ -126,8 +126,8 @@ def by_lists(names: Sequence[str], lists: Mapping[str, Sequence[str]]) -> list[s
     Raises:
         SnnVoiceError: A clip is in both lists, or a list names none of the clips.
     """
-    own = [_key(name) for name in names]
-    listed = {name: {_key(entry) for entry in lists.get(name, ())} for name in LISTS}
+    own = [clip_key(name) for name in names]
+    listed = {name: {clip_key(entry) for entry in lists.get(name, ())} for name in LISTS}
     validation, testing = (listed[name] for name in LISTS)
     both = sorted(validation & testing)
     if both:
@@ -140,6 +140,7 @@ def by_lists(names: Sequence[str], lists: Mapping[str, Sequence[str]]) -> list[s
     return ["val" if key in validation else "test" if key in testing else "train" for key in own]
 
 
-def _key(name: str) -> tuple[str, str]:
+def clip_key(name: str) -> tuple[str, str]:
+    """Folder and name without the ending: what a clip is known by where it was wrapped or converted."""
     path = PurePosixPath(unicodedata.normalize("NFC", name))
     return path.parent.name, path.stem

@@ -27,6 +27,7 @@ from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.clips.corpus import HELD_OUT_NOISE
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.sources import Dataset
+from snn_voice_hub.training.fitting.answers import Answers
 from snn_voice_hub.training.fitting.constants import measure_constants
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.folder import GO_ON, LOG, first_process
@@ -148,6 +149,8 @@ def fit(
         elif recipe.threshold_percentile and isinstance(network, SpikingNetwork):
             found = convert(network, _some(features, dataset.train), recipe.threshold_percentile)
             config.training["thresholds"] = {name: float(f"{value:.4g}") for name, value in found.items()}
+    sets = [dataset.train] if synthetic is None else [dataset.train, synthetic]
+    answers = [t.table(sets, labels) for t in job.learns_from if isinstance(t, Answers)]
     spotter = Spotter(
         network,
         features,
@@ -156,7 +159,8 @@ def fit(
         dataset.val,
         labels,
         noises=_long_enough(dataset.noises, dataset.train),
-        teachers=[Teacher(source, labels) for source in job.learns_from],
+        teachers=[Teacher(t, labels) for t in job.learns_from if not isinstance(t, Answers)],
+        answers=torch.stack(answers) if answers else None,
         cached=_computed_once(features, dataset.train, synthetic, job),
         freeze=job.freeze,
         done=state.steps if state else 0,

@@ -17,6 +17,7 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.hub.choice import JOB_FILE
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.sources import Dataset
+from snn_voice_hub.training.fitting.answers import Answers, teacher_of
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.teaching import TrainedModel
@@ -42,7 +43,8 @@ class Job:
         precision: "float32", or "bfloat16" or "float16" for the products (weights stay in float32).
         start: The CNN twin, or the same network, whose weights to start from: a `TrainedModel`, or whatever
             `SnnVoice.from_pretrained` takes.
-        teachers: Models whose mean answer to imitate as well; their front ends may differ.
+        teachers: Models whose mean answer to imitate as well, whose front ends may differ; or files of
+            answers that a teacher gave before (`.npz`, see `training.fitting.answers`).
         freeze: Whether only the last layer is trained.
     """
 
@@ -51,7 +53,7 @@ class Job:
     seed: int = 0
     precision: str = "float32"
     start: TrainedModel | str | os.PathLike[str] | None = None
-    teachers: tuple[TrainedModel | str | os.PathLike[str], ...] = ()
+    teachers: tuple[TrainedModel | Answers | str | os.PathLike[str], ...] = ()
     freeze: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +62,7 @@ class Job:
         Raises:
             CheckpointError: One of them is not there.
             ConfigError: A value is not legal, or the architecture is not known.
+            SnnVoiceError: A file of answers is none.
         """
         check_choice("precision", self.precision, tuple(PRECISIONS))
         object.__setattr__(self, "recipe", self.recipe.complete())
@@ -67,7 +70,7 @@ class Job:
             raise ConfigError("freeze needs weights to start from", hint="start=, or without freeze")
         # Now, and once: minutes of decoding come before they are opened.
         object.__setattr__(self, "start", None if self.start is None else TrainedModel.of(self.start))
-        object.__setattr__(self, "teachers", tuple(map(TrainedModel.of, self.teachers)))
+        object.__setattr__(self, "teachers", tuple(map(teacher_of, self.teachers)))
 
     @property
     def begins_with(self) -> TrainedModel | None:
@@ -75,9 +78,9 @@ class Job:
         return None if self.start is None else TrainedModel.of(self.start)
 
     @property
-    def learns_from(self) -> list[TrainedModel]:
+    def learns_from(self) -> list[TrainedModel | Answers]:
         """Where the `teachers` are."""
-        return [TrainedModel.of(teacher) for teacher in self.teachers]
+        return [teacher_of(teacher) for teacher in self.teachers]
 
     def facts(self) -> dict[str, Any]:
         """What `config.json` says about the run."""

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from snn_voice_hub.features import Features
 from snn_voice_hub.training.clips.corpus import COVERED
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.fitting.answers import agreed
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
 from snn_voice_hub.training.fitting.recipe import Recipe
@@ -76,7 +77,9 @@ class Spotter(lightning.LightningModule):
         val: Clips to validate with.
         labels: The model's.
         noises: Background recordings, each `[N]`.
-        teachers: What else to learn from.
+        teachers: What else to learn from: they hear each batch.
+        answers: Log-probabilities `[k, n, C]` that k teachers gave to each clip of `draw` before; NaN where
+            they did not.
         cached: Features of each training clip, where they were computed once.
         freeze: Whether only the last layer is trained.
         done: Steps that were taken before, by the run that this one goes on from.
@@ -98,6 +101,7 @@ class Spotter(lightning.LightningModule):
         *,
         noises: Sequence[Tensor] = (),
         teachers: Sequence[Teacher] = (),
+        answers: Tensor | None = None,
         cached: Tensor | None = None,
         freeze: bool = False,
         done: int = 0,
@@ -111,6 +115,7 @@ class Spotter(lightning.LightningModule):
         self._draw, self._val, self._labels = draw, val, labels
         self._noises = list(noises)
         self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
+        self._answers = answers
         self._cached = cached
         self.done = done
         self._head = head_of(network) if freeze else ""
@@ -134,7 +139,8 @@ class Spotter(lightning.LightningModule):
     def train_dataloader(self) -> StepLoader:
         """See Lightning."""
         share = Share(self.trainer.global_rank, self.trainer.world_size)
-        steps = Steps(self._draw, self._new_augmenter(), self.recipe, self._labels, share, self._cached)
+        augmenter = self._new_augmenter()
+        steps = Steps(self._draw, augmenter, self.recipe, self._labels, share, self._cached, self._answers)
         return StepLoader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -163,7 +169,7 @@ class Spotter(lightning.LightningModule):
         torch.manual_seed(int(batch["seed"]))  # dropout draws too
         targets = batch["targets"]
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            wanted = None
+            told = None
             if "features" in batch:
                 x = batch["features"]
             else:
@@ -172,16 +178,23 @@ class Spotter(lightning.LightningModule):
                 if self._augmenter is not None:
                     self._augmenter.reseed(int(batch["seed"]) ^ 1)
                     x = self._augmenter.features(x)
-                if self._teachers:
-                    wanted = torch.stack([teacher(waves) for teacher in self._teachers]).mean(0)
+                if self._teachers or self._answers is not None:
+                    told = agreed([teacher(waves) for teacher in self._teachers], batch.get("answers"))
         logits = self.network(x)
-        loss = functional.cross_entropy(
-            logits, both(batch, logits.shape[1]), label_smoothing=self.recipe.label_smoothing
+        losses = functional.cross_entropy(
+            logits,
+            both(batch, logits.shape[1]),
+            label_smoothing=self.recipe.label_smoothing,
+            reduction="none",
         )
-        if wanted is not None:
+        if told is not None:
+            wanted, known = told
             # Cross-entropy with the teacher's answers differs from their KL divergence by a constant.
-            distil = self.recipe.distil
-            loss = (1 - distil) * loss + distil * functional.cross_entropy(logits, wanted)
+            distil = self.recipe.distil * known.to(losses)
+            losses = (1 - distil) * losses + distil * functional.cross_entropy(
+                logits, wanted, reduction="none"
+            )
+        loss = losses.mean()
         self.losses.append(float(loss.detach()))
         self.log("train_loss", self.losses[-1], prog_bar=True, logger=False, batch_size=len(targets))
         return loss

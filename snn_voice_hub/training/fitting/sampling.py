@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from snn_voice_hub.config import SILENCE
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.fitting.answers import mixed_answers
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.recipe import Recipe
 
@@ -108,6 +110,8 @@ class Steps(Dataset[dict[str, Any]]):
         labels: The model's.
         share: Which part of each batch.
         features: Of each clip `[n, 1, ...]`, where they were computed once; they take the place of the sound.
+        answers: Log-probabilities `[k, n, C]` that k teachers gave to each clip before; NaN where they
+            did not.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class Steps(Dataset[dict[str, Any]]):
         labels: Sequence[str],
         share: Share,
         features: Tensor | None = None,
+        answers: Tensor | None = None,
     ) -> None:
         self.draw = draw
         self.augmenter = augmenter
@@ -125,11 +130,13 @@ class Steps(Dataset[dict[str, Any]]):
         self.silence = list(labels).index(SILENCE) if self.quiet else -1
         self.share = share
         self.features = features
+        self.answers = answers
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """Sound `[B, N]` (or features), class indices `[B]`, and the seed of what else is drawn.
 
-        Where clips are mixed, `others` are the second class indices, and `part` is that of the first.
+        Where clips are mixed, `others` are the second class indices, and `part` is that of the first. Where
+        teachers were asked before, `answers` are what they said, `[k, B, C]`.
         """
         epoch, step = key
         rank, world = self.share.rank, self.share.world
@@ -140,19 +147,26 @@ class Steps(Dataset[dict[str, Any]]):
             return {"features": self.features[picks], "targets": targets, "seed": seed}
         waves, targets = self.draw.clips(picks)
         mixed: dict[str, Tensor] = {}
+        answers = None if self.answers is None else self.answers[:, picks]
         if self.augmenter is not None:
             self.augmenter.reseed(seed)
             waves = self.augmenter.waveforms(waves)
             if self.augmenter.settings.mixup:
                 waves, other, part = self.augmenter.mixed(waves)
                 mixed = {"others": targets[other], "part": part}
+                if answers is not None:
+                    answers = mixed_answers(answers, other, part)
             if quiet := len(range(rank, self.quiet, world)):
                 waves = torch.cat([waves, self.augmenter.silence(quiet, waves.shape[1])])
                 silence = torch.full((quiet,), self.silence, device="cpu")
                 targets = torch.cat([targets, silence])
+                if answers is not None:  # of what was made just now there are none
+                    answers = functional.pad(answers, (0, 0, 0, quiet), value=torch.nan)
                 if mixed:
                     mixed["others"] = torch.cat([mixed["others"], silence])
                     mixed["part"] = torch.cat([mixed["part"], torch.ones(quiet, **FLOAT32)])
+        if answers is not None:
+            mixed["answers"] = answers
         return {"waves": waves, "targets": targets, "seed": seed, **mixed}
 
 
