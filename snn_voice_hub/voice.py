@@ -22,16 +22,10 @@ from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.inference.answers import Prediction, Window
 from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
+from snn_voice_hub.inference.ends import HOP_SECONDS, ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from snn_voice_hub.inference.pipeline import (
-    HOP_SECONDS,
-    ClassifyOptions,
-    Clip,
-    Options,
-    Pipeline,
-    check_names,
-)
+from snn_voice_hub.inference.pipeline import Pipeline
 from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import seeds_of
@@ -496,10 +490,9 @@ class SnnVoice(nn.Module, HubModel):
                 that are not counted.
         """
         check_names(unknown)
-        options = Options(sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
-        pipeline = Pipeline(self.config, self, options)
+        ends = Ends(self.config, sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
         with no_autocast(self.device):
-            return measure(self._counted(), self._counted_twin(twin), clips, pipeline)
+            return measure(self._counted(), self._counted_twin(twin), clips, ends)
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -522,10 +515,9 @@ class SnnVoice(nn.Module, HubModel):
         return SnnVoice(network, self.config.features, self.labels).eval()._counted(shapes_only=True)
 
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
-        check_names(options)
-        checked = Options(**options)
+        ends = Ends(self.config, **options)
         network = self._bare_network()
-        sure = checked.early_exit
+        sure = ends.options["early_exit"]
         stepped = None if sure is None else check_stoppable(network, recordings_of(network))
 
         def run(windows: Tensor) -> Tensor | Stopped:
@@ -537,7 +529,7 @@ class SnnVoice(nn.Module, HubModel):
             with no_autocast(self.device):
                 return run_until_sure(stepped, *inputs, temperature=self.config.temperature, sure=sure)
 
-        return Pipeline(self.config, run, checked, partial(expect_clips, network), self._trouble)
+        return Pipeline(ends, run, partial(expect_clips, network), self._trouble)
 
     def _trouble(self) -> str:
         """Why scores are not finite, if it is not what is heard; "" if it is."""

@@ -18,7 +18,7 @@ from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
 
 if TYPE_CHECKING:
-    from snn_voice_hub.inference.pipeline import ClassifyOptions
+    from snn_voice_hub.inference.ends import ClassifyOptions
     from snn_voice_hub.voice import SnnVoice
 
 _BULK = "Many clips, on Ray (the extra ray)"

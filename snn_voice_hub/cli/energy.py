@@ -18,7 +18,7 @@ from snn_voice_hub.errors import AudioError
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
-    from snn_voice_hub.inference.pipeline import Clip
+    from snn_voice_hub.inference.ends import Clip
     from snn_voice_hub.voice import SnnVoice
 
 _CLIPS = 200

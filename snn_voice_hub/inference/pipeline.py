@@ -1,35 +1,20 @@
-"""The way of a clip through a model: sound, windows, batches, scores, words."""
+"""The way of clips through a model: sound, windows, batches, scores, words."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
 
-from snn_voice_hub import audio
-from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
-from snn_voice_hub.errors import AudioError, CheckpointError, ConfigError
-from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
+from snn_voice_hub.errors import AudioError, CheckpointError
+from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
 from snn_voice_hub.inference.early_exit import Stopped
+from snn_voice_hub.inference.ends import Answer, Clip, Ends, Steps, Windows, too_loud
 from snn_voice_hub.inference.progress import with_progress
-from snn_voice_hub.inference.windows import CUT_SECONDS, views
 from snn_voice_hub.tensors import FLOAT32
-
-Clip: TypeAlias = audio.AudioSource
-Answer: TypeAlias = list[Prediction]
-Windows: TypeAlias = list[Tensor]
-Steps: TypeAlias = list[int] | None
-
-HOP_SECONDS = 0.5
-
-# Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
-# not far above.
-_MAX_PEAK = 1e12
 
 # What could be iterated, but is one clip.
 _ONE = (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
@@ -38,149 +23,50 @@ _ONE = (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
 _MIN_AHEAD = 8
 
 
-class ClassifyOptions(TypedDict, total=False):
-    """The keyword arguments of `SnnVoice.classify`, for type checkers; their meaning stands there."""
-
-    sample_rate: int | None
-    top_k: int
-    min_score: float | None
-    function_to_apply: str
-    batch_size: int
-    max_seconds: float
-    on_error: str
-    progress: bool | None
-    early_exit: float | None
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Refuse keyword arguments that `classify` does not have.
-
-    Raises:
-        ConfigError: The first of them, with the name that was meant, or those that there are.
-    """
-    legal = ClassifyOptions.__annotations__
-    for name in names:
-        if name not in legal:
-            rate = "rate" in name.lower() or name.endswith(("sr", "fs"))
-            hint = "the rate of arrays is sample_rate=" if rate else f"legal are {', '.join(legal)}"
-            raise ConfigError(f"unknown argument {name}=", hint=hint)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Checked `ClassifyOptions`.
-
-    Raises:
-        ConfigError: A value is not legal; the message names it.
-    """
-
-    sample_rate: int | None = None
-    top_k: int = 5
-    min_score: float | None = None
-    function_to_apply: str = "softmax"
-    batch_size: int = 32
-    max_seconds: float = 600.0
-    on_error: str = "raise"
-    progress: bool | None = None
-    early_exit: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check what `audio.load` does not check."""
-        check_int("top_k", self.top_k, low=1)
-        check_int("batch_size", self.batch_size, low=1)
-        check_choice("function_to_apply", self.function_to_apply, FUNCTIONS)
-        check_choice("on_error", self.on_error, ("raise", "return"))
-        if self.min_score is not None:
-            if self.function_to_apply == "none":  # a logit may be any number
-                check_number("min_score", self.min_score)
-            else:
-                check_number("min_score", self.min_score, low=0.0, high=1.0)
-        if self.progress is not None:
-            check_bool("progress", self.progress)
-        if self.early_exit is not None:
-            check_number("early_exit", self.early_exit, above=0.0, high=1.0)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A clip as the network takes it.
-
-    Attributes:
-        windows: Each `[N]`, on the CPU.
-        begins: Where each begins, in samples.
-        length: Of one window, or of the clip where that is one window, in samples.
-    """
-
-    windows: Windows
-    begins: list[int]
-    length: int
-
-
 class Pipeline:
-    """One way of asking one model; `prepare` and `answer` are its two ends, around the network.
+    """One model, asked in one way; for one clip or many.
 
     Args:
-        config: The model's configuration.
-        run: Windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
-        options: How to ask.
+        ends: What is before and after the network.
+        run: The network: windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
         announce: Is told how many windows each of the clips has that run next.
         trouble: Says what is wrong with the network itself, where its scores are not finite; "" for nothing.
     """
 
     def __init__(
         self,
-        config: VoiceConfig,
+        ends: Ends,
         run: Callable[[Tensor], Tensor | Stopped],
-        options: Options,
         announce: Callable[[list[int]], None] | None = None,
         trouble: Callable[[], str] = str,
     ) -> None:
-        self.config = config
-        self.options = options
+        self._ends = ends
         self._forward = run
         self._announce = announce
         self._trouble = trouble
-        # Batch statistics would make a clip's answer depend on its batch-mates.
-        self._batch_size = 1 if config.features.normalization == "batch" else options.batch_size
+        self._returns = ends.options["on_error"] == "return"
 
     def one(self, clip: Clip) -> Answer | AudioError:
         """The answer for one clip; see `SnnVoice.classify`."""
         try:
-            wave = self._load(clip)
+            windows = self._ends.prepare(clip).windows
         except AudioError as error:
-            if self.options.on_error == "return":
-                return error
-            raise
-        windows, _ = self._split(wave)
-        scored = self._scores([windows])[0]
-        if not isinstance(scored, AudioError):
-            return self._answer(*scored)
-        if self.options.on_error == "return":
-            return scored
-        raise scored
+            found: AudioError | tuple[Tensor, Steps] = error
+        else:
+            found = self._scores([windows])[0]
+        if not isinstance(found, AudioError):
+            return self._ends.answer(*found)
+        if self._returns:
+            return found
+        raise found
 
-    def prepare(self, clip: Clip, hop_seconds: float = HOP_SECONDS) -> Prepared:
-        """A clip's windows; needs no network.
-
-        Raises:
-            AudioError: The clip can't be used.
-            ConfigError: `hop_seconds` is not legal.
-        """
-        c = self.config.features
-        hop = max(1, round(check_number("hop_seconds", hop_seconds, above=0.0) * c.sample_rate))
-        wave = self._load(clip)
-        windows, begins = self._split(wave, hop)
-        return Prepared(windows, begins, c.num_samples if len(begins) > 1 else len(wave))
-
-    @torch.inference_mode()
-    def answer(self, logits: Tensor) -> Answer:
-        """The answer for a clip from the logits `[W, C]` of its windows; needs no network."""
-        return self._answer(self._scored(logits))
-
-    @torch.inference_mode()
-    def window_answers(self, prepared: Prepared, logits: Tensor) -> list[Window]:
-        """The answer for each window of a clip from their logits `[W, C]`; needs no network."""
-        return self._windows(prepared, self._scored(logits))
+    def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
+        """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
+        prepared = self._ends.prepare(clip, hop_seconds)
+        scored = self._scores([prepared.windows])[0]
+        if isinstance(scored, AudioError):
+            raise scored
+        return self._ends.window_answers(prepared, *scored)
 
     def each(self, clips: Iterable[Clip]) -> Iterator[Answer | AudioError]:
         """The answers for many clips; see `SnnVoice.classify_each`."""
@@ -189,7 +75,7 @@ class Pipeline:
             raise AudioError(what, hint="classify() takes one; or make a list of it", code="bad_type")
         listed = isinstance(clips, list | tuple)
         answers = self._each(clips, listed)
-        wanted = self.options.progress
+        wanted = self._ends.options["progress"]
         if not (listed if wanted is None else wanted):
             return answers
         return with_progress(answers, len(clips) if isinstance(clips, Sized) else None)
@@ -206,7 +92,7 @@ class Pipeline:
 
         Where an error ends the clips, those before it come first.
         """
-        size = self.options.batch_size
+        size = self._ends.options["batch_size"]
         # Others than lists are perhaps made while they are asked for. Their first answers come without that
         # of a later clip, and with a batch size of 1 so do all.
         ahead = max(size, _MIN_AHEAD) if listed else 0
@@ -219,14 +105,14 @@ class Pipeline:
                 if found is None:
                     break
                 if isinstance(found, Tensor):
-                    windows, _ = self._split(found)
+                    windows = self._ends.split(found).windows
                     batch.append(windows)
                     count += len(windows)
-                elif self.options.on_error == "raise":
-                    raise found
-                else:
+                elif self._returns:
                     batch.append(found)
                     count += 1
+                else:
+                    raise found
                 if count >= size:
                     source.fill(ahead)
                     yield batch
@@ -239,46 +125,12 @@ class Pipeline:
         if batch:
             yield batch
 
-    def windows(self, clip: Clip, hop_seconds: float) -> list[Window]:
-        """The answer for each window of a clip; see `SnnVoice.classify_windows`."""
-        prepared = self.prepare(clip, hop_seconds)
-        scored = self._scores([prepared.windows])[0]
-        if isinstance(scored, AudioError):
-            raise scored
-        return self._windows(prepared, *scored)
-
-    def _windows(self, prepared: Prepared, rows: Tensor, steps: Steps = None) -> list[Window]:
-        rate = self.config.features.sample_rate
-        taken: Sequence[int | None] = steps or [None] * len(rows)
-        return [
-            Window(begin / rate, (begin + prepared.length) / rate, self._best(row, count))
-            for begin, row, count in zip(prepared.begins, rows, taken, strict=True)
-        ]
-
-    def _load(self, clip: Clip) -> Tensor:
-        o = self.options
-        rate = self.config.features.sample_rate
-        wave = audio.load(clip, sample_rate=o.sample_rate, target_rate=rate, max_seconds=o.max_seconds)
-        samples = wave.numpy()  # of PyTorch's threads, every thread that decodes would start its own
-        peak = float(max(samples.max(), -samples.min()))
-        if peak > _MAX_PEAK:
-            what = f"samples of up to {peak:.3g} are no sound"
-            raise AudioError(what, hint="full scale is 1.0", code="not_finite")
-        return wave
-
     def _load_at(self, index: int, clip: Clip) -> Loaded:
         try:
-            return self._load(clip)
+            return self._ends.load(clip)
         except AudioError as error:
             # The message on a path names it already.
             return error if isinstance(clip, str | os.PathLike) else _at(error, index)
-
-    def _split(self, wave: Tensor, hop: int | None = None) -> tuple[Windows, list[int]]:
-        c = self.config.features
-        if c.normalization == "batch" and len(wave) <= c.num_samples:
-            return [wave], [0]  # the paper does not pad a clip that is alone
-        cut = round(CUT_SECONDS * c.sample_rate)
-        return views(wave, c.num_samples, hop or round(HOP_SECONDS * c.sample_rate), cut)
 
     @torch.inference_mode()
     def _scores(self, clips: Sequence[Windows]) -> list[tuple[Tensor, Steps] | AudioError]:
@@ -287,7 +139,7 @@ class Pipeline:
         Raises:
             CheckpointError: The network gives no finite scores, and not for what it hears.
         """
-        size = self._batch_size
+        size = self._ends.batch_size
         counts = [len(clip) for clip in clips]
         windows = [window for clip in clips for window in clip]
         if not windows:
@@ -306,8 +158,9 @@ class Pipeline:
         all_logits = torch.cat(logits)
         finite = all_logits.isfinite().all(-1).tolist()
         if not all(finite) and (trouble := self._trouble()):
-            raise CheckpointError(f"{self.config.name or self.config.architecture}: {trouble}")
-        rows = torch.split(self._scored(all_logits).cpu(), counts)
+            config = self._ends.config
+            raise CheckpointError(f"{config.name or config.architecture}: {trouble}")
+        rows = torch.split(self._ends.scores(all_logits).cpu(), counts)
         found: list[tuple[Tensor, Steps] | AudioError] = []
         end = 0
         for count, row in zip(counts, rows, strict=True):
@@ -316,9 +169,6 @@ class Pipeline:
             found.append((row, steps[start:end] or None) if good else too_loud("the clip"))
         return found
 
-    def _scored(self, logits: Tensor) -> Tensor:
-        return scores(logits, self.config.temperature, self.options.function_to_apply)
-
     def _answers(self, items: list[Windows | AudioError], first: int) -> Iterator[Answer | AudioError]:
         """Answers for the windows of several clips, which run together; errors keep their place."""
         scored = self._scores([[] if isinstance(item, AudioError) else item for item in items])
@@ -326,24 +176,11 @@ class Pipeline:
             if isinstance(item, AudioError):
                 yield item
             elif not isinstance(found, AudioError):
-                yield self._answer(*found)
-            elif self.options.on_error == "return":
+                yield self._ends.answer(*found)
+            elif self._returns:
                 yield _at(found, index)
             else:
                 raise _at(found, index)
-
-    def _answer(self, rows: Tensor, steps: Steps = None) -> Answer:
-        return self._best(combine(rows, self.config.labels), max(steps) if steps else None)
-
-    def _best(self, row: Tensor, steps: int | None = None) -> Answer:
-        return best(row, self.config.labels, self.options.top_k, self.options.min_score, steps)
-
-
-def too_loud(what: str) -> AudioError:
-    """The error on a clip to which a sound network gives scores that are not finite."""
-    return AudioError(
-        f"{what} is so loud that its scores are not finite", hint="full scale is 1.0", code="not_finite"
-    )
 
 
 def _at(error: AudioError, index: int) -> AudioError:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.inference import decode, pipeline
-from snn_voice_hub.inference.pipeline import Options, Pipeline
+from snn_voice_hub.inference.ends import Ends
+from snn_voice_hub.inference.pipeline import Pipeline
 
 RATE = 16_000
 SIZE = 320  # of a window, in samples
@@ -34,7 +35,7 @@ def run(windows: Tensor) -> Tensor:
 
 
 def make(forward: Any = run, **options: Any) -> Pipeline:
-    return Pipeline(CONFIG, forward, Options(**{"sample_rate": RATE, **options}))
+    return Pipeline(Ends(CONFIG, **{"sample_rate": RATE, **options}), forward)
 
 
 def samples(seed: int, length: int = SIZE) -> np.ndarray[Any, np.dtype[np.int16]]:

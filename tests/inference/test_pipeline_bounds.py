@@ -19,7 +19,9 @@ from torch import Tensor
 
 from snn_voice_hub import audio
 from snn_voice_hub.inference import decode
+from snn_voice_hub.inference.ends import Ends
 from tests.inference.helpers import (
+    CONFIG,
     LONGEST,
     SIZE,
     all_end,
@@ -120,9 +122,9 @@ def test_windows_run_in_batches_and_share_the_clips_memory() -> None:
     make(watched, batch_size=7).one(clips[0])
     list(make(watched, batch_size=7).each(clips))
     assert max(sizes) == 7
-    windows, begins = make()._split(torch.zeros(100 * SIZE))
-    assert len({window.untyped_storage().data_ptr() for window in windows}) == 1
-    assert len(windows) == len(begins) > 1
+    split = Ends(CONFIG).split(torch.zeros(100 * SIZE))
+    assert len({window.untyped_storage().data_ptr() for window in split.windows}) == 1
+    assert len(split.windows) == len(split.begins) > 1
 
 
 # --- threads ----------------------------------------------------------------------------------------

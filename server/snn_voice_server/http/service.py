@@ -19,7 +19,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
-from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared, too_loud
+from snn_voice_hub.inference.ends import Ends, Prepared, too_loud
 from snn_voice_server.failures import (
     Busy,
     DeadlineExceeded,
@@ -225,14 +225,14 @@ class Service:
         while True:
             entry = await self.entry(question)
             timings.model = entry.name
-            pipeline = self.pipeline(entry.config, question)
+            ends = self.ends(entry.config, question)
             left = end - time.monotonic()
             if left <= 0:
                 raise DeadlineExceeded.after(self.settings.deadline - left)
             try:
                 with entry.admit(key, seconds=left) as place:
                     if prepared is None:
-                        prepared = await self.decode(pipeline, audio, timings, left)
+                        prepared = await self.decode(ends, audio, timings, left)
                     queued = time.monotonic()
                     outcome = await place.run(prepared.windows, entry.config.features.seconds)
                 break
@@ -243,7 +243,7 @@ class Service:
         timings.add("queue", queued, outcome.queue_seconds)
         timings.add("compute", queued + outcome.queue_seconds, outcome.compute_seconds)
         timings.windows, timings.batch = len(prepared.windows), outcome.batch_windows
-        return _checked(pipeline, prepared, outcome.rows, question)
+        return _checked(ends, prepared, outcome.rows, question)
 
     async def entry(self, question: Question) -> Servable:
         """The model that is asked.
@@ -265,11 +265,11 @@ class Service:
         except SnnVoiceError as error:  # its words are for the log of the start
             raise NotReady.because("the model can't be loaded now", 30) from error
 
-    async def decode(self, pipeline: Pipeline, audio: bytes, timings: Timings, left: float) -> Prepared:
+    async def decode(self, ends: Ends, audio: bytes, timings: Timings, left: float) -> Prepared:
         """The windows of a sound.
 
         Args:
-            pipeline: Of the model.
+            ends: Of the model.
             audio: A sound file.
             timings: Is filled in.
             left: Seconds that it may take.
@@ -281,11 +281,11 @@ class Service:
 
         def decode() -> tuple[Prepared, float, float]:
             begun = time.monotonic()
-            prepared = pipeline.prepare(audio)
+            prepared = ends.prepare(audio)
             return prepared, begun, time.monotonic() - begun
 
         try:
-            if decodes_at_once(audio, pipeline.config.features.sample_rate):
+            if decodes_at_once(audio, ends.config.features.sample_rate):
                 # A thread would take longer to be woken than this takes, and the loop would wait for both.
                 prepared, begun, seconds = decode()
             else:
@@ -302,14 +302,14 @@ class Service:
         self.metrics.decode.labels(timings.model).observe(seconds)
         return prepared
 
-    def pipeline(self, config: VoiceConfig, question: Question) -> Pipeline:
+    def ends(self, config: VoiceConfig, question: Question) -> Ends:
         """What is before and after a network, for a question."""
-        options = Options(
+        return Ends(
+            config,
             top_k=min(question.top_k, max(1, len(config.labels))),
             function_to_apply=question.function_to_apply,
             max_seconds=self.settings.max_seconds,
         )
-        return Pipeline(config, _no_network, options)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something in one of the threads that decode."""
@@ -342,13 +342,10 @@ class Service:
         )
 
 
-def _no_network(_: Tensor) -> Tensor:
-    raise AssertionError("the service runs windows in batches")
-
-
-def _checked(pipeline: Pipeline, prepared: Prepared, rows: list[Tensor], question: Question) -> Answer:
+def _checked(ends: Ends, prepared: Prepared, rows: list[Tensor], question: Question) -> Answer:
     logits = torch.stack(rows)
     # A model whose scores are never finite is not served: loading looks at its weights and at silence.
     if not bool(logits.isfinite().all()):
         raise too_loud("the sound")
-    return pipeline.window_answers(prepared, logits) if question.windows else pipeline.answer(logits)
+    scores = ends.scores(logits)
+    return ends.window_answers(prepared, scores) if question.windows else ends.answer(scores)

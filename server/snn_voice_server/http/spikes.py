@@ -8,7 +8,7 @@ import torch
 
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.inference.answers import FUNCTIONS, clearest
-from snn_voice_hub.inference.pipeline import too_loud
+from snn_voice_hub.inference.ends import too_loud
 from snn_voice_hub.spikes.raster import clip_raster
 from snn_voice_server.failures import DeadlineExceeded, RequestError
 from snn_voice_server.http.answers import encode
@@ -46,18 +46,18 @@ async def record(
         raise AudioError("the file is empty", code="empty")
     entry = await service.entry(question)
     timings.model = entry.name
-    pipeline = service.pipeline(entry.config, question)
+    ends = service.ends(entry.config, question)
     seconds = entry.config.features.seconds
     left = service.settings.deadline - (time.monotonic() - begun)
     if left <= 0:
         raise DeadlineExceeded.after(service.settings.deadline - left)
     with entry.admit_recording(key, seconds=left) as place:
-        prepared = await service.decode(pipeline, request.audio, timings, left)
+        prepared = await service.decode(ends, request.audio, timings, left)
         shown, windows = 0, prepared.windows
         if len(windows) > 1:
             with entry.admit(key, seconds=left) as in_batches:
                 scored = await in_batches.run(windows, seconds)
-            shown = clearest(pipeline.window_answers(prepared, torch.stack(scored.rows)))
+            shown = clearest(ends.window_answers(prepared, ends.scores(torch.stack(scored.rows))))
         queued = time.monotonic()
         outcome = await place.run([windows[shown]], seconds)
     timings.add("queue", queued, outcome.queue_seconds)

@@ -16,7 +16,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import AudioError, ConfigError, SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import read_config, write_config
-from snn_voice_hub.inference.pipeline import Clip, Pipeline
+from snn_voice_hub.inference.ends import Clip, Ends
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import find_architecture, get_architecture
@@ -114,7 +114,7 @@ def measure(
     counted: Counted,
     twin: Counted | None,
     clips: Clip | list[Clip] | tuple[Clip, ...],
-    pipeline: Pipeline,
+    ends: Ends,
 ) -> Energy:
     """Count what clips cost a network and its twin; see `SnnVoice.energy`.
 
@@ -122,7 +122,7 @@ def measure(
         counted: The network.
         twin: What it is compared with; it gets the same windows.
         clips: One clip, or a list or tuple of clips.
-        pipeline: Makes windows of them.
+        ends: Makes windows of them.
 
     Raises:
         AudioError: A clip can't be used; in a list the message names which.
@@ -148,13 +148,11 @@ def measure(
                 other.count(*twin.inputs(rows))
         batch.clear()
 
-    # Under "batch" the windows of a batch would change each other's features, and may differ in length.
-    size = 1 if counted.config.features.normalization == "batch" else pipeline.options.batch_size
-    for windows in _windows(clips, pipeline):
+    for windows in _windows(clips, ends):
         number += 1
         for window in windows:
             batch.append(window)
-            if len(batch) == size:
+            if len(batch) == ends.batch_size:
                 run()
     if batch:
         run()
@@ -167,13 +165,13 @@ def measure(
     return dataclasses.replace(found, twin=beside)
 
 
-def _windows(clips: Any, pipeline: Pipeline) -> Iterator[list[Tensor]]:
+def _windows(clips: Any, ends: Ends) -> Iterator[list[Tensor]]:
     if not are_several(clips):
-        yield pipeline.prepare(clips).windows
+        yield ends.prepare(clips).windows
         return
     for index, clip in enumerate(clips):
         try:
-            yield pipeline.prepare(clip).windows
+            yield ends.prepare(clip).windows
         except AudioError as error:
             if isinstance(clip, str | os.PathLike):
                 raise  # its message names the file

@@ -1,0 +1,191 @@
+"""The two ends of a model, around its network: a clip becomes windows, logits become words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypedDict, Unpack
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub import audio
+from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
+from snn_voice_hub.errors import AudioError, ConfigError
+from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
+from snn_voice_hub.inference.windows import CUT_SECONDS, views
+
+Clip: TypeAlias = audio.AudioSource
+Answer: TypeAlias = list[Prediction]
+Windows: TypeAlias = list[Tensor]
+Steps: TypeAlias = Sequence[int] | None
+
+HOP_SECONDS = 0.5
+
+# Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
+# not far above.
+_MAX_PEAK = 1e12
+
+
+class ClassifyOptions(TypedDict, total=False):
+    """The keyword arguments of `SnnVoice.classify`; their meaning stands there."""
+
+    sample_rate: int | None
+    top_k: int
+    min_score: float | None
+    function_to_apply: str
+    batch_size: int
+    max_seconds: float
+    on_error: str
+    progress: bool | None
+    early_exit: float | None
+
+
+_DEFAULTS: Final[ClassifyOptions] = {
+    "sample_rate": None,
+    "top_k": 5,
+    "min_score": None,
+    "function_to_apply": "softmax",
+    "batch_size": 32,
+    "max_seconds": 600.0,
+    "on_error": "raise",
+    "progress": None,
+    "early_exit": None,
+}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse keyword arguments that `classify` does not have.
+
+    Raises:
+        ConfigError: The first of them, with the name that was meant, or those that there are.
+    """
+    for name in names:
+        if name not in _DEFAULTS:
+            rate = "rate" in name.lower() or name.endswith(("sr", "fs"))
+            hint = "the rate of arrays is sample_rate=" if rate else f"legal are {', '.join(_DEFAULTS)}"
+            raise ConfigError(f"unknown argument {name}=", hint=hint)
+
+
+def _checked(options: ClassifyOptions) -> ClassifyOptions:
+    """All options, those that are not given by their defaults; what `audio.load` checks is left to it."""
+    check_names(options)
+    full: ClassifyOptions = {**_DEFAULTS, **options}
+    check_int("top_k", full["top_k"], low=1)
+    check_int("batch_size", full["batch_size"], low=1)
+    check_choice("function_to_apply", full["function_to_apply"], FUNCTIONS)
+    check_choice("on_error", full["on_error"], ("raise", "return"))
+    if full["min_score"] is not None:
+        if full["function_to_apply"] == "none":  # a logit may be any number
+            check_number("min_score", full["min_score"])
+        else:
+            check_number("min_score", full["min_score"], low=0.0, high=1.0)
+    if full["progress"] is not None:
+        check_bool("progress", full["progress"])
+    if full["early_exit"] is not None:
+        check_number("early_exit", full["early_exit"], above=0.0, high=1.0)
+    return full
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A clip as the network takes it.
+
+    Attributes:
+        windows: Each `[N]`, on the CPU.
+        begins: Where each begins, in samples.
+        length: Of one window, or of the clip where that is one window, in samples.
+    """
+
+    windows: Windows
+    begins: list[int]
+    length: int
+
+
+class Ends:
+    """What is before and after the network of a model, for one way of asking it.
+
+    Args:
+        config: The model's configuration.
+        **options: How to ask; see `SnnVoice.classify`.
+
+    Attributes:
+        options: All of them, checked.
+        batch_size: Windows that may run together.
+
+    Raises:
+        ConfigError: An option is not legal; the message names it.
+    """
+
+    def __init__(self, config: VoiceConfig, **options: Unpack[ClassifyOptions]) -> None:
+        self.config = config
+        self.options = _checked(options)
+        # Batch statistics would make a clip's answer depend on its batch-mates.
+        alone = config.features.normalization == "batch"
+        self.batch_size = 1 if alone else self.options["batch_size"]
+
+    # --- before -----------------------------------------------------------------------------------
+
+    def prepare(self, clip: Clip, hop_seconds: float = HOP_SECONDS) -> Prepared:
+        """A clip's windows.
+
+        Raises:
+            AudioError: The clip can't be used.
+            ConfigError: `hop_seconds` is not legal.
+        """
+        check_number("hop_seconds", hop_seconds, above=0.0)
+        return self.split(self.load(clip), hop_seconds)
+
+    def load(self, clip: Clip) -> Tensor:
+        """A clip's waveform `[N]` at the model's rate.
+
+        Raises:
+            AudioError: The clip can't be used.
+        """
+        rate, o = self.config.features.sample_rate, self.options
+        wave = audio.load(clip, sample_rate=o["sample_rate"], target_rate=rate, max_seconds=o["max_seconds"])
+        samples = wave.numpy()  # of PyTorch's threads, every thread that decodes would start its own
+        peak = float(max(samples.max(), -samples.min()))
+        if peak > _MAX_PEAK:
+            what = f"samples of up to {peak:.3g} are no sound"
+            raise AudioError(what, hint="full scale is 1.0", code="not_finite")
+        return wave
+
+    def split(self, wave: Tensor, hop_seconds: float = HOP_SECONDS) -> Prepared:
+        """The windows of a waveform `[N]`."""
+        c = self.config.features
+        if c.normalization == "batch" and len(wave) <= c.num_samples:
+            return Prepared([wave], [0], len(wave))  # the paper does not pad a clip that is alone
+        hop, cut = max(1, round(hop_seconds * c.sample_rate)), round(CUT_SECONDS * c.sample_rate)
+        windows, begins = views(wave, c.num_samples, hop, cut)
+        return Prepared(windows, begins, c.num_samples if len(begins) > 1 else len(wave))
+
+    # --- after ------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def scores(self, logits: Tensor) -> Tensor:
+        """Scores of logits, both `[W, C]`."""
+        return scores(logits, self.config.temperature, self.options["function_to_apply"])
+
+    def answer(self, rows: Tensor, steps: Steps = None) -> Answer:
+        """The answer for a clip from the scores `[W, C]` of its windows, and the steps that each took."""
+        return self._best(combine(rows, self.config.labels), max(steps) if steps else None)
+
+    def window_answers(self, prepared: Prepared, rows: Tensor, steps: Steps = None) -> list[Window]:
+        """The answer for each window of a clip, from what `answer` takes."""
+        rate = self.config.features.sample_rate
+        taken: Sequence[int | None] = steps or [None] * len(rows)
+        return [
+            Window(begin / rate, (begin + prepared.length) / rate, self._best(row, count))
+            for begin, row, count in zip(prepared.begins, rows, taken, strict=True)
+        ]
+
+    def _best(self, row: Tensor, steps: int | None) -> Answer:
+        return best(row, self.config.labels, self.options["top_k"], self.options["min_score"], steps)
+
+
+def too_loud(what: str) -> AudioError:
+    """The error on a clip to which a sound network gives scores that are not finite."""
+    return AudioError(
+        f"{what} is so loud that its scores are not finite", hint="full scale is 1.0", code="not_finite"
+    )
