@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.common import Report, Table, make_parser, stop, use_allocator
 from snn_voice_hub.hub.bundled import bundled_root
+from snn_voice_hub.notation import percent, points
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.recipes import RECIPES
@@ -104,7 +105,7 @@ def main() -> None:
         for choice in CHOICES:
             row = trained(choice, seed, given, dataset)
             found[choice.name].append(row)
-            print(f"{choice.name}, seed {seed}: {100 * row['val_top1']:.1f} %", flush=True)
+            print(f"{choice.name}, seed {seed}: {percent(row['val_top1'])}", flush=True)
             if choice is CHOICES[-1] or seed:
                 write(given, dataset, found)
 
@@ -123,11 +124,11 @@ def write(given: argparse.Namespace, dataset: Dataset, found: dict[str, list[dic
             shares, covered, losses = (
                 [row[key] for row in rows] for key in ("val_top1", "val_covered", "val_loss")
             )
-            spread = f" ({100 * min(shares):.1f} to {100 * max(shares):.1f})" if len(rows) > 1 else ""
+            spread = f" ({points(min(shares))} to {points(max(shares))})" if len(rows) > 1 else ""
             table.add(
                 name,
-                f"{100 * statistics.fmean(shares):.1f}{spread}",
-                f"{100 * statistics.fmean(covered):.1f}",
+                f"{points(statistics.fmean(shares))}{spread}",
+                f"{points(statistics.fmean(covered))}",
                 f"{statistics.fmean(losses):.3f}",
                 len(rows),
             )

@@ -24,6 +24,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.notation import points
 from snn_voice_hub.registry import build_network
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.teaching import adopt
@@ -45,7 +46,7 @@ def right(network: Network, batches: Sequence[Tensor], targets: Tensor) -> str:
     """Share of clips that a network names, in percent."""
     network.eval()
     found = torch.cat([network(x).argmax(1) for x in batches])
-    return f"{100 * float((found == targets).float().mean()):.1f}"
+    return f"{points(float((found == targets).float().mean()))}"
 
 
 def converted(cnn: str, twin: VoiceConfig) -> SpikingNetwork:

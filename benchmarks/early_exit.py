@@ -18,6 +18,7 @@ from benchmarks.common import Report, Table, begin, disturbance, interleave, loa
 from benchmarks.subjects import make_engines, say_missing
 from snn_voice_hub.inference.early_exit import run_until_sure
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.notation import percent
 from snn_voice_hub.spikes.decision import running_scores
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.metrics import expected_calibration_error, right_answers
@@ -75,15 +76,9 @@ def by_step(subject: Subject) -> Table:
         best = scores.amax(1)
         sure = best >= 0.9
         error = expected_calibration_error(best, right)
-        table.add(
-            t, *map(percent, (right.float().mean(), error, sure.float().mean(), right[sure].float().mean()))
-        )
+        shares = (right.float().mean(), error, sure.float().mean(), right[sure].float().mean())
+        table.add(t, *(percent(float(share)) for share in shares))
     return table
-
-
-def percent(share: Tensor | float) -> str:
-    """A share as it stands in a table."""
-    return f"{100 * float(share):.1f} %"
 
 
 def stopped(subject: Subject, sure: float) -> tuple[float, float]:

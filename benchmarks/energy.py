@@ -14,6 +14,7 @@ import torch
 from benchmarks.common import Report, Table, begin, load_clips, make_parser
 from benchmarks.subjects import Subject, add_options, load_subject, steps
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
+from snn_voice_hub.notation import percent
 from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ
 from snn_voice_hub.spikes.energy.measure import write_energy
@@ -50,11 +51,6 @@ def right(voice: SnnVoice, clips: Clips) -> str:
     """Share of the clips whose best word is right."""
     parts = [voice(clips.batch(slice(at, at + _BATCH))) for at in range(0, len(clips), _BATCH)]
     return percent(float(right_answers(torch.cat(parts), clips.labels, voice.labels).float().mean()))
-
-
-def percent(share: float | None) -> str:
-    """A share as it stands in a table."""
-    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def totals(found: Sequence[Measured], clips: Clips) -> Table:

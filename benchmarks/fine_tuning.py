@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import Report, Table, make_parser, stop, use_allocator
+from snn_voice_hub.notation import percent, points
 from snn_voice_hub.training.clips.data import Clips, speaker
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 from snn_voice_hub.training.clips.splits import by_word
@@ -126,7 +127,7 @@ def main() -> None:
             for way in WAYS:
                 out = given.runs / f"{size}-{way.replace(' ', '-')}-{seed}"
                 found[way].append(right(learn(way, base, small, out, seed).folder, test))
-                print(f"{size} clips a word, {way}, draw {seed}: {100 * found[way][-1]:.1f} %", flush=True)
+                print(f"{size} clips a word, {way}, draw {seed}: {percent(found[way][-1])}", flush=True)
         table.add(size, *(_told(found[way]) for way in WAYS))
     report = Report("fine_tuning", "Few clips of new words", given.out)
     report.add(
@@ -140,7 +141,7 @@ def main() -> None:
 
 def _told(shares: list[float]) -> str:
     low, high = min(shares), max(shares)
-    return f"{100 * statistics.fmean(shares):.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{points(statistics.fmean(shares))} ({points(low)} to {points(high)})"
 
 
 if __name__ == "__main__":

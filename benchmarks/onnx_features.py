@@ -21,6 +21,7 @@ from benchmarks.common import Report, Table, begin, interleave, load_clips, make
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.export.front_end import FrontEnd
 from snn_voice_hub.features import Features, MelPower
+from snn_voice_hub.notation import points
 from snn_voice_hub.voice import SnnVoice
 
 MODELS = ("resmel-snn", "hjh-snn")
@@ -141,7 +142,7 @@ def main() -> None:
                 f"log-mel {config.n_mels}, {config.feature_rate} Hz, offset {config.log_offset:g}",
                 way,
                 f"{float(apart.max()):.1e}",
-                f"{100 * float((apart > 1e-3).float().mean()):.1f}",
+                f"{points(float((apart > 1e-3).float().mean()))}",
                 f"{float((found[way] - truth).abs().max()):.1e}",
                 f"{float((expected - truth).abs().max()):.1e}",
                 times[way].cpu_ms / _BATCH,

@@ -13,7 +13,7 @@ from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.completion import model_names
 from snn_voice_hub.cli.files import Failures, given_files
 from snn_voice_hub.cli.options import Model, Revision
-from snn_voice_hub.cli.output import say_json
+from snn_voice_hub.cli.output import say_json, show
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.visible import visible
 
@@ -89,7 +89,7 @@ def energy(
         about = {"data": [str(path) for path in data]}
         say_json(about | found.to_dict(), indent=2)
     else:
-        Console().print(found)
+        show(found)
     if folder is not None:
         write_energy(folder, found)
     tell_skipped(skipped)

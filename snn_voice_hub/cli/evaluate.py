@@ -10,13 +10,15 @@ import typer
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.completion import engine_names
 from snn_voice_hub.cli.options import Model, Revision
-from snn_voice_hub.cli.output import say, say_json
+from snn_voice_hub.cli.output import say, say_json, show
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.hub.cards.figures import changed_clips, readable
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
+from snn_voice_hub.notation import percent, whole
+from snn_voice_hub.terminal import rich_table
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import Group
     from rich.table import Table
 
 
@@ -84,8 +86,7 @@ def evaluate(
             raise SnnVoiceError(f"--out {out} can't be made: {error.strerror}", hint="a folder") from error
     voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
     c = voice.config.features
-    told = Console(stderr=True)
-    with told.status(f"measuring {escape(visible(model))} on {escape(visible(data))}"):
+    with Console(stderr=True).status(f"measuring {escape(visible(model))} on {escape(visible(data))}"):
         clips, recordings = load_test(data, noise, sample_rate=c.sample_rate, num_samples=c.num_samples)
         measured = measure(voice, clips, recordings, quick=quick)
     title = f"{voice.config.name or model} on {data.name or data}"
@@ -93,12 +94,12 @@ def evaluate(
     if as_json:
         say_json(measured.report(**about), indent=2)
     else:
-        Console().print(_printed(title, measured.figures, voice.config.temperature))
+        show(*_tables(title, measured.figures, voice.config.temperature))
         if words:
-            Console().print(_words(measured.words))
+            show(_words(measured.words))
     notes = list(measured.notes)
     if out is not None:
-        notes += measured.write(out, f"{title}: top-1 {_percent(measured.figures['top1'])}", **about)
+        notes += measured.write(out, f"{title}: top-1 {percent(measured.figures['top1'])}", **about)
     if folder is not None:
         figures = measured.figures | ({"data": data_name} if data_name else {})
         write_metrics(folder, figures, voice.num_parameters())
@@ -107,27 +108,8 @@ def evaluate(
     tell_skipped(measured.skipped)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are figures."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(columns[0], overflow="fold")
-    for column in columns[1:]:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
-    from rich.console import Group
-    from rich.markup import escape
-
-    table = _table(escape(title), "figure", "")
-    for key, name in (
+def _tables(title: str, figures: dict[str, Any], temperature: float) -> list[Table]:
+    named = (
         ("top1", "top-1"),
         ("top2", "top-2"),
         ("top5", "top-5"),
@@ -135,54 +117,42 @@ def _printed(title: str, figures: dict[str, Any], temperature: float) -> Group:
         ("thin_top1", f"top-1, {figures['thin_clips']} clips of other words together"),
         ("calibration_error_before", "calibration error (ECE), temperature 1"),
         ("calibration_error", f"calibration error (ECE), temperature {temperature:g}"),
-    ):
+    )
+    rows = [
+        (name, percent(figures[key]))
+        for key, name in named
         # Where all words are other words, their figure is that of all clips.
-        if figures[key] is not None and (key != "thin_top1" or figures["covered_words"]):
-            table.add_row(name, _percent(figures[key]))
-    table.add_row("clips", f"{figures['clips']:,}")
+        if figures[key] is not None and (key != "thin_top1" or figures["covered_words"])
+    ]
+    rows.append(("clips", whole(figures["clips"])))
     if unknown := figures.get("unknown_words"):
-        table.add_row("of these, words that the model does not know", f"{sum(unknown.values()):,}")
-    table.add_row("files skipped", f"{figures['skipped']:,}")
+        rows.append(("of these, words that the model does not know", whole(sum(unknown.values()))))
+    rows.append(("files skipped", whole(figures["skipped"])))
     if "cpu_ms_one_clip" in figures:
-        table.add_row("CPU time of one clip, one thread", f"{figures['cpu_ms_one_clip']:.1f} ms")
-    tables = [table]
-    if changed := figures.get("robustness"):
-        table = _table("Clips with noise, or moved in time", "change", "top-1")
-        for kind, shares in changed.items():
-            for name, share in shares.items():
-                table.add_row(_change(kind, name), _percent(share))
-        tables.append(table)
+        rows.append(("CPU time of one clip, one thread", f"{figures['cpu_ms_one_clip']:.1f} ms"))
+    tables = [rich_table(("figure", ""), rows, title=title)]
+    if changed := changed_clips(figures):
+        top1 = [(change, percent(share)) for change, share in changed]
+        tables.append(rich_table(("change", "top-1"), top1, title="Clips with noise, or moved in time"))
     if alarms := figures.get("false_alarms"):
-        table = _table("Where nobody speaks", "recording", "windows", "95 % score below", "none over 0.5")
-        for name, found in alarms.items():
-            table.add_row(
-                escape(visible(name.replace("_", " "))),
-                str(found["windows"]),
-                f"{found['score_95']:.3f}",
-                _percent(found["below_half"]),
-            )
-        tables.append(table)
+        columns = ("recording", "windows", "95 % score below", "none over 0.5")
+        silent = [
+            (readable(name), str(one["windows"]), f"{one['score_95']:.3f}", percent(one["below_half"]))
+            for name, one in alarms.items()
+        ]
+        tables.append(rich_table(columns, silent, title="Where nobody speaks"))
     if rates := figures.get("spike_rates"):
-        table = _table("Spikes", "layer", "neurons that fire in a step")
-        for name, rate in rates.items():
-            table.add_row(escape(visible(name)), _percent(rate))
-        tables.append(table)
-    return Group(*tables)
-
-
-def _change(kind: str, name: str) -> str:
-    """`white_noise`, `20_db` in words."""
-    said = name.replace("_db", " dB").replace("_", " ")
-    return f"{kind.replace('_', ' ')}, {said}"
+        fired = [(layer, percent(rate)) for layer, rate in rates.items()]
+        tables.append(rich_table(("layer", "neurons that fire in a step"), fired, title="Spikes"))
+    return tables
 
 
 def _words(words: dict[str, dict[str, float | int | None]]) -> Table:
-    from rich.markup import escape
-
-    table = _table("Words", "word", "precision", "recall", "F1", "clips")
-    for word, row in words.items():
-        shares = [
-            "-" if (share := row[key]) is None else _percent(share) for key in ("precision", "recall", "f1")
-        ]
-        table.add_row(escape(visible(word)), *shares, str(row["clips"]))
-    return table
+    return rich_table(
+        ("word", "precision", "recall", "F1", "clips"),
+        [
+            (word, *(percent(row[key]) for key in ("precision", "recall", "f1")), str(row["clips"]))
+            for word, row in words.items()
+        ],
+        title="Words",
+    )

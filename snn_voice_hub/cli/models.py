@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snn_voice_hub.cli.output import say_json
+from snn_voice_hub.cli.output import say_json, show
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.visible import visible
+from snn_voice_hub.notation import percent, whole
+from snn_voice_hub.terminal import rich_table
 
 if TYPE_CHECKING:
     from snn_voice_hub.hub.catalog import ModelInfo
@@ -34,7 +35,7 @@ def models(
         if not bundled:
             everything = ", ".join(info.name for info in list_models())
             raise SnnVoiceError(f"no bundled model matches {pattern!r}", hint=f"there are {everything}")
-        _show(bundled, _COLUMNS, [_row(info) for info in bundled], as_json)
+        _show(bundled, _COLUMNS, map(_row, bundled), 2, as_json)
         return
     if pattern != "*":
         raise SnnVoiceError("a pattern and --hub do not go together", hint=f"--hub {pattern.strip('*')}")
@@ -44,11 +45,11 @@ def models(
     if not found and not as_json:
         what = f" matches {hub!r}" if hub else ""
         raise SnnVoiceError(f"no model of this library on the Hub{what}")
-    _show(found, _HUB_COLUMNS, [_hub_row(listing) for listing in found], as_json)
+    _show(found, _HUB_COLUMNS, map(_hub_row, found), 3, as_json)
 
 
-_COLUMNS = ("name", "architecture", "steps >", "parameters >", "test top-1 >", "size >")
-_HUB_COLUMNS = ("id", "network", "licence", "downloads >", "likes >", "changed >")
+_COLUMNS = ("name", "architecture", "steps", "parameters", "test top-1", "size")
+_HUB_COLUMNS = ("id", "network", "licence", "downloads", "likes", "changed")
 
 
 def _row(info: ModelInfo) -> tuple[str, ...]:
@@ -56,8 +57,8 @@ def _row(info: ModelInfo) -> tuple[str, ...]:
         info.name,
         info.architecture,
         "-" if info.num_steps is None else str(info.num_steps),
-        "-" if info.parameters is None else f"{info.parameters:,}",
-        "-" if info.accuracy is None else f"{100 * info.accuracy:.1f} %",
+        whole(info.parameters),
+        percent(info.accuracy),
         f"{info.size / 1e6:.2f} MB",
     )
 
@@ -76,21 +77,11 @@ def _hub_row(listing: HubListing) -> tuple[str, ...]:
 def _show(
     found: Sequence[ModelInfo | HubListing],
     columns: Sequence[str],
-    rows: Sequence[tuple[str, ...]],
+    rows: Iterable[tuple[str, ...]],
+    words: int,
     as_json: bool,
 ) -> None:
-    """Print what was found; a column whose title ends with ">" stands to the right."""
     if as_json:
         say_json([dataclasses.asdict(item) for item in found], indent=2)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    for title in columns:
-        right = title.endswith(">")
-        table.add_column(title.rstrip(" >"), justify="right" if right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(visible(cell)) for cell in row))
-    Console().print(table)
+    else:
+        show(rich_table(columns, rows, words=words, wrap=False))

@@ -15,3 +15,10 @@ def say(line: object, *, err: bool = False) -> None:
 def say_json(value: object, *, indent: int | None = None) -> None:
     """Print JSON for programs, on stdout."""
     typer.echo(visible_json(value, indent=indent))
+
+
+def show(*parts: object) -> None:
+    """Print tables and what else rich draws, on stdout."""
+    from rich.console import Console
+
+    Console().print(*parts)

@@ -10,9 +10,11 @@ import typer
 
 from snn_voice_hub.cli.files import sound_of
 from snn_voice_hub.cli.options import OptionalModel, Revision
-from snn_voice_hub.cli.output import say
+from snn_voice_hub.cli.output import say, show
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.visible import visible, visible_json
+from snn_voice_hub.notation import percent, whole
+from snn_voice_hub.terminal import rich_table
+from snn_voice_hub.visible import visible_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,8 +58,6 @@ def spikes(
         raise SnnVoiceError(f"--out {out} is no picture's name", hint="--out yes.png; --gif adds yes.gif")
     traced = _neurons(neuron) if neuron else None
 
-    from rich.console import Console
-
     from snn_voice_hub import audio
     from snn_voice_hub.inference.answers import clearest
     from snn_voice_hub.inference.windows import fitted
@@ -99,7 +99,7 @@ def spikes(
         told = where | clip_raster(row, labels, temperature) | ({"energy": energy} if energy else {})
         _write(as_json, visible_json(told))
     if as_json != Path("-"):
-        Console().print(_table(rec))
+        show(_table(rec))
         say(f"{clip}: {decision}, from step {decision.since} of {decision.steps} on")
         if energy:
             say(_energy(energy))
@@ -137,20 +137,17 @@ def _energy(found: Mapping[str, Any]) -> str:
 
 
 def _table(rec: Recording) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("layer")
-    for title in ("neurons", "fire in a step", "never", "always", "first spike"):
-        table.add_column(title, justify="right")
-    for name, found in rec.figures().items():
-        table.add_row(
-            escape(visible(name)),
-            f"{found.neurons:,}",
-            f"{100 * found.rate:.1f} %",
-            f"{found.dead:,}",
-            f"{found.saturated:,}",
-            "-" if found.first_spike is None else f"step {found.first_spike:.1f}",
-        )
-    return table
+    return rich_table(
+        ("layer", "neurons", "fire in a step", "never", "always", "first spike"),
+        [
+            (
+                name,
+                whole(found.neurons),
+                percent(found.rate),
+                whole(found.dead),
+                whole(found.saturated),
+                "-" if found.first_spike is None else f"step {found.first_spike:.1f}",
+            )
+            for name, found in rec.figures().items()
+        ],
+    )

@@ -14,6 +14,7 @@ from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
 from snn_voice_hub.cli.completion import model_names, recipe_names
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.notation import percent
 from snn_voice_hub.packages import announced, named_packages
 
 if TYPE_CHECKING:
@@ -207,8 +208,8 @@ def train(
         return
     if fitted.stopped:
         say(f"ended early: {fitted.stopped}", err=True)
-    right = 100 * next(row["val_top1"] for row in fitted.history if row["epoch"] == fitted.best_epoch)
-    say(f"{out}: epoch {fitted.best_epoch} is the best, {right:.1f} % of the validation clips right")
+    right = next(row["val_top1"] for row in fitted.history if row["epoch"] == fitted.best_epoch)
+    say(f"{out}: epoch {fitted.best_epoch} is the best, {percent(right)} of the validation clips right")
     tell_skipped(dataset.skipped)
 
 
@@ -298,7 +299,7 @@ def _tell(dataset: Dataset) -> None:
 def _tell_epoch(row: dict[str, float], job: Job) -> None:
     say(
         f"epoch {row['epoch']:.0f} of {job.recipe.epochs}: loss {row['train_loss']:.3f}, validation "
-        f"{row['val_loss']:.3f}, {100 * row['val_top1']:.1f} % right, {row['seconds']:.0f} s "
+        f"{row['val_loss']:.3f}, {percent(row['val_top1'])} right, {row['seconds']:.0f} s "
         f"({row['clips_per_second']:.0f} clips/s)",
         err=True,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
+from snn_voice_hub.notation import markdown_table, percent
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def models_table() -> str:
         "spikes",
         "CPU time",
     )
-    rows = [head, ("---", *("---:",) * (len(head) - 1))]
+    rows = []
     for name in bundled_names():
         config = read_config(bundled_root() / name)
         test = config.metrics["test"]
@@ -56,16 +57,12 @@ def models_table() -> str:
                 f"`{name}`" + (" (default)" if name == DEFAULT_MODEL else ""),
                 str(config.network.get("num_steps", "-")),
                 f"{config.metrics['parameters']:,}",
-                *(_percent(test[key]) for key in ("top1", "top5", "covered_mean", "thin_top1")),
-                _percent(sum(rates) / len(rates)) if rates else "-",
+                *(percent(test[key]) for key in ("top1", "top5", "covered_mean", "thin_top1")),
+                percent(sum(rates) / len(rates)) if rates else "-",
                 f"{test['cpu_ms_one_clip']:.1f} ms",
             )
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return markdown_table(head, rows)
 
 
 def list_models(pattern: str = "*") -> list[ModelInfo]:

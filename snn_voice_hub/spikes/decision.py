@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.inference.answers import extrapolated, scores
+from snn_voice_hub.notation import percent
 
 
 def running_scores(logits: Tensor, temperature: float) -> Tensor:
@@ -57,7 +58,7 @@ class Decision(NamedTuple):
     steps: int
 
     def __str__(self) -> str:
-        return f"“{self.label}” {100 * self.score:.1f} %"
+        return f"“{self.label}” {percent(self.score)}"
 
 
 def decide(logits: Tensor, labels: Sequence[str], temperature: float) -> Decision:

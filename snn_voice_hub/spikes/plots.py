@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.notation import percent
 from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib
 from snn_voice_hub.spikes.decision import running_scores, settled
 from snn_voice_hub.spikes.figures import rates
@@ -184,7 +185,7 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
             "zorder": _WORDS - place_of + 2,
             "clip_on": False,
         }
-        said = f"{visible(view.labels[index])}  {100 * float(running[until - 1, index]):.1f} %"
+        said = f"{visible(view.labels[index])}  {percent(float(running[until - 1, index]))}"
         above.plot(begin, [0.0, *sums[:until, index].tolist()], label=said, **look)
         below.plot(begin[1:], running[:until, index].numpy(), **look)
     above.set_title(
@@ -247,12 +248,12 @@ def _rasters(figure: Any, layers: Sequence[tuple[str, Tensor]], rows: int) -> No
         top = max(float(dots.max()), 1e-9)
         _shade(axis, shares / top)
         shape = " \N{MULTIPLICATION SIGN} ".join(f"{size:,}" for size in spk.shape[1:])
-        share = 100 * float(rates(spk.unsqueeze(1)).mean())
+        share = float(rates(spk.unsqueeze(1)).mean())
         fewer = (
             "" if dots.shape == grid.shape else f" in {dots.shape[1]} \N{MULTIPLICATION SIGN} {across} dots"
         )
         axis.set_title(
-            f"{name}: {shape} neurons{fewer}, {share:.1f} % fire in a step",
+            f"{name}: {shape} neurons{fewer}, {percent(share)} fire in a step",
             fontsize=9,
             fontweight="normal",
         )

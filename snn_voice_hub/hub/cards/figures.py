@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.notation import markdown_table, microjoules, percent, whole
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
 # What `snn_voice_hub.training.measuring.evaluate` calls its figures, and what a reader is told of them.
@@ -43,17 +44,6 @@ _SHARES = (
 # --- Markdown -------------------------------------------------------------------------------------
 
 
-def _cell(value: object) -> str:
-    return visible(" ".join(str(value).split()), LINE_LIMIT).replace("|", "\\|")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table, all columns but the first to the right; nothing where there are no rows."""
-    body = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
-    rule = f"| --- | {' | '.join('---:' for _ in head[1:])} |"
-    return "\n".join([f"| {' | '.join(head)} |", rule, *body]) if body else ""
-
-
 def section(title: str, *parts: str) -> str:
     """A section of those parts that are not empty; nothing where all are."""
     kept = [part for part in parts if part]
@@ -63,11 +53,6 @@ def section(title: str, *parts: str) -> str:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value of `config.json` is a figure."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def percent(share: float) -> str:
-    """A share in percent."""
-    return f"{100 * share:.1f} %"
 
 
 def as_dict(value: object) -> dict[str, Any]:
@@ -125,14 +110,14 @@ def figures(config: VoiceConfig) -> str:
         rows.append(("calibration error at temperature 1", percent(before)))
     clips = test.get("clips")
     head = (f"on {clips:,} test clips" if is_number(clips) else "on the test clips", "")
-    parts = [table(head, rows)]
+    parts = [markdown_table(head, rows)]
     if is_number(test.get("covered_mean")) and is_number(test.get("thin_top1")):
         parts.append(
             "Covered words are those with enough recordings for a figure of their own. The thin ones are the "
             "others: their figure is as uncertain as their clips are few."
         )
     parts.append(
-        table(
+        markdown_table(
             ("top-1 on the same clips, changed", ""),
             [(name, percent(share)) for name, share in changed_clips(test)],
         )
@@ -149,7 +134,7 @@ def figures(config: VoiceConfig) -> str:
             f"Spikes: the share of a layer's neurons that fire in a step, {percent(mean)} on average over "
             "the layers."
         )
-        parts.append(table(("layer", "spikes"), [(f"`{k}`", percent(v)) for k, v in rates.items()]))
+        parts.append(markdown_table(("layer", "spikes"), [(f"`{k}`", percent(v)) for k, v in rates.items()]))
     parts += _energy(as_dict(config.metrics.get("energy")) or as_dict(test.get("energy")))
     parts += _false_alarms(as_dict(test.get("false_alarms")))
     return section("Measured", *parts)
@@ -193,13 +178,13 @@ def _energy(energy: Mapping[str, Any]) -> list[str]:
     shares = as_dict(energy.get("share_of_twin"))
     said = [f"{v:.2f} times {what}" for key, what in _SHARES if is_number(v := shares.get(key))]
     against = f"Energy against {names[1]}: {', '.join(said)}." if twin and said else ""
-    return [_energy_note(energy), table(head, rows), against]
+    return [_energy_note(energy), markdown_table(head, rows), against]
 
 
 def _energy_figure(key: str, value: float) -> str:
     if key == "activation_sparsity":
         return percent(value)
-    return f"{value:.3g}" if key.endswith("_uj") and value < 100 else f"{value:,.0f}"
+    return microjoules(value) if key.endswith("_uj") else whole(value)
 
 
 def _energy_note(energy: Mapping[str, Any]) -> str:
@@ -223,4 +208,4 @@ def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:
         and all(is_number(figures.get(key)) for key in ("windows", "score_95", "below_half"))
     ]
     head = ("where nobody speaks", "windows", "95 % of best word scores below", "no word reaches 0.5")
-    return [table(head, rows)] if rows else []
+    return [markdown_table(head, rows)] if rows else []

@@ -11,7 +11,8 @@ from typing import Any
 
 from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
-from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section, table
+from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section
+from snn_voice_hub.notation import markdown_table
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
 PAPER_NETWORKS = ("M5", "Piczak", "Hjh", "Tcy")
@@ -225,7 +226,7 @@ def _training(config: VoiceConfig) -> str:
         "Training",
         "Data:" if sources else "",
         "\n".join(sources),
-        table(("recipe", ""), _recipe(config.training)),
+        markdown_table(("recipe", ""), _recipe(config.training)),
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snn_voice_hub.notation import microjoules, percent, whole
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
-from snn_voice_hub.spikes.energy.words import microjoules, percent, times, whole
+from snn_voice_hub.terminal import rich_table
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
@@ -247,11 +248,11 @@ def as_tables(energy: Energy) -> Group:
     both = [energy] if energy.twin is None else [energy, energy.twin]
     windows = f"{energy.windows:,} window{'s' if energy.windows != 1 else ''}"
     clips = f"{energy.clips:,} clip{'s' if energy.clips != 1 else ''}"
-    totals = _table(
-        f"One window of sound: the mean over {windows} of {clips}", "", *(escape(named(e)) for e in both)
+    totals = rich_table(
+        ("", *map(named, both)),
+        [(name, *map(show, both)) for name, show in _ROWS],
+        title=f"One window of sound: the mean over {windows} of {clips}",
     )
-    for name, show in _ROWS:
-        totals.add_row(name, *map(show, both))
     return Group(totals, _layers(energy), *map(escape, shares(energy)), explanation())
 
 
@@ -283,39 +284,35 @@ def shares(energy: Energy) -> list[str]:
         share, once = found[key], found[f"{key}_once"]
         if share is None:
             continue
-        line = f"{times(share)} the energy of {name}, {what}"
+        line = f"{_times(share)} the energy of {name}, {what}"
         if once is not None and once != share:
-            line += f"; {times(once)} if the input layer runs once as well"
+            line += f"; {_times(once)} if the input layer runs once as well"
         lines.append(line)
     return lines
 
 
-def _layers(energy: Energy) -> Table:
-    from rich.markup import escape
+def _times(share: float) -> str:
+    """A share of the twin's energy, as a factor."""
+    return f"{share:.2f} times" if share >= 0.1 else f"{share:.2g} times"
 
-    title = f"Layers of {escape(visible(energy.model))}"
-    table = _table(title, "layer", "input", "operations", "effective", "µJ", "unskipped")
-    for layer in energy.layers:
-        kind = "binary" if layer.binary else "float"
-        table.add_row(
-            escape(visible(layer.name)),
-            f"{kind} *" if layer.constant else kind,
-            whole(layer.dense),
-            whole(layer.synops),
-            microjoules(layer.energy_uj),
-            microjoules(layer.dense_uj),
-        )
+
+def _layers(energy: Energy) -> Table:
+    table = rich_table(
+        ("layer", "input", "operations", "effective", "µJ", "unskipped"),
+        [
+            (
+                layer.name,
+                ("binary" if layer.binary else "float") + (" *" if layer.constant else ""),
+                whole(layer.dense),
+                whole(layer.synops),
+                microjoules(layer.energy_uj),
+                microjoules(layer.dense_uj),
+            )
+            for layer in energy.layers
+        ],
+        title=f"Layers of {visible(energy.model)}",
+    )
     if any(layer.constant for layer in energy.layers):
         table.caption = "* the same input at each step"
         table.caption_justify = "left"
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column(columns[0], overflow="fold")
-    for column in columns[1:]:
-        table.add_column(column, justify="right", overflow="fold")
     return table

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.notation import microjoules
 from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE, matplotlib
 from snn_voice_hub.spikes.energy.estimate import Energy, named
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
-from snn_voice_hub.spikes.energy.words import microjoules
 from snn_voice_hub.visible import visible
 
 _WIDTH = 11.0  # inches

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from snn_voice_hub.notation import points
 from snn_voice_hub.training.study.results import TITLES, RunResult
 
 HOLDS = "holds"
@@ -162,11 +163,6 @@ def yardstick(group: Group, groups: Sequence[Group]) -> float | None:
     if group.spread is not None:
         return group.spread
     return max((other.spread for other in groups if other.spread is not None), default=None)
-
-
-def points(value: float, sign: bool = False) -> str:
-    """A share, or a difference of two, in percent."""
-    return f"{round(100 * value, 1) + 0.0:{'+' if sign else ''}.1f}"  # no "-0.0"
 
 
 def _apart(yard: float | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.machine import Machine
+from snn_voice_hub.notation import percent
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.fitting.job import content_of
 from snn_voice_hub.training.fitting.recipe import read_yaml
@@ -290,7 +291,7 @@ def run_grid(
         # A trainer and what it trains refer to each other: left alone, several runs would stay in memory.
         gc.collect()
         worked.finished.append(run.name)
-        tell(f"{run.name}: {100 * result.tested.top1:.1f} % of {result.tested.clips} clips right")
+        tell(f"{run.name}: {percent(result.tested.top1)} of {result.tested.clips} clips right")
     return worked
 
 
@@ -350,7 +351,7 @@ def _paper_training(accelerator: str, tell: Tell) -> Train:
     def train(run: Run, dataset: Dataset, folder: Path) -> Fitted:
         def told(row: dict[str, float]) -> None:
             tell(
-                f"  epoch {row['epoch']:.0f} of {run.epochs}: {100 * row['val_top1']:.1f} % of the "
+                f"  epoch {row['epoch']:.0f} of {run.epochs}: {percent(row['val_top1'])} of the "
                 f"validation clips right, {row['seconds']:.0f} s"
             )
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from snn_voice_hub.notation import percent
 from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, ORANGE, STYLE, matplotlib
 from snn_voice_hub.training.measuring.confusion import Confusion
-from snn_voice_hub.training.study.findings import Cell, Group, costs, points
+from snn_voice_hub.training.study.findings import Cell, Group, costs
 from snn_voice_hub.training.study.results import RunResult
 
 FIGURES = "figures"
@@ -222,5 +223,5 @@ def _confusion(name: str, cell: Cell) -> tuple[Confusion, str]:
     words = [label for label, heard in zip(labels, said, strict=True) if heard]
     seeds = len(cell.results)
     right, total = int(np.trace(counts)), int(counts.sum())
-    title = f"{name}: {points(right / total)} % of {total:,} answers right" + f", {seeds} seeds" * (seeds > 1)
+    title = f"{name}: {percent(right / total)} of {total:,} answers right" + f", {seeds} seeds" * (seeds > 1)
     return Confusion(words, labels, counts[said]), title

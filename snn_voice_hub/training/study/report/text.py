@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from snn_voice_hub.training.study.findings import Finding, Group, Spread, costs, points
+from snn_voice_hub.notation import markdown_table, percent, points
+from snn_voice_hub.training.study.findings import Finding, Group, Spread, costs
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
 from snn_voice_hub.training.study.report.plots import confused, table_of
 from snn_voice_hub.training.study.results import Run, RunResult
@@ -62,13 +63,6 @@ def markdown(
         parts += ["## Confusions", *_confusions(groups, figures)]
     parts += ["## Missing runs", _missing(missing)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """A Markdown table; the columns after the first `words` are numbers."""
-    rule = ["---"] * words + ["---:"] * (len(header) - words)
-    lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _figure(figures: dict[str, Path], name: str, caption: str) -> list[str]:
@@ -146,8 +140,8 @@ def _fewer(results: list[RunResult]) -> str:
         if apart and common:
             said.append(
                 f"Of their {apart[0][1]} {first.tested.part} clips, "
-                f"{points(statistics.fmean(a for a, _ in apart))} % are right on average over all runs, "
-                f"against {points(statistics.fmean(c for c, _ in common))} % of the {common[0][1]:,} clips "
+                f"{percent(statistics.fmean(a for a, _ in apart))} are right on average over all runs, "
+                f"against {percent(statistics.fmean(c for c, _ in common))} of the {common[0][1]:,} clips "
                 "of the other words."
             )
     short = [r for r in results if r.run.epochs < paper_recipe(r.run.architecture).epochs]
@@ -195,7 +189,7 @@ def _accuracy(groups: Sequence[Group]) -> str:
             rows.append(row)
     clips = f"{first.tested.clips:,} {first.tested.part} clips"
     said = f"Percent of {clips}. With several seeds: mean (least to largest)."
-    return f"{said}\n\n{table(header, rows)}"
+    return f"{said}\n\n{markdown_table(header, rows)}"
 
 
 def _mean_recall(result: RunResult, words: Sequence[str]) -> float:
@@ -221,7 +215,7 @@ def _findings(groups: Sequence[Group], found: Sequence[Finding]) -> list[str]:
     for number, finding in enumerate(found, 1):
         parts += [f"### {number}. {finding.claim}", f"**Verdict: {finding.verdict}.**", finding.rule]
         if finding.rows:
-            parts.append(table(finding.header, finding.rows))
+            parts.append(markdown_table(finding.header, finding.rows))
         parts += finding.notes
     return parts
 
@@ -269,7 +263,7 @@ def _cost(groups: Sequence[Group]) -> str:
         "whatever else the machine did; seconds and clips are means over all machines, the last column "
         "compares runs of the same one. All time steps are computed at once, not in a loop."
     )
-    return f"{said}\n\n{table(header, rows)}"
+    return f"{said}\n\n{markdown_table(header, rows)}"
 
 
 # --- confusions -----------------------------------------------------------------------------------
