@@ -83,6 +83,13 @@ def train(
             help="Folder of synthetic clips word/clip.wav, drawn less often.", rich_help_panel=_CLIPS
         ),
     ] = None,
+    negatives: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder or tar of sound without the words: other speech, noise, music; may be repeated.",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Where to keep decoded clips for the next run.", rich_help_panel=_CLIPS),
@@ -155,7 +162,9 @@ def train(
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
     use_threads(threads)
 
+    from snn_voice_hub.training.clips.cutting import with_negatives
     from snn_voice_hub.training.clips.data import load_clips_cached
+    from snn_voice_hub.training.clips.negatives import read_negatives
     from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.answers import teacher_of
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
@@ -179,6 +188,12 @@ def train(
         cache=cache,
         download=download,
     )
+    others = None
+    if negatives:
+        read = read_negatives(negatives, sample_rate=features.sample_rate)
+        dataset, others = with_negatives(
+            dataset, read, num_samples=features.num_samples, share=val_share, unknown=first.unknown > 0
+        )
     if first_process():
         _tell(dataset)
     made = load_clips_cached(synthetic, cache) if synthetic else None
@@ -198,6 +213,7 @@ def train(
         dataset,
         out,
         synthetic=made,
+        negatives=others,
         resume=resume,
         accelerator=accelerator,
         devices=devices,

@@ -7,7 +7,7 @@ waveform into words.
 
 from snn_voice_hub.config.detection import DetectionConfig
 from snn_voice_hub.config.features import FeatureConfig
-from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, is_word
+from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, UNKNOWN, is_word
 from snn_voice_hub.config.package import ArchitecturePackage
 from snn_voice_hub.config.values import (
     MAX_THREADS,
@@ -36,6 +36,7 @@ __all__ = [
     "MAX_THREADS",
     "SILENCE",
     "SPEECH_COMMANDS",
+    "UNKNOWN",
     "WEIGHT_DTYPES",
     "ArchitecturePackage",
     "DetectionConfig",

@@ -14,8 +14,10 @@ SPEECH_COMMANDS = (
     *("sheila", "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero"),
 )
 
-# Labels that stand for "no word"; by convention they are written between underscores.
+# Labels that begin and end with an underscore stand for "no word", see `is_word`: nobody speaks; what is
+# said is none of the words.
 SILENCE = "_silence_"
+UNKNOWN = "_unknown_"
 
 # Room for a dictionary of words, but not for a file that is all labels.
 MAX_CLASSES = 20_000
@@ -23,7 +25,7 @@ _MAX_LABEL = 200
 
 
 def is_word(label: str) -> bool:
-    """Whether a label is a spoken word, not a class such as `_silence_`."""
+    """Whether a label is a spoken word, not a class such as `_silence_` or `_unknown_`."""
     return not (label.startswith("_") and label.endswith("_"))
 
 

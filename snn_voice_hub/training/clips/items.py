@@ -10,7 +10,7 @@ import stat
 import tarfile
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -43,13 +43,14 @@ class Item(NamedTuple):
     speaker: str = ""
 
 
-def source_items(source: Path) -> Iterator[Item]:
+def source_items(source: Path, lists: Collection[str] = LISTS) -> Iterator[Item]:
     """Every sound file and list of a folder of folders or a tar of one, in one pass.
 
     What is left out, and what links lead to, is as `folders.walk` says, in a tar as well.
 
     Args:
         source: A folder, followed through symbolic links, or a tar file, compressed or not.
+        lists: Names of files that are wanted beside the sound.
 
     Yields:
         The files; those that can't be read with the reason.
@@ -57,7 +58,7 @@ def source_items(source: Path) -> Iterator[Item]:
     Raises:
         SnnVoiceError: The source is not there, is neither a folder nor a tar file, or is a damaged one.
     """
-    files = _folder(source) if source.is_dir() else _tar(source)
+    files = _folder(source, lists) if source.is_dir() else _tar(source, lists)
     for name, content in files:
         path = PurePosixPath(name)
         word = unicodedata.normalize("NFC", path.parent.name)
@@ -91,12 +92,12 @@ def _decodable(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _wanted(name: str) -> bool:
+def _wanted(name: str, lists: Collection[str]) -> bool:
     """Whether a member of a tar is what `walk` would find in a folder."""
     path = PurePosixPath(name)
     if any(is_litter(part) for part in path.parts):
         return False
-    return path.name in LISTS or is_sound(path.name)
+    return path.name in lists or is_sound(path.name)
 
 
 def files_of(source: Path) -> list[Path]:
@@ -104,13 +105,13 @@ def files_of(source: Path) -> list[Path]:
     return [Path(found.path) for found in walk(source, LISTS)] if source.is_dir() else [source]
 
 
-def _folder(root: Path) -> Iterator[tuple[str, bytes | str]]:
+def _folder(root: Path, lists: Collection[str]) -> Iterator[tuple[str, bytes | str]]:
     """Names and contents of a folder's files, a file of several names once.
 
     Else one clip might be learned from under one name, and judged by under another.
     """
     begin = len(os.path.join(root, ""))  # noqa: PTH118
-    listed = list(walk(root, LISTS))
+    listed = list(walk(root, lists))
     files = {found.path: _identity(found.path) for found in listed if not found.problem}
     owners: dict[object, str] = {}
     for path in sorted(files, key=os.path.islink):  # its own name counts, before that of a link
@@ -130,19 +131,19 @@ def _identity(path: str) -> object:
     return state.st_dev, state.st_ino
 
 
-def _tar(source: Path) -> Iterator[tuple[str, bytes | str]]:
+def _tar(source: Path, lists: Collection[str]) -> Iterator[tuple[str, bytes | str]]:
     owners: dict[str, str] = {}
     try:
         with tarfile.open(source) as archive:
             for member in archive:
                 name = _member_name(member.name)
-                if member.isdir() or not _wanted(name):
+                if member.isdir() or not _wanted(name, lists):
                     if _is_folder_link(member, name):
                         yield name, "a link to a folder, which tar --dereference would have packed"
                     continue
                 content = _member(archive, member)
                 if isinstance(content, bytes) and (target := _link_target(member)):
-                    owner = target if _wanted(target) else owners.setdefault(target, name)
+                    owner = target if _wanted(target, lists) else owners.setdefault(target, name)
                     content = content if owner == name else f"the same file as {owner}"
                 yield name, content
     except FileNotFoundError as error:

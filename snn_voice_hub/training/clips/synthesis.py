@@ -43,7 +43,7 @@ def available_engines() -> list[str]:
     return [name for name in ("espeak-ng", "flite", "text2wave") if shutil.which(name)]
 
 
-def speak(word: str, path: Path, rng: random.Random, engine: str) -> str:
+def speak(word: str, path: Path, rng: random.Random, engine: str, *, write: bool = True) -> str:
     """Write one utterance of `word` to a WAV file, by a voice drawn from `rng`.
 
     Args:
@@ -51,6 +51,7 @@ def speak(word: str, path: Path, rng: random.Random, engine: str) -> str:
         path: The WAV file to write.
         rng: Draws voice, speed and pitch.
         engine: One of `available_engines()`.
+        write: Whether to speak at all; without, the voice is drawn and that is it.
 
     Returns:
         The voice's name.
@@ -62,13 +63,13 @@ def speak(word: str, path: Path, rng: random.Random, engine: str) -> str:
         voice = f"{rng.choice(_ESPEAK_ACCENTS)}+{rng.choice(_ESPEAK_VARIANTS)}"
         speed, pitch = rng.randint(110, 210), rng.randint(20, 80)
         command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", str(path), word]
-        return _run(command, voice)
+        return _run(command if write else [], voice)
     if engine == "flite":
         voice = rng.choice(_FLITE_VOICES)
         stretch, mean = rng.uniform(0.75, 1.35), rng.uniform(85, 230)
         command = ["flite", "-voice", voice, "-t", word, "-o", str(path)]
         command += ["--setf", f"duration_stretch={stretch:.2f}", "--setf", f"int_f0_target_mean={mean:.0f}"]
-        return _run(command, voice)
+        return _run(command if write else [], voice)
     voice = rng.choice(_FESTIVAL_VOICES)
     stretch = rng.uniform(0.8, 1.3)
     command = [
@@ -78,10 +79,12 @@ def speak(word: str, path: Path, rng: random.Random, engine: str) -> str:
         "-eval",
         f"(Parameter.set 'Duration_Stretch {stretch:.2f})",
     ]
-    return _run([*command, "-o", str(path)], voice, text=word)
+    return _run([*command, "-o", str(path)] if write else [], voice, text=word)
 
 
 def _run(command: list[str], voice: str, text: str | None = None) -> str:
+    if not command:
+        return voice
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise SnnVoiceError(f"{command[0]} failed with exit code {done.returncode} (voice {voice})")

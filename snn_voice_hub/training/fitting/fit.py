@@ -26,12 +26,15 @@ from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.clips.corpus import HELD_OUT_NOISE
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.fitting.answers import Answers
+from snn_voice_hub.training.fitting.channel import stacked
 from snn_voice_hub.training.fitting.constants import measure_constants
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.folder import GO_ON, LOG, first_process
 from snn_voice_hub.training.fitting.job import PRECISIONS, Job, told, write_job
+from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw
 from snn_voice_hub.training.fitting.teaching import Teacher, adopt
@@ -88,6 +91,7 @@ def fit(
     out: Path,
     *,
     synthetic: Clips | None = None,
+    negatives: Negatives | None = None,
     resume: bool = False,
     accelerator: str = "auto",
     devices: int = 1,
@@ -102,6 +106,7 @@ def fit(
         dataset: Clips to learn from, and clips to validate with.
         out: Folder of the run: the checkpoint, `log.jsonl`, Lightning's logs, and its state.
         synthetic: Clips of machines, which are drawn as well.
+        negatives: Sound without the words: other speech, noise, music, rooms.
         resume: Go on with the run in `out`, if there is one.
         accelerator: Lightning's: "auto", "cpu", "gpu", "mps".
         devices: How many of them; a batch is shared among them.
@@ -122,7 +127,7 @@ def fit(
     from snn_voice_hub.training.fitting.module import Spotter
     from snn_voice_hub.training.fitting.state import FinishedRun, States, forget, settle, standing
 
-    noted = told(job, dataset, synthetic)
+    noted = told(job, dataset, synthetic, negatives)
     with writing_into(out, _ELSEWHERE):
         stands = standing(out, noted, resume)
         if stands.made is not None:
@@ -158,7 +163,10 @@ def fit(
         Draw(dataset.train, synthetic, labels, recipe, job.seed),
         dataset.val,
         labels,
-        noises=_long_enough(dataset.noises, dataset.train),
+        noises=_long_enough(dataset.noises, dataset.train) + _recordings(negatives, "noise", dataset.train),
+        music=_recordings(negatives, "music", dataset.train),
+        rooms=stacked(negatives.rooms(), dataset.train.waveforms.shape[1]) if negatives else None,
+        others=Others(dataset.train, negatives, labels, recipe.mixture),
         teachers=[Teacher(t, labels) for t in job.learns_from if not isinstance(t, Answers)],
         answers=torch.stack(answers) if answers else None,
         cached=_computed_once(features, dataset.train, synthetic, job),
@@ -261,6 +269,13 @@ def _long_enough(noises: dict[str, Tensor], clips: Clips) -> list[Tensor]:
     length = clips.waveforms.shape[1] + 1
     heard = [wave for name, wave in noises.items() if name not in HELD_OUT_NOISE and bool(wave.any())]
     return [wave.repeat(-(-length // len(wave))) for wave in heard]
+
+
+def _recordings(negatives: Negatives | None, kind: str, clips: Clips) -> list[Tensor]:
+    """Noise or music of negatives, long enough as well; int16, as there may be hours of it."""
+    length = clips.waveforms.shape[1] + 1
+    waves = [sound.wave for sound in negatives.of_kind(kind)] if negatives else []
+    return [torch.from_numpy(np.tile(w, -(-length // len(w)))) for w in waves if w.any()]
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.hub.choice import JOB_FILE
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.fitting.answers import Answers, teacher_of
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
@@ -98,7 +99,7 @@ class Job:
 # --- what is noted --------------------------------------------------------------------------------
 
 
-def told(job: Job, dataset: Dataset, synthetic: Clips | None) -> Told:
+def told(job: Job, dataset: Dataset, synthetic: Clips | None, negatives: Negatives | None = None) -> Told:
     """What `job.json` says of a run.
 
     Names and paths are for people: a run goes on where it was moved to, as do clips and models. What must
@@ -122,6 +123,7 @@ def told(job: Job, dataset: Dataset, synthetic: Clips | None) -> Told:
             "val": _content(dataset.val),
             "synthetic": synthetic and _content(synthetic),
             "noises": _digest(dataset.noises, *(wave.numpy() for wave in dataset.noises.values())),
+            "negatives": negatives and negatives.digest(),
         },
     }
 
@@ -164,8 +166,10 @@ def differences(before: Mapping[str, Any], wanted: Told) -> Iterator[str]:
         yield "format: it was begun by another version of this package"
         return
     for name in ("recipe", "seed", "precision", "freeze"):
-        if before[name] != wanted[name]:
-            old, new = before[name], wanted[name]
+        old, new = before[name], wanted[name]
+        if name == "recipe":
+            old = _completed(old)
+        if old != new:
             inside = next(_inside(old, new), "") if isinstance(old, dict) else f"{old}, not {new}"
             yield f"{name}: {visible(inside, 200)}"
     old, new = before["content"], wanted["content"]
@@ -178,6 +182,16 @@ def differences(before: Mapping[str, Any], wanted: Told) -> Iterator[str]:
             yield f"clips list: {_clips(old[part], new[part], title)}"
     if old["noises"] != new["noises"]:
         yield "clips list: other background recordings"
+    if old.get("negatives") != new["negatives"]:
+        yield "set of negatives: other sound, or none"
+
+
+def _completed(recipe: Any) -> Any:
+    """A recipe with the fields that are newer than it: their defaults change nothing."""
+    try:
+        return Recipe.from_dict(recipe).to_dict()
+    except SnnVoiceError:  # of a newer version, say: all that can be told is that it is another one
+        return recipe
 
 
 def _names(paths: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.features import Features
 from snn_voice_hub.training.clips.corpus import COVERED
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import agreed
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
+from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
 from snn_voice_hub.training.fitting.teaching import Teacher, head_of
@@ -38,7 +40,10 @@ class Validation:
         top5: The same of the best five.
         covered: Mean of `top1` over the covered words (over all words where none of those is there).
         loss: Cross-entropy, averaged over the clips of a word and then over those words. The best epoch is
-            chosen by it: where a word has seven clips, one of them moves its accuracy by a seventh.
+            chosen by it: where a word has seven clips, one of them moves its accuracy by a seventh. Where
+            `_unknown_` is learned, its clips have the share that they have in training.
+        unknown: Share of the clips of `_unknown_` that are taken for no word; None where there are none. They
+            count in none of the other figures but the loss.
     """
 
     top1: float
@@ -46,10 +51,30 @@ class Validation:
     top5: float
     covered: float
     loss: float
+    unknown: float | None = None
 
 
-def validation_of(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Validation:
-    """Measure logits `[n, C]` of n clips; every word must be among the labels."""
+def validation_of(
+    logits: Tensor, words: Sequence[str], labels: Sequence[str], unknown: float = 0.0
+) -> Validation:
+    """Measure logits `[n, C]` of n clips; every word must be among the labels.
+
+    Args:
+        logits: The answers.
+        words: What is said.
+        labels: The model's.
+        unknown: Share of the clips of `_unknown_` in the loss; with 0, that is a label like others.
+    """
+    if unknown and UNKNOWN in words and set(words) != {UNKNOWN}:
+        strange = torch.tensor([word == UNKNOWN for word in words], device="cpu")
+        found = validation_of(logits[~strange], [word for word in words if word != UNKNOWN], labels)
+        rest = logits[strange]
+        target = torch.full((len(rest),), list(labels).index(UNKNOWN), device="cpu")
+        loss = float(functional.cross_entropy(rest, target))
+        is_one = torch.tensor([is_word(label) for label in labels], device="cpu")
+        rejected = float((~is_one[rest.argmax(1)]).float().mean())
+        loss = (1 - unknown) * found.loss + unknown * loss
+        return replace(found, loss=loss, unknown=rejected)
     index = {label: i for i, label in enumerate(labels)}
     targets = torch.tensor([index[word] for word in words], device="cpu")
     losses = functional.cross_entropy(logits, targets, reduction="none").numpy()
@@ -77,6 +102,9 @@ class Spotter(lightning.LightningModule):
         val: Clips to validate with.
         labels: The model's.
         noises: Background recordings, each `[N]`.
+        music: Recordings of music, each `[N]`.
+        rooms: Impulse responses `[n, M]`.
+        others: Makes other speech.
         teachers: What else to learn from: they hear each batch.
         answers: Log-probabilities `[k, n, C]` that k teachers gave to each clip of `draw` before; NaN where
             they did not.
@@ -100,6 +128,9 @@ class Spotter(lightning.LightningModule):
         labels: Sequence[str],
         *,
         noises: Sequence[Tensor] = (),
+        music: Sequence[Tensor] = (),
+        rooms: Tensor | None = None,
+        others: Others | None = None,
         teachers: Sequence[Teacher] = (),
         answers: Tensor | None = None,
         cached: Tensor | None = None,
@@ -113,7 +144,7 @@ class Spotter(lightning.LightningModule):
         self.recipe = recipe
         self.history: list[dict[str, float]] = []
         self._draw, self._val, self._labels = draw, val, labels
-        self._noises = list(noises)
+        self._noises, self._music, self._rooms, self._others = list(noises), music, rooms, others
         self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
         self._answers = answers
         self._cached = cached
@@ -132,7 +163,18 @@ class Spotter(lightning.LightningModule):
     def _new_augmenter(self) -> Augmenter | None:
         settings = self.recipe.augmentation
         rate = self.features.config.sample_rate
-        return None if settings is None else Augmenter(settings, self._noises, rate, self._draw.seed)
+        if settings is None:
+            return None
+        others = self._others
+        return Augmenter(
+            settings,
+            self._noises,
+            rate,
+            self._draw.seed,
+            music=self._music,
+            rooms=self._rooms,
+            speech=others.speech if others is not None and others.can_surround else None,
+        )
 
     # --- data -------------------------------------------------------------------------------------
 
@@ -140,7 +182,9 @@ class Spotter(lightning.LightningModule):
         """See Lightning."""
         share = Share(self.trainer.global_rank, self.trainer.world_size)
         augmenter = self._new_augmenter()
-        steps = Steps(self._draw, augmenter, self.recipe, self._labels, share, self._cached, self._answers)
+        steps = Steps(
+            self._draw, augmenter, self.recipe, self._labels, share, self._cached, self._answers, self._others
+        )
         return StepLoader(steps, sampler=Order(self._draw.steps, self.done), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
@@ -214,11 +258,12 @@ class Spotter(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Add a row to the history."""
-        found = validation_of(torch.cat(self._logits), self._val.labels, self._labels)
+        found = validation_of(torch.cat(self._logits), self._val.labels, self._labels, self.recipe.unknown)
         self._logits = []
         clips = len(self.losses) * self.recipe.batch_size
         row = {"epoch": self.current_epoch + 1, "train_loss": float(np.mean(self.losses))}
-        self.measured = {f"val_{name}": value for name, value in asdict(found).items()}
+        values = asdict(found).items()
+        self.measured = {f"val_{name}": value for name, value in values if value is not None}
         row |= self.measured
         row |= {"seconds": self._spent, "clips_per_second": clips / max(self._spent, 1e-9)}
         self.history.append({key: round(value, 4) for key, value in row.items()})

@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]  # comes with huggingface_hub
 
 from snn_voice_hub.config import (
     SILENCE,
+    UNKNOWN,
     FeatureConfig,
     check_choice,
     check_int,
@@ -54,6 +55,15 @@ class Augmentation:
         bands: Widest block of mel bands to blank (0: none), as in SpecAugment.
         frames: Longest block of frames to blank (0: none).
         mixup: Share of the clips that are mixed with another one; both words count, by their loudness.
+        context: Share of the words that get other speech before or after them. This one and the next four
+            need negatives.
+        rir: Share of the clips that are heard in a room.
+        music: Share with music behind it, as loud as noise is.
+        babble: Share with other speech behind it.
+        babble_db: Lowest and highest ratio of those to the other speech, in dB.
+        band: Share that a telephone's band is left of.
+        clipping: Share whose loudest samples are cut off.
+        codec: Share that goes through MP3 or Opus at a low rate (10 to 30 ms a clip of one core).
     """
 
     shift: float = 0.1
@@ -64,6 +74,14 @@ class Augmentation:
     bands: int = 0
     frames: int = 0
     mixup: float = 0.0
+    context: float = 0.0
+    rir: float = 0.0
+    music: float = 0.0
+    babble: float = 0.0
+    babble_db: tuple[float, float] = (8.0, 25.0)
+    band: float = 0.0
+    clipping: float = 0.0
+    codec: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -71,10 +89,45 @@ class Augmentation:
         Raises:
             ConfigError: A value is out of range; the message names it.
         """
-        for name in ("shift", "speed", "noise", "mixup"):
+        shares = ("mixup", "context", "rir", "music", "babble", "band", "clipping", "codec")
+        for name in ("shift", "speed", "noise", *shares):
             check_number(f"augmentation.{name}", getattr(self, name), low=0.0, high=1.0)
         for name in ("bands", "frames"):
             check_int(f"augmentation.{name}", getattr(self, name), low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """How much of what the class `_unknown_` is learned from; the weights need not sum to 1.
+
+    What needs negatives is left out where there are none.
+
+    Attributes:
+        speech: Windows of other speech, from negatives.
+        words: Other single words, from negatives.
+        pieces: Pieces of the model's own words, less than a half of each.
+        joined: The end of one word and the beginning of another.
+        reversed: Words turned round.
+    """
+
+    speech: float = 0.5
+    words: float = 0.25
+    pieces: float = 0.13
+    joined: float = 0.06
+    reversed: float = 0.06
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: A weight is below 0, or there is nothing that needs no negatives.
+        """
+        for name in ("speech", "words", "pieces", "joined", "reversed"):
+            check_number(f"mixture.{name}", getattr(self, name), low=0.0)
+        if not self.pieces + self.joined + self.reversed:
+            raise ConfigError(
+                "mixture has nothing that is made of the words", hint="pieces, joined or reversed above 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +142,8 @@ class Recipe:
         constants: Which constants of a front end with normalization "fixed" are measured over the training
             clips: "none", "features" (of the spectrogram), or "all" (of the waveform as well).
         silence: Share of the batch that is noise without speech, labelled `_silence_` (0: no such class).
+        unknown: Share of the batch that is speech without the words, labelled `_unknown_` (0: no such class).
+        mixture: Of what that is made.
         augmentation: Changes to the clips; None leaves them alone, and their features are computed once.
         epochs: How often to validate, and to keep the weights if they are the best.
         steps: Batches an epoch; with 0, as many as make one pass over the recordings.
@@ -118,6 +173,8 @@ class Recipe:
     description: str = ""
     constants: str = "features"
     silence: float = 0.0
+    unknown: float = 0.0
+    mixture: Mixture = field(default_factory=Mixture)
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     epochs: int = 15
     steps: int = 0
@@ -159,20 +216,34 @@ class Recipe:
         for name in ("weight_decay", "gradient_clip", "class_power", "synthetic"):
             check_number(name, getattr(self, name), low=0.0)
         check_number("threshold_percentile", self.threshold_percentile, low=0.0, high=100.0)
-        for name in ("silence", "pct_start", "label_smoothing", "ema", "distil"):
+        for name in ("silence", "unknown", "pct_start", "label_smoothing", "ema", "distil"):
             check_number(name, getattr(self, name), low=0.0, high=1.0)
-        if self.silence and not 0 < round(self.silence * self.batch_size) < self.batch_size:
-            raise ConfigError(
-                f"silence={self.silence:g} of {self.batch_size} clips is no clip, or all of them",
-                hint="0, or a share that leaves room for words",
-            )
-        if self.silence and self.augmentation is None:
-            raise ConfigError("silence needs an augmentation, which makes it", hint="augmentation: {}")
+        for name in ("silence", "unknown"):
+            share: float = getattr(self, name)
+            if share and not 0 < round(share * self.batch_size) < self.batch_size:
+                raise ConfigError(
+                    f"{name}={share:g} of {self.batch_size} clips is no clip, or all of them",
+                    hint="0, or a share that leaves room for words",
+                )
+            if share and self.augmentation is None:
+                raise ConfigError(f"{name} needs an augmentation, which makes it", hint="augmentation: {}")
+        if self.quiet + self.strange >= self.batch_size:
+            raise ConfigError("silence and unknown leave no room for words", hint="smaller shares")
+
+    @property
+    def quiet(self) -> int:
+        """Clips of a batch in which nobody speaks."""
+        return round(self.silence * self.batch_size)
+
+    @property
+    def strange(self) -> int:
+        """Clips of a batch that hold speech without the words."""
+        return round(self.unknown * self.batch_size)
 
     @property
     def extra_labels(self) -> list[str]:
         """Labels besides the words."""
-        return [SILENCE] if self.silence else []
+        return [SILENCE] * bool(self.silence) + [UNKNOWN] * bool(self.unknown)
 
     @property
     def front_end(self) -> FeatureConfig:

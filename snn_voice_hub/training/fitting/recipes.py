@@ -5,18 +5,36 @@ None of it needs PyTorch.
 
 from __future__ import annotations
 
-from snn_voice_hub.config import SILENCE, VoiceConfig
+from snn_voice_hub.config import SILENCE, UNKNOWN, VoiceConfig
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 
 _RESMEL_AUGMENTATION = Augmentation(shift=0.12, speed=0.12, noise=0.6, snr_db=(3.0, 30.0), bands=7, frames=15)
+# What a microphone that is always open hears.
+_ROBUST = Augmentation(
+    shift=0.2,
+    speed=0.15,
+    gain_db=(-30.0, 10.0),
+    noise=0.6,
+    snr_db=(0.0, 30.0),
+    bands=7,
+    frames=15,
+    context=0.1,
+    rir=0.2,
+    music=0.08,
+    babble=0.1,
+    band=0.12,
+    clipping=0.04,
+    codec=0.02,
+)
 
 RECIPES: dict[str, Recipe] = {
     "resmel-cnn": Recipe(
         architecture="ResMelCNN",
         description="Residual 1-D CNN on a 16 kHz log-mel: the twin and teacher of the default model",
         silence=0.05,
-        augmentation=_RESMEL_AUGMENTATION,
+        unknown=0.2,
+        augmentation=_ROBUST,
         epochs=25,
         lr=3e-3,
     ),
@@ -25,7 +43,8 @@ RECIPES: dict[str, Recipe] = {
         network={"num_steps": 4, "learn_beta": True},
         description="Residual 1-D spiking network on a 16 kHz log-mel: the default",
         silence=0.05,
-        augmentation=_RESMEL_AUGMENTATION,
+        unknown=0.2,
+        augmentation=_ROBUST,
         epochs=25,
         lr=2e-3,
         distil=0.5,
@@ -147,6 +166,7 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
         description=f"{config.name or config.architecture}, trained further for other words",
         constants="none",
         silence=0.1 if SILENCE in config.labels and batch_size >= 10 else 0.0,
+        unknown=0.2 if UNKNOWN in config.labels and batch_size >= 10 else 0.0,
         augmentation=_RESMEL_AUGMENTATION if config.features.kind == "logmel" else Augmentation(),
         epochs=max(5, -(-_FINE_TUNING_STEPS // steps)),
         steps=steps,

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from snn_voice_hub.config import SILENCE
+from snn_voice_hub.config import SILENCE, UNKNOWN, is_word
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import mixed_answers
 from snn_voice_hub.training.fitting.augment import Augmenter
+from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 
 Indices = npt.NDArray[np.int64]
@@ -65,7 +66,7 @@ class Draw:
         self.chance = weight * mass[self.targets] ** (recipe.class_power - 1)
         self.chance /= self.chance.sum()
         self.seed = seed
-        self.size = recipe.batch_size - round(recipe.silence * recipe.batch_size)
+        self.size = recipe.batch_size - recipe.quiet - recipe.strange
         self.each_once = recipe.class_power == 1 and len(self.sets) == 1 and not recipe.steps
         # With few clips, one batch of all of them.
         self.steps = recipe.steps or max(1, len(recorded) // recipe.batch_size)
@@ -106,12 +107,13 @@ class Steps(Dataset[dict[str, Any]]):
     Args:
         draw: Which clips.
         augmenter: How they are changed; None leaves them alone.
-        recipe: How much silence is among them.
+        recipe: How much silence and other speech is among them.
         labels: The model's.
         share: Which part of each batch.
         features: Of each clip `[n, 1, ...]`, where they were computed once; they take the place of the sound.
         answers: Log-probabilities `[k, n, C]` that k teachers gave to each clip before; NaN where they
             did not.
+        others: Makes other speech.
     """
 
     def __init__(
@@ -123,11 +125,13 @@ class Steps(Dataset[dict[str, Any]]):
         share: Share,
         features: Tensor | None = None,
         answers: Tensor | None = None,
+        others: Others | None = None,
     ) -> None:
         self.draw = draw
         self.augmenter = augmenter
-        self.quiet = round(recipe.silence * recipe.batch_size)
-        self.silence = list(labels).index(SILENCE) if self.quiet else -1
+        self.labels = list(labels)
+        self.quiet, self.strange = recipe.quiet, recipe.strange
+        self.others = others
         self.share = share
         self.features = features
         self.answers = answers
@@ -150,7 +154,10 @@ class Steps(Dataset[dict[str, Any]]):
         answers = None if self.answers is None else self.answers[:, picks]
         if self.augmenter is not None:
             self.augmenter.reseed(seed)
-            waves = self.augmenter.waveforms(waves)
+            waves, targets, strange = self._with_others(waves, targets, seed)
+            waves = self.augmenter.waveforms(waves, fixed=strange)
+            if answers is not None:  # of what was made just now there are none
+                answers = functional.pad(answers, (0, 0, 0, strange), value=torch.nan)
             if self.augmenter.settings.mixup:
                 waves, other, part = self.augmenter.mixed(waves)
                 mixed = {"others": targets[other], "part": part}
@@ -158,9 +165,9 @@ class Steps(Dataset[dict[str, Any]]):
                     answers = mixed_answers(answers, other, part)
             if quiet := len(range(rank, self.quiet, world)):
                 waves = torch.cat([waves, self.augmenter.silence(quiet, waves.shape[1])])
-                silence = torch.full((quiet,), self.silence, device="cpu")
+                silence = self._all(SILENCE, quiet)
                 targets = torch.cat([targets, silence])
-                if answers is not None:  # of what was made just now there are none
+                if answers is not None:
                     answers = functional.pad(answers, (0, 0, 0, quiet), value=torch.nan)
                 if mixed:
                     mixed["others"] = torch.cat([mixed["others"], silence])
@@ -168,6 +175,24 @@ class Steps(Dataset[dict[str, Any]]):
         if answers is not None:
             mixed["answers"] = answers
         return {"waves": waves, "targets": targets, "seed": seed, **mixed}
+
+    def _with_others(self, waves: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor, int]:
+        """Put other speech around some of the words, and clips of it after them; how many those are."""
+        if self.others is None or self.augmenter is None:
+            return waves, targets, 0
+        rng = np.random.default_rng([seed, 2])
+        context = self.augmenter.settings.context
+        if context and self.others.can_surround:
+            for row in np.flatnonzero(rng.random(len(waves)) < context):
+                if is_word(self.labels[int(targets[row])]):
+                    waves[row] = torch.from_numpy(self.others.surrounded(waves[row].numpy(), rng))
+        if not (strange := len(range(self.share.rank, self.strange, self.share.world))):
+            return waves, targets, 0
+        waves = torch.cat([waves, self.others.clips(strange, rng)])
+        return waves, torch.cat([targets, self._all(UNKNOWN, strange)]), strange
+
+    def _all(self, label: str, count: int) -> Tensor:
+        return torch.full((count,), self.labels.index(label), device="cpu")
 
 
 class Order(Sampler[tuple[int, int]]):

@@ -43,7 +43,7 @@ def test_values_from_a_command_line() -> None:
     assert other.three_phase is True
     assert base == RECIPES["resmel-snn"]
     assert base.network["num_steps"] == 4
-    assert changed(base, ["silence=0", "augmentation=null"]).augmentation is None
+    assert changed(base, ["silence=0", "unknown=0", "augmentation=null"]).augmentation is None
 
 
 @pytest.mark.parametrize(

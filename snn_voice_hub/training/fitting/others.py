@@ -1,0 +1,214 @@
+"""What the class `_unknown_` is learned from: other speech, and what is made of the words themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import UNKNOWN, is_word
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives, Span
+from snn_voice_hub.training.fitting.recipe import Mixture
+
+Wave = npt.NDArray[np.float32]
+
+_FRAME = 160  # samples, by which the ends of a word are found
+# Of a word, at most so much is heard in a piece of it, and at least.
+_PIECE = (0.15, 0.42)
+# These sound like a word when they are turned round: themselves, or one another.
+_SAME_REVERSED = ("no", "nine", "on", "wow")
+_FADE = 80  # samples
+
+
+def extent(wave: Wave) -> tuple[int, int]:
+    """First sample of a word in a clip `[N]` and the one after its last, by loudness.
+
+    Frames within 25 dB of the loudest one are the word's, if they stand out from the clip's background; what
+    lies between two of them is as well.
+    """
+    frames = len(wave) // _FRAME
+    level = np.square(wave[: frames * _FRAME].reshape(frames, _FRAME)).mean(1) + 1e-12
+    floor = max(level.max() * 10**-2.5, np.percentile(level, 10) * 4)
+    loud = np.flatnonzero(level >= floor)
+    if not len(loud):
+        return 0, len(wave)
+    return int(loud[0]) * _FRAME, int(loud[-1] + 1) * _FRAME
+
+
+def faded(wave: Wave) -> Wave:
+    """A piece `[N]` whose ends come and go softly, in 5 ms."""
+    ramp = np.linspace(0, 1, min(_FADE, len(wave) // 2), dtype=np.float32)
+    wave = wave.copy()
+    wave[: len(ramp)] *= ramp
+    wave[len(wave) - len(ramp) :] *= ramp[::-1]
+    return wave
+
+
+@dataclass
+class Others:
+    """Makes clips of the class `_unknown_`, and puts other speech around words.
+
+    Args:
+        recorded: Clips of words, of which pieces are made.
+        negatives: Other speech, or None where there is none.
+        labels: The model's.
+        mixture: How much of what.
+    """
+
+    recorded: Clips
+    negatives: Negatives | None
+    labels: Sequence[str]
+    mixture: Mixture
+    _makers: list[Callable[[np.random.Generator], Wave]] = field(init=False)
+    _chance: npt.NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what there is of each kind."""
+        self.length = self.recorded.waveforms.shape[1]
+        words = np.array([is_word(label) for label in self.recorded.labels])
+        self._words = np.flatnonzero(words)
+        self._turned = np.flatnonzero(words & ~np.isin(self.recorded.labels, _SAME_REVERSED))
+        self._given = np.flatnonzero(np.array(self.recorded.labels) == UNKNOWN)
+        spans = self.negatives.spans(self.labels) if self.negatives else []
+        self._running = self._weighted([span for span in spans if not span.single])
+        self._single = self._weighted([span for span in spans if span.single])
+        m = self.mixture
+        made: list[tuple[float, Callable[[np.random.Generator], Wave]]] = [
+            (m.speech * bool(self._running[0]), self._speech),
+            (m.words * bool(self._single[0]), self._word),
+            (m.pieces * bool(len(self._words)), self._piece),
+            (m.joined * bool(len(self._words)), self._joined),
+            (m.reversed * bool(len(self._turned)), self._reversed),
+        ]
+        self._makers = [make for weight, make in made if weight]
+        total = sum(weight for weight, _ in made)
+        self._chance = np.array([weight / total for weight, _ in made if weight])
+
+    def _weighted(self, spans: list[Span]) -> tuple[list[Span], npt.NDArray[np.float64]]:
+        """Spans with the chance of each: who says more is heard more often, by the root of the time."""
+        sounds = self.negatives.sounds if self.negatives else ()
+        units = [sounds[span.sound].unit for span in spans]
+        # A single word counts once, however long it is.
+        size = np.array([1.0 if span.single else span.end - span.start for span in spans])
+        index = {unit: i for i, unit in enumerate(dict.fromkeys(units))}
+        owner = np.array([index[unit] for unit in units], dtype=np.int64)
+        mass = np.bincount(owner, weights=size, minlength=len(index)) if len(spans) else np.zeros(0)
+        chance = size / np.sqrt(mass[owner]) if len(spans) else size
+        return spans, chance / chance.sum() if len(spans) else chance
+
+    @property
+    def can_surround(self) -> bool:
+        """Whether there is speech to put around words."""
+        return bool(self._running[0])
+
+    def clips(self, count: int, rng: np.random.Generator) -> Tensor:
+        """Clips of the class `_unknown_`, `[B, N]`."""
+        kinds = rng.choice(len(self._makers), count, p=self._chance)
+        return torch.from_numpy(np.stack([self._makers[kind](rng) for kind in kinds]))
+
+    def speech(self, rng: np.random.Generator) -> Wave:
+        """A window of other speech `[N]`."""
+        return self._speech(rng)
+
+    # --- of negatives -----------------------------------------------------------------------------
+
+    def _heard(self, span: Span, start: int, length: int) -> Wave:
+        assert self.negatives is not None
+        wave = self.negatives.sounds[span.sound].wave
+        first, last = max(start, 0), min(start + length, len(wave))
+        out = np.zeros(length, np.float32)
+        if last > first:
+            out[first - start : last - start] = wave[first:last].astype(np.float32) / 32768
+        return out
+
+    def _speech(self, rng: np.random.Generator) -> Wave:
+        spans, chance = self._running
+        span = spans[rng.choice(len(spans), p=chance)]
+        room = span.end - span.start - self.length
+        if room >= 0:
+            return self._heard(span, span.start + int(rng.integers(room + 1)), self.length)
+        # Shorter than a window: all of it, anywhere in the window, and silence around it.
+        piece = faded(self._heard(span, span.start, span.end - span.start))
+        out = np.zeros(self.length, np.float32)
+        begin = int(rng.integers(-room + 1))
+        out[begin : begin + len(piece)] = piece
+        return out
+
+    def _word(self, rng: np.random.Generator) -> Wave:
+        spans, chance = self._single
+        span = spans[rng.choice(len(spans), p=chance)]
+        size = span.end - span.start
+        if size >= self.length:
+            return self._heard(span, span.start + int(rng.integers(size - self.length + 1)), self.length)
+        piece = faded(self._heard(span, span.start, size))
+        out = np.zeros(self.length, np.float32)
+        begin = int(rng.integers(self.length - size + 1))
+        out[begin : begin + size] = piece
+        return out
+
+    # --- of words ---------------------------------------------------------------------------------
+
+    def _drawn(self, rng: np.random.Generator, among: npt.NDArray[np.int64]) -> Wave:
+        wave: Wave = self.recorded.waveforms[rng.choice(among)].astype(np.float32) / 32768
+        return wave
+
+    def _part(self, rng: np.random.Generator, end: bool) -> Wave:
+        """The first part of a word, or its last one; with what comes before or after it in its clip."""
+        wave = self._drawn(rng, self._words)
+        first, last = extent(wave)
+        size = int(rng.uniform(*_PIECE) * (last - first))
+        return wave[max(0, last - size) :] if end else wave[: first + size]
+
+    def _piece(self, rng: np.random.Generator) -> Wave:
+        """A window that holds less than half of a word at its edge, as one that slides over it does."""
+        out = np.zeros(self.length, np.float32)
+        if rng.random() < 0.5:
+            part = faded(self._part(rng, end=True))
+            out[: len(part)] = part
+        else:
+            part = faded(self._part(rng, end=False))
+            out[self.length - len(part) :] = part
+        return out
+
+    def _joined(self, rng: np.random.Generator) -> Wave:
+        """The end of a word, and the beginning of another."""
+        out = np.zeros(self.length, np.float32)
+        one, other = faded(self._part(rng, end=True)), faded(self._part(rng, end=False))
+        # What the clips hold besides is cut away, so that both are heard at one place.
+        one, other = one[: self.length // 2], other[-(self.length // 2) :]
+        begin = int(rng.integers(self.length - len(one) - len(other) + 1))
+        out[begin : begin + len(one)] = one
+        out[begin + len(one) : begin + len(one) + len(other)] = other
+        return out
+
+    def _reversed(self, rng: np.random.Generator) -> Wave:
+        return self._drawn(rng, self._turned)[::-1].copy()
+
+    # --- around words -----------------------------------------------------------------------------
+
+    def surrounded(self, wave: Wave, rng: np.random.Generator) -> Wave:
+        """A word `[N]` with other speech before it, after it, or on both sides."""
+        first, last = extent(wave)
+        power = float(np.square(wave[first:last]).mean()) ** 0.5
+        out = wave.copy()
+        side = int(rng.integers(3))
+        for before in (True, False):
+            if side == int(before):
+                continue
+            room = (first if before else len(wave) - last) - int(rng.uniform(320, 1600))
+            if room <= _FADE:
+                continue
+            other = self._speech(rng)
+            level = float(np.square(other).mean()) ** 0.5
+            piece = other[:room] if not before else other[len(other) - room :]
+            piece = faded(piece * (power / max(level, 1e-4) * 10 ** (rng.uniform(-12, 0) / 20)))
+            if before:
+                out[:room] += piece
+            else:
+                out[len(out) - room :] += piece
+        return out.clip(-1, 1)
