@@ -56,11 +56,11 @@ def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int
 
 
 class Detector:
-    """Turns scores into events, a window at a time; what it keeps does not grow.
+    """Turns scores into events; how these are cut into calls changes nothing, and what is kept does not grow.
 
     A word's scores are averaged over the newest windows. It is an event where the average is the highest of
     all words' and reaches the word's threshold, and the last event is at least `refractory` seconds old. The
-    time counts that the sound has, not the clock.
+    time is that of the sound, not of the clock.
 
     Args:
         labels: C labels of the model.
@@ -87,30 +87,36 @@ class Detector:
         self._thresholds = np.array([settings.threshold_of(word) for word in self._words], dtype=np.float32)
         self._refractory = settings.refractory
         self._window = window
-        self._recent = np.zeros((max(1, round(settings.smoothing / hop)), len(self._index)), dtype=np.float32)
+        self._averaged = max(1, round(settings.smoothing / hop))
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was heard."""
-        self._recent[:] = 0
-        self._next = 0
+        # Before the first window, nothing was said.
+        self._before = np.zeros((self._averaged - 1, len(self._index)), dtype=np.float32)
         self._last = -float("inf")
 
-    def feed(self, scores: Scores, end: float) -> Event | None:
-        """Take the scores of one window.
+    def feed(self, scores: Scores, ends: Sequence[float] | npt.NDArray[np.float64]) -> list[Event]:
+        """Take the scores of windows that follow those of the last call.
 
         Args:
-            scores: `[C]`, 0 to 1.
-            end: Where the window ends, in seconds from the first sample; later than that of the one before.
+            scores: `[W, C]`, 0 to 1.
+            ends: Where each window ends, in seconds from the first sample; rising.
 
         Returns:
-            The event that it makes, if it makes one.
+            The events that they make, in order.
         """
-        self._recent[self._next] = scores[self._index]
-        self._next = (self._next + 1) % len(self._recent)
-        averaged = self._recent.mean(0)
-        best = int(averaged.argmax())
-        if averaged[best] < self._thresholds[best] or end - self._last < self._refractory:
-            return None
-        self._last = end
-        return Event(self._words[best], float(averaged[best]), max(0.0, end - self._window), end)
+        heard = np.concatenate([self._before, scores[:, self._index]])
+        self._before = heard[len(scores) :]
+        # Summed in one order, however the windows are divided among calls.
+        summed = sum(heard[i : i + len(scores)] for i in range(self._averaged))
+        averaged = np.asarray(summed, dtype=np.float32) / self._averaged
+        best = averaged.argmax(1)
+        top = averaged[np.arange(len(scores)), best]
+        events = []
+        for i in np.flatnonzero(top >= self._thresholds[best]).tolist():
+            end = float(ends[i])
+            if end - self._last >= self._refractory:
+                self._last = end
+                events.append(Event(self._words[best[i]], float(top[i]), max(0.0, end - self._window), end))
+        return events

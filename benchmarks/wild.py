@@ -1,0 +1,105 @@
+"""What does a model that listens miss, and how often does it hear a word where none was said?
+
+    python -m benchmarks.wild --data CORPUS --negatives FOLDER resmel-snn m5-snn
+
+Words of CORPUS follow each other over noise; NEGATIVES hold speech without the words, noise, music and single
+other words (`docs/training.md`). A word is heard where its event comes from its beginning to a second after its
+end, and events less than a second apart are one, as in MLPerf Tiny's streaming benchmark. To be fair, both are
+such that no model has learned from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import Report, Table, begin, make_parser, stop
+from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
+from snn_voice_hub.training.measuring.curve_plot import Point, draw_curves, points
+from snn_voice_hub.training.measuring.held_out import load_test
+from snn_voice_hub.training.measuring.listening import COMMANDS, Floats, Sounds, listen
+from snn_voice_hub.voice import SnnVoice
+
+# As a user would write it who knows nothing of operating points.
+NAIVE = DetectionConfig(threshold=0.9)
+SNRS = (20, 10, 5)
+_SHOWN = (0.5, 0.7, 0.9, 0.95, 0.99)
+
+
+def heard(name: str, data: Path, noise: Path | None, negatives: Negatives) -> tuple[SnnVoice, Sounds]:
+    """A model, and what it heard."""
+    voice = SnnVoice.from_pretrained(name)
+    c = voice.config.features
+    clips, recordings = load_test(data, noise, sample_rate=c.sample_rate, num_samples=c.num_samples)
+    noises: list[Floats] = [np.asarray(wave.numpy(), dtype=np.float32) for wave in recordings.values()]
+    return voice, listen(voice, clips, noises, negatives, SNRS)
+
+
+def by_point(voice: SnnVoice, sounds: Sounds) -> Table:
+    """Figures at the model's own operating point, and at thresholds that a user would think of."""
+    table = Table(
+        "threshold",
+        "listens for",
+        *(f"missed at {snr} dB, %" for snr in SNRS),
+        "false alarms an hour, speech",
+        "noise and music",
+        "other single words, %",
+    )
+    own = voice.config.detection
+    commands = [word for word in COMMANDS if word in voice.labels]
+    rows = [("own point", own)] if own else []
+    rows += [(f"{threshold:g}", DetectionConfig(threshold=threshold)) for threshold in _SHOWN]
+    for title, point in rows:
+        for what, words in (("all words", None), (f"{len(commands)} commands", commands)):
+            if words == []:
+                continue
+            figures = sounds.at(point, words)
+            missed = [figures["missed"].get(f"{snr}_db") for snr in SNRS]
+            alarms = [figures["false_alarms"].get(name) for name in ("speech", "noise")]
+            single = figures.get("single")
+            table.add(
+                title,
+                what,
+                *(None if share is None else f"{100 * share:.1f}" for share in missed),
+                *(None if count is None else f"{count:.1f}" for count in alarms),
+                None if single is None else f"{100 * single:.1f}",
+            )
+    return table
+
+
+def main() -> None:
+    """Command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("models", nargs="*", default=["resmel-snn", "m5-snn"])
+    parser.add_argument("--negatives", type=Path, nargs="+", required=True)
+    parser.add_argument("--noise", type=Path, help="recordings behind the words; default: the corpus' own")
+    given = begin(parser)
+    if given.data is None:
+        stop("Pass --data CORPUS: words of people whom the models have not heard.")
+    negatives = read_negatives(given.negatives)
+    report = Report("wild", "Words in the wild", given.out)
+    curves: dict[str, list[Point]] = {}
+    marked: dict[str, Point] = {}
+    for name in given.models:
+        voice, sounds = heard(name, given.data, given.noise, negatives)
+        commands = [word for word in COMMANDS if word in voice.labels] or None
+        report.add(f"## {name}")
+        hours = sounds.hours()
+        report.add(
+            f"{hours['speech']:.2f} hours of speech without the words, {hours['noise']:.2f} of noise and music, "
+            f"{len(sounds.single):,} other single words."
+        )
+        report.add(by_point(voice, sounds))
+        own = voice.config.detection
+        curves[name] = points(sounds.curve(own or NAIVE, commands), "10_db")
+        if own:
+            marked[name] = points([(own.threshold, sounds.at(own, commands))], "10_db")[0]
+    title = "Ten commands at 10 dB, against speech without them"
+    draw_curves(curves, report.folder / "wild.png", title=title, marked=marked)
+    report.add("![curves](wild.png)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""How a model does where it listens: words missed, and false alarms an hour, by threshold.
+
+Accuracy on clips of words says nothing of it: whoever leaves a microphone open hears little that is a word of
+the model. A word counts as heard where its event comes between its beginning and a second after its end, as
+in the streaming benchmark of MLPerf Tiny.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives
+from snn_voice_hub.voice import SnnVoice
+
+Floats = npt.NDArray[np.float32]
+
+HOP = 0.1
+# Thresholds of a curve: close together where scores are sure.
+THRESHOLDS = tuple(float(f"{1 / (1 + np.exp(-x)):.5g}") for x in np.arange(-2.0, 9.01, 0.25))
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+# Seconds after its end in which a word may still be heard.
+_LATE = 1.0
+# Level of a spoken word: full scale is 0 dB.
+_SPEECH_DB = -25.0
+_GAPS = (1.0, 3.0)
+# A frame of a clip in which the word is said is at most so far below its loudest one.
+_SPOKEN_DB = 30.0
+_FRAME = 0.02
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Said:
+    """A word in a stream.
+
+    Attributes:
+        label: The word.
+        start: Where it begins, in seconds.
+        end: Where it ends.
+    """
+
+    label: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Sound in which words are said at known times.
+
+    Attributes:
+        waveform: `[N]`.
+        said: The words, in order.
+    """
+
+    waveform: Floats
+    said: list[Said]
+
+
+def _rms(wave: Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
+
+
+def spoken_part(wave: Floats, sample_rate: int) -> tuple[int, int]:
+    """First sample of a clip's word and the one after its last, by loudness; all of a silent clip."""
+    frame = max(1, round(_FRAME * sample_rate))
+    frames = wave[: len(wave) // frame * frame].reshape(-1, frame)
+    level = np.sqrt(np.square(frames).mean(1))
+    loud = np.flatnonzero(level > max(float(level.max(initial=0)) * 10 ** (-_SPOKEN_DB / 20), 1e-5))
+    return (int(loud[0]) * frame, (int(loud[-1]) + 1) * frame) if len(loud) else (0, len(wave))
+
+
+def word_stream(
+    clips: Clips, noises: Sequence[Floats], snr_db: float, *, sample_rate: int, seed: int = 0
+) -> Stream:
+    """Clips one after the other, 1 to 3 s apart, over noise that goes on.
+
+    Args:
+        clips: Of words.
+        noises: Recordings `[N]` in which nobody speaks, each taken as a whole, one after the other.
+        snr_db: Loudness of each word over that of the noise, in dB.
+        sample_rate: Of all, in Hz.
+        seed: Of the order and the gaps.
+    """
+    rng = np.random.default_rng(seed)
+    pieces: list[Floats] = []
+    said = []
+    length = 0
+    for i in rng.permutation(len(clips)).tolist():
+        gap = np.zeros(round(rng.uniform(*_GAPS) * sample_rate), dtype=np.float32)
+        wave = clips.waveforms[i].astype(np.float32) / 32768
+        first, last = spoken_part(wave, sample_rate)
+        level = _rms(wave[first:last])
+        if level < 1e-4:
+            continue  # nobody can hear it
+        length += len(gap)
+        said.append(Said(clips.labels[i], (length + first) / sample_rate, (length + last) / sample_rate))
+        pieces += [gap, wave * np.float32(10 ** (_SPEECH_DB / 20) / level)]
+        length += len(wave)
+    pieces.append(np.zeros(round(_GAPS[1] * sample_rate), dtype=np.float32))
+    stream = np.concatenate(pieces)
+    if noises:
+        level = 10 ** ((_SPEECH_DB - snr_db) / 20)
+        usable = [wave * np.float32(level / _rms(wave)) for wave in noises if _rms(wave) > 1e-4]
+        turn = [usable[i] for i in rng.permutation(len(usable)).tolist()]
+        while turn and sum(map(len, turn)) < len(stream):
+            turn += turn
+        if turn:
+            stream = stream + np.concatenate(turn)[: len(stream)]
+    return Stream(stream.clip(-1, 1), said)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Scores of a model over sound that goes on.
+
+    Attributes:
+        scores: `[W, C]`, of a window every `HOP` seconds.
+        ends: Where each window ends, in seconds, `[W]`.
+        seconds: Length of the sound.
+    """
+
+    scores: Floats
+    ends: npt.NDArray[np.float64]
+    seconds: float
+
+
+@torch.inference_mode()
+def hear(model: SnnVoice, waveform: Floats) -> Heard:
+    """Scores of the windows of a sound `[N]`; what is shorter than one window is padded at its end."""
+    c = model.config.features
+    hop = max(1, round(HOP * c.sample_rate))
+    wave = torch.from_numpy(np.pad(waveform, (0, max(0, c.num_samples - len(waveform)))))
+    windows = wave.unfold(0, c.num_samples, hop)
+    parts: list[Tensor] = []
+    for part in windows.split(_BATCH):
+        logits = model(part.contiguous().to(model.device)).float().cpu()
+        parts.append((logits / model.config.temperature).softmax(1))
+    ends = (c.num_samples + hop * np.arange(len(windows))) / c.sample_rate
+    return Heard(torch.cat(parts).numpy(), ends, len(waveform) / c.sample_rate)
+
+
+def missed(said: Sequence[Said], events: Iterable[Event]) -> tuple[list[Said], list[Event]]:
+    """Which words were not heard, and which events belong to no word; an event counts for one word."""
+    left = list(said)
+    alarms = []
+    for event in events:
+        fitting = [w for w in left if w.label == event.label and w.start <= event.end <= w.end + _LATE]
+        if fitting:
+            left.remove(fitting[0])
+        else:
+            alarms.append(event)
+    return left, alarms
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What a model's listening is measured on, as it heard it.
+
+    Attributes:
+        labels: Of the model.
+        window: Length of its window in seconds.
+        streams: Words over noise, with what is said, by a name such as "10_db".
+        speech: Speech without the words, a piece each.
+        noise: Noise and music.
+        single: Recordings of single other words.
+    """
+
+    labels: list[str]
+    window: float
+    streams: dict[str, tuple[Heard, list[Said]]]
+    speech: list[Heard]
+    noise: list[Heard]
+    single: list[Heard]
+
+    def _events(self, heard: Heard, point: DetectionConfig, words: Sequence[str] | None) -> list[Event]:
+        detector = Detector(self.labels, point, window=self.window, hop=HOP, words=words)
+        return detector.feed(heard.scores, heard.ends)
+
+    def at(self, point: DetectionConfig, words: Sequence[str] | None = None) -> dict[str, Any]:
+        """Figures at an operating point.
+
+        Args:
+            point: The operating point.
+            words: What is listened for; None for all words.
+
+        Returns:
+            `missed`: share of the words not heard in each stream. `false_alarms`: events an hour on speech
+            and on noise. `single`: share of other single words taken for a word. What there is no sound for
+            is left out.
+        """
+        wanted = {self.labels[i] for i in chosen_words(self.labels, words)}
+        figures: dict[str, Any] = {"missed": {}, "false_alarms": {}}
+        for name, (heard, said) in self.streams.items():
+            asked = [word for word in said if word.label in wanted]
+            if asked:
+                left, _ = missed(asked, self._events(heard, point, words))
+                figures["missed"][name] = len(left) / len(asked)
+        for name, sounds in (("speech", self.speech), ("noise", self.noise)):
+            hours = sum(heard.seconds for heard in sounds) / 3600
+            if hours:
+                count = sum(len(self._events(heard, point, words)) for heard in sounds)
+                figures["false_alarms"][name] = count / hours
+        if self.single:
+            taken = [bool(self._events(heard, point, words)) for heard in self.single]
+            figures["single"] = float(np.mean(taken))
+        return figures
+
+    def curve(
+        self, point: DetectionConfig, words: Sequence[str] | None = None
+    ) -> list[tuple[float, dict[str, Any]]]:
+        """`at` for each of `THRESHOLDS`, all else as in `point`."""
+        return [
+            (threshold, self.at(dataclasses.replace(point, threshold=threshold, thresholds={}), words))
+            for threshold in THRESHOLDS
+        ]
+
+    def hours(self) -> dict[str, float]:
+        """Hours of speech and of noise."""
+        return {
+            name: round(sum(heard.seconds for heard in sounds) / 3600, 3)
+            for name, sounds in (("speech", self.speech), ("noise", self.noise))
+        }
+
+
+def listen(
+    model: SnnVoice,
+    clips: Clips,
+    noises: Sequence[Floats],
+    negatives: Negatives | None,
+    snrs: Sequence[int] = (20, 10, 5),
+) -> Sounds:
+    """Let a model hear words over noise, and sound without its words.
+
+    Args:
+        model: The model.
+        clips: Words of people whom it has not heard, at its rate.
+        noises: Recordings `[N]` behind the words, such that it has not heard.
+        negatives: Sound without the words, at its rate; None for none.
+        snrs: Loudness of the words over the noise, in dB.
+    """
+    rate = model.sample_rate
+    streams = {}
+    known = np.flatnonzero(np.isin(clips.labels, model.labels))
+    asked = Clips(
+        clips.waveforms[known], [clips.labels[i] for i in known], [clips.names[i] for i in known], []
+    )
+    for snr in snrs if len(known) else ():
+        stream = word_stream(asked, noises, snr, sample_rate=rate)
+        streams[f"{snr}_db"] = hear(model, stream.waveform), stream.said
+    speech, noise, single = [], [], []
+    if negatives is not None:
+        for span in negatives.spans(model.labels):
+            wave = negatives.sounds[span.sound].wave[span.start : span.end].astype(np.float32) / 32768
+            if span.single:
+                around = np.zeros(rate // 2, dtype=np.float32)
+                single.append(hear(model, np.concatenate([around, wave, around])))
+            else:
+                speech.append(hear(model, wave))
+        for sound in negatives.of_kind("noise", "music"):
+            noise.append(hear(model, sound.wave.astype(np.float32) / 32768))
+    return Sounds(model.labels, model.config.features.seconds, streams, speech, noise, single)
+
+
+# Smoothing times that are tried, in seconds.
+_SMOOTHING = (0.1, 0.2, 0.3, 0.4)
+MOST_ALARMS = 10.0
+
+
+def choose(
+    sounds: Sounds, words: Sequence[str] | None = None, most: float = MOST_ALARMS, stream: str = "10_db"
+) -> DetectionConfig:
+    """The operating point that misses the fewest words.
+
+    Args:
+        sounds: What a model heard of validation speakers and of negatives that it has not learned from.
+        words: What is listened for; None for all words.
+        most: False alarms an hour on speech that are allowed, and on noise.
+        stream: Where misses are counted.
+
+    Returns:
+        It, or, where no threshold has so few false alarms, the highest one.
+    """
+    best = DetectionConfig(threshold=THRESHOLDS[-1], hop=HOP)
+    lost = 1.1
+    for smoothing in _SMOOTHING:
+        tried = dataclasses.replace(best, smoothing=smoothing)
+        for threshold, figures in sounds.curve(tried, words):
+            alarms = max(figures["false_alarms"].values(), default=0.0)
+            share = figures["missed"].get(stream, 1.0)
+            if alarms <= most and share < lost:
+                best, lost = dataclasses.replace(tried, threshold=threshold), share
+    return best

@@ -1,0 +1,176 @@
+"""Words missed and false alarms an hour, on streams whose right figures are known."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import snn_voice_hub as sv
+from snn_voice_hub.config import DetectionConfig, FeatureConfig, VoiceConfig
+from snn_voice_hub.streaming.detector import Event
+from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives, Sound
+from snn_voice_hub.training.measuring.listening import (
+    HOP,
+    Said,
+    choose,
+    hear,
+    listen,
+    missed,
+    spoken_part,
+    word_stream,
+)
+
+RATE = 4_000
+LABELS = ["low", "high", "_unknown_"]
+PITCH = {"low": 200, "high": 500, "other": 1_000}
+POINT = DetectionConfig(threshold=0.5)
+
+
+class Pitches:
+    """Hears a tone of 200 or 500 Hz for a word, as sure as it is loud; anything else is `_unknown_`."""
+
+    labels = LABELS
+    sample_rate = RATE
+    device = torch.device("cpu")
+    config = VoiceConfig(
+        architecture="M5SNN",
+        network={},
+        features=FeatureConfig(kind="waveform", sample_rate=RATE, num_samples=RATE),
+        labels=LABELS,
+    )
+
+    def __init__(self, deaf_below: float = 0.0) -> None:
+        self.deaf_below = deaf_below
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(waveforms.double()).abs()
+        strength = (
+            torch.stack([spectrum[:, 200], spectrum[:, 500]], 1)
+            / spectrum.square().sum(1, keepdim=True).sqrt()
+        )
+        strength[spectrum.amax(1) < self.deaf_below] = 0
+        return torch.cat([20 * strength, torch.full((len(waveforms), 1), 10.0)], 1).float()
+
+
+def model(**options: float) -> sv.SnnVoice:
+    return cast(sv.SnnVoice, Pitches(**options))
+
+
+def tone(what: str, seconds: float = 0.5, level: float = 0.3) -> np.ndarray[Any, np.dtype[np.float32]]:
+    t = np.arange(round(seconds * RATE)) / RATE
+    return (level * np.sin(2 * np.pi * PITCH[what] * t)).astype(np.float32)
+
+
+def int16(wave: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.int16]]:
+    return (wave * 32767).astype(np.int16)
+
+
+@pytest.fixture
+def clips() -> Clips:
+    words = ["low", "high"] * 6
+    waves = [np.pad(tone(word), (RATE // 4, RATE // 4)) for word in words]
+    return Clips(np.stack(list(map(int16, waves))), words, [f"{w}/{i}" for i, w in enumerate(words)], [])
+
+
+def negatives(*sounds: Sound) -> Negatives:
+    return Negatives(sounds, RATE)
+
+
+def test_the_spoken_part_is_the_loud_part() -> None:
+    wave = np.pad(tone("low"), (RATE // 4, RATE // 4))
+    first, last = spoken_part(wave, RATE)
+    assert first == pytest.approx(RATE // 4, abs=RATE // 50)
+    assert last == pytest.approx(3 * RATE // 4, abs=RATE // 50)
+    assert spoken_part(np.zeros(100, dtype=np.float32), RATE) == (0, 100)
+
+
+def test_words_stand_in_a_stream_where_it_says(clips: Clips) -> None:
+    noise = np.random.default_rng(0).standard_normal(RATE, dtype=np.float32)
+    stream = word_stream(clips, [noise], 10, sample_rate=RATE)
+    assert len(stream.said) == len(clips)
+    for word in stream.said:
+        piece = stream.waveform[round(word.start * RATE) : round(word.end * RATE)]
+        loudest = np.abs(np.fft.rfft(piece)).argmax() * RATE / len(piece)
+        assert loudest == pytest.approx(PITCH[word.label], abs=4)
+    between = stream.waveform[: round(stream.said[0].start * RATE)]
+    first = stream.said[0]
+    spoken = stream.waveform[round(first.start * RATE) : round(first.end * RATE)]
+    ratio = 20 * np.log10(np.sqrt(np.mean(spoken**2) - np.mean(between**2)) / np.sqrt(np.mean(between**2)))
+    assert ratio == pytest.approx(10, abs=0.7)
+    gaps = [b.start - a.end for a, b in zip(stream.said, stream.said[1:], strict=False)]
+    assert min(gaps) >= 1.0
+    assert max(gaps) <= 3.0 + 0.5 + 1e-6
+
+
+def test_a_stream_depends_on_its_seed_alone(clips: Clips) -> None:
+    one, same, other = (word_stream(clips, [], 10, sample_rate=RATE, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.waveform, same.waveform)
+    assert [word.label for word in one.said] == [word.label for word in same.said]
+    assert one.said != other.said
+
+
+def test_an_event_counts_for_one_word_within_a_second_of_its_end() -> None:
+    said = [Said("low", 1.0, 1.5), Said("high", 4.0, 4.5), Said("low", 8.0, 8.5)]
+
+    def event(label: str, end: float) -> Event:
+        return Event(label, 0.9, end - 1, end)
+
+    events = [event("low", 1.2), event("low", 2.4), event("high", 5.6), event("low", 8.0), event("high", 8.2)]
+    left, alarms = missed(said, events)
+    assert left == [said[1]]
+    assert alarms == [events[1], events[2], events[4]]
+
+
+def test_windows_come_every_tenth_of_a_second() -> None:
+    heard = hear(model(), np.pad(tone("low"), (2 * RATE, RATE)))
+    assert np.allclose(np.diff(heard.ends), HOP)
+    assert (heard.ends[0], heard.seconds) == (1.0, 3.5)
+    assert heard.scores.shape == (26, 3)
+    assert len(hear(model(), tone("low", 0.2)).scores) == 1
+
+
+def test_all_words_are_heard_where_all_are_answered(clips: Clips) -> None:
+    quiet = np.zeros(RATE * 3, dtype=np.int16)
+    silent = Sound("a", "noise", quiet)
+    speech = [Sound(str(i), "speech", int16(np.tile(tone("other"), 24))) for i in range(3)]
+    sounds = listen(model(deaf_below=1.0), clips, [], negatives(silent, *speech), snrs=(10,))
+    figures = sounds.at(POINT)
+    assert figures == {"missed": {"10_db": 0.0}, "false_alarms": {"speech": 0.0, "noise": 0.0}}
+    assert sounds.hours() == {"speech": 0.01, "noise": 0.001}
+
+
+def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -> None:
+    wave = np.zeros(36 * RATE, dtype=np.float32)
+    for second in (5, 15, 25):
+        wave[second * RATE : second * RATE + RATE // 2] = tone("low")
+    single = [
+        Sound("a", "words", int16(tone("high"))),
+        Sound("b", "words", int16(tone("other"))),
+    ]
+    sounds = listen(
+        model(deaf_below=1.0), clips, [], negatives(Sound("talk", "speech", int16(wave)), *single), snrs=(10,)
+    )
+    figures = sounds.at(POINT)
+    assert figures["false_alarms"] == {"speech": pytest.approx(300.0)}
+    assert figures["single"] == 0.5
+    only = sounds.at(POINT, ["high"])
+    assert only["false_alarms"] == {"speech": 0.0}
+    assert only["missed"] == {"10_db": 0.0}
+
+
+def test_the_point_has_no_more_false_alarms_than_allowed(clips: Clips) -> None:
+    wave = np.zeros(36 * RATE, dtype=np.float32)
+    wave[5 * RATE : 5 * RATE + RATE // 2] = tone("low", level=0.01) + tone("other", level=0.009)
+    sounds = listen(model(), clips, [], negatives(Sound("talk", "speech", int16(wave))), snrs=(10,))
+    loose = sounds.at(DetectionConfig(threshold=0.2))
+    assert loose["false_alarms"]["speech"] > 10
+    point = choose(sounds)
+    figures = sounds.at(point)
+    assert figures["false_alarms"]["speech"] <= 10
+    assert figures["missed"]["10_db"] < 0.2
+    assert point.hop == HOP
