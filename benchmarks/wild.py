@@ -2,10 +2,10 @@
 
     python -m benchmarks.wild --data CORPUS --negatives FOLDER resmel-snn m5-snn
 
-Words of CORPUS follow each other over noise; NEGATIVES hold speech without the words, noise, music and single
-other words (`docs/training.md`). A word is heard where its event comes from its beginning to a second after its
-end, and events less than a second apart are one, as in MLPerf Tiny's streaming benchmark. To be fair, both are
-such that no model has learned from them.
+Words of CORPUS follow each other over noise; NEGATIVES hold speech without the words, noise, music and
+single other words (`docs/training.md`). A word is heard where its event comes from its beginning to a second
+after its end, and events less than a second apart are one, as in MLPerf Tiny's streaming benchmark. To be
+fair, both are such that no model has learned from them.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def main() -> None:
         report.add(f"## {name}")
         hours = sounds.hours()
         report.add(
-            f"{hours['speech']:.2f} hours of speech without the words, {hours['noise']:.2f} of noise and music, "
-            f"{len(sounds.single):,} other single words."
+            f"{hours['speech']:.2f} hours of speech without the words, {hours['noise']:.2f} of noise and "
+            f"music, {len(sounds.single):,} other single words."
         )
         report.add(by_point(voice, sounds))
         own = voice.config.detection

