@@ -8,6 +8,9 @@ import os
 # from talking to our own service too.)
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # the sandbox Hub speaks plain HTTP
+# Before anything imports torch. Tests are small and many: threads that wait for each other take longer than
+# one that works, many times so where another process wants the core. Tests of several threads ask for them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import logging
 from collections.abc import Iterator
