@@ -18,7 +18,9 @@ from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.training.clips.synthesis import available_engines
 from tests.house.document_helpers import Step, driver, steps, tells, words_of
 from tests.hub.legacy import writer as legacy_writer
-from tests.sandbox.helpers import ROOT, Sandbox, nursery
+from tests.nursery import nursery
+from tests.places import ROOT
+from tests.sandbox.helpers import Sandbox
 
 # What a machine that runs tests lacks, or what takes too long, by how the line begins. Options of `snn-voice`
 # are looked up all the same.

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from huggingface_hub import ModelCard
 
+from tests.nursery import Ran
 from tests.places import ROOT
-from tests.sandbox.helpers import Ran, Sandbox
+from tests.sandbox.helpers import Sandbox
 
 SCRIPT = ROOT / "examples" / "push_trained_model.py"
 

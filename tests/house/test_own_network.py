@@ -21,7 +21,9 @@ import pytest
 import soundfile
 
 from tests.hub.publishing import COMMAND
-from tests.sandbox.helpers import ROOT, Ran, Sandbox
+from tests.nursery import Ran
+from tests.places import ROOT
+from tests.sandbox.helpers import Sandbox
 
 EXAMPLE = ROOT / "examples" / "own_network"
 PITCH = {"yes": 300.0, "no": 1200.0, "up": 2500.0}

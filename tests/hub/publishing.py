@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import snn_voice_hub as sv
-from tests.sandbox.helpers import Ran, Sandbox
+from tests.nursery import Ran
+from tests.sandbox.helpers import Sandbox
 
 COMMAND = "from snn_voice_hub.cli import main; main()"
 

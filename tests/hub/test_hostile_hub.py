@@ -8,7 +8,8 @@ from typing import Any
 
 from snn_voice_hub.hub.bundled import bundled_root
 from tests.hub.hostile import LISTINGS, RAW, hostile
-from tests.sandbox.helpers import ROOT, nursery
+from tests.nursery import nursery
+from tests.places import ROOT
 
 TOKEN = "hf_" + "Secret" * 5
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import snn_voice_hub as sv
-from tests.sandbox.helpers import Ran, Sandbox
+from tests.nursery import Ran
+from tests.sandbox.helpers import Sandbox
 
 LOAD = """
 import json, logging, sys, time, warnings

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.helpers import Sandbox, close_nursery, running
+from tests.nursery import close_nurseries
+from tests.sandbox.helpers import Sandbox, running
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _nursery() -> Iterator[None]:
     yield
-    close_nursery()
+    close_nurseries()
 
 
 @pytest.fixture(scope="session")

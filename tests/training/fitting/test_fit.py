@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 import snn_voice_hub as sv
 from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
+from tests.nursery import USUAL, Ran, nursery
 from tests.places import ROOT
 from tests.training.helpers import dataset, recipe, tones
 
@@ -85,57 +86,62 @@ def test_the_same_seed_is_the_same_run(whole: Fitted, tmp_path: Path) -> None:
 
 # In a process of its own, which ends itself in the way that is asked for, before a step.
 SCRIPT = """
-    import os, signal, sys
-    from pathlib import Path
-    sys.path[:0] = [sys.argv[1]]
-    from tests.training.helpers import dataset, recipe
-    from snn_voice_hub.training.fitting import sampling
-    from snn_voice_hub.training.fitting.fit import Job, fit
-    out, how, at = Path(sys.argv[2]), sys.argv[3], tuple(map(int, sys.argv[4].split(",")))
-    get = sampling.Steps.__getitem__
-    def watched(self, key):
-        if key == at:
-            os.kill(os.getpid(), getattr(signal, how))
-        return get(self, key)
-    sampling.Steps.__getitem__ = watched
-    changes = eval(sys.argv[5])
-    job = Job(name="tones", recipe=recipe(**changes), seed=3)
-    # Who is asked to end keeps the state; who is killed goes on from where it was kept last.
-    fit(job, dataset(), out, accelerator="cpu", keep_every=0.0 if how == "SIGKILL" else 1e9)
+import os, signal
+from pathlib import Path
+import torch
+from tests.training.helpers import dataset, recipe
+from snn_voice_hub.training.fitting import sampling
+from snn_voice_hub.training.fitting.fit import Job, fit
+threads, out, how, at, changes = {given!r}
+torch.set_num_threads(threads)  # each bit is to be equal
+get = sampling.Steps.__getitem__
+def watched(self, key):
+    if key == at:
+        os.kill(os.getpid(), getattr(signal, how))
+    return get(self, key)
+sampling.Steps.__getitem__ = watched
+job = Job(name="tones", recipe=recipe(**changes), seed=3)
+# Who is asked to end keeps the state; who is killed goes on from where it was kept last.
+fit(job, dataset(), Path(out), accelerator="cpu", keep_every=0.0 if how == "SIGKILL" else 1e9)
 """
+PLAIN: dict[str, Any] = {"silence": 0.2}
+# How it ends, before which step of which epoch, and what is trained.
+CUTS: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {
+    "killed in an epoch": ("SIGKILL", (0, 4), PLAIN),
+    "killed between epochs": ("SIGKILL", (1, 0), PLAIN),
+    "before an epoch's last step": ("SIGTERM", (0, 5), PLAIN),  # it is validated first
+    "by Ctrl-C": ("SIGINT", (1, 2), PLAIN),
+    # Dropout draws, the running statistics of batch norm remember, and each clip comes once.
+    "dropout": ("SIGTERM", (0, 1), {"architecture": "PiczakSNN", "network": {"num_steps": 1}, "epochs": 1}),
+    "batch norm": ("SIGTERM", (1, 1), {"architecture": "HjhSNN", "class_power": 1.0, "augmentation": None}),
+}
 
 
-@pytest.mark.parametrize(
-    ("how", "at", "changes"),
-    [
-        ("SIGKILL", "0,4", {"silence": 0.2}),
-        ("SIGKILL", "1,0", {"silence": 0.2}),
-        ("SIGTERM", "0,5", {"silence": 0.2}),  # an epoch's last step: it is validated first
-        ("SIGINT", "1,2", {"silence": 0.2}),
-        # Dropout draws, the running statistics of batch norm remember, and each clip comes once.
-        ("SIGTERM", "0,1", {"architecture": "PiczakSNN", "network": {"num_steps": 1}, "epochs": 1}),
-        ("SIGTERM", "1,1", {"architecture": "HjhSNN", "class_power": 1.0, "augmentation": None}),
-    ],
-)
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Ran]]:
+    """All of the runs that end too early, at the same time."""
+    folders = {name: tmp_path_factory.mktemp("cut") / "run" for name in CUTS}
+    snippets = [
+        SCRIPT.format(given=(torch.get_num_threads(), str(folders[name]), *CUTS[name])) for name in CUTS
+    ]
+    environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'server'}"}
+    ended = nursery((*USUAL, "lightning")).run(snippets, environment)
+    return {name: (folders[name], ran) for name, ran in zip(CUTS, ended, strict=True)}
+
+
+@pytest.mark.parametrize("name", CUTS)
 def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
-    how: str, at: str, changes: dict[str, Any], whole: Fitted, tmp_path: Path
+    name: str, cut_off: dict[str, tuple[Path, Ran]], whole: Fitted, tmp_path: Path
 ) -> None:
+    how, _, changes = CUTS[name]
+    out, ran = cut_off[name]
     job = Job(name="tones", recipe=recipe(**changes), seed=3)
-    if changes != {"silence": 0.2}:
+    if changes != PLAIN:
         whole = fit(job, dataset(), tmp_path / "whole", accelerator="cpu")
-    out = tmp_path / "cut"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(ROOT), str(out), how, at, repr(changes)],
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
     if how == "SIGKILL":
-        assert done.returncode == -signal.SIGKILL
+        assert ran.code == -signal.SIGKILL
     else:
-        assert "KeyboardInterrupt" in done.stderr
+        assert "KeyboardInterrupt" in ran.err
     assert (out / "state" / "last.ckpt").exists()
     again = fit(job, dataset(), out, resume=True, accelerator="cpu")
     assert curve(again) == curve(whole)
