@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.models import M5SNN, HjhSCNN, HjhSNN, PiczakSNN, ResMelSNN, TcySNN
+from snn_voice_hub.models.lif import SURROGATES
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.models.spiking import SURROGATES, Lif
 
 # Spikes of one layer at one step: (layer's index, its current) -> spikes.
 Fire = Callable[[int, Tensor], Tensor]

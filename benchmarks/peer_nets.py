@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from snn_voice_hub.models import M5SNN, PiczakSNN, ResMelSNN
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.models.spiking import Lif
 
 # A layer over all steps, [T, B, ...] -> [T, B, ...].
 Layer = Callable[[Tensor], Tensor]

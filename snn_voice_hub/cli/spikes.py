@@ -19,7 +19,7 @@ from snn_voice_hub.visible import visible_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from snn_voice_hub.models.spiking import Lif
+    from snn_voice_hub.models.lif_layer import Lif
     from snn_voice_hub.spikes.record import Recording
 
 

@@ -104,7 +104,7 @@ def expand_neurons(model: onnx.ModelProto) -> None:
 class _Layer:
     """One layer of neurons.
 
-    The operations and their order are those of `models.spiking.lif_step`: another order rounds differently.
+    The operations and their order are those of `models.lif.lif_step`: another order rounds differently.
     """
 
     def __init__(self, emit: Emitter, node: onnx.NodeProto) -> None:

@@ -26,9 +26,9 @@ from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import not_finite
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.lif import check_run
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.scan import check_run
-from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:

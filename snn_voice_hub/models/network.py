@@ -19,7 +19,8 @@ from snn_voice_hub.config import MAX_STEPS, check_bool, check_choice, check_int,
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
-from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif
+from snn_voice_hub.models.lif import RESETS, SURROGATES
+from snn_voice_hub.models.lif_layer import Lif
 
 State = dict[str, Tensor]
 

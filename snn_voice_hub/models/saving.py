@@ -14,7 +14,7 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import WRAPPERS, plain_name
-from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.tensors import FLOAT32, on_meta
 from snn_voice_hub.visible import module_logger
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 
 # A prime, so that no product of other sizes is mistaken for the batch.
 _MANY = 1009

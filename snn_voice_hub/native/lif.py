@@ -145,7 +145,7 @@ def train(
     surrogate: str,
     then: nn.Module | None,
 ) -> Tensor:
-    """What `models.spiking.lif_train` does, where `can_train` says so.
+    """What `models.lif_layer.lif_train` does, where `can_train` says so.
 
     Args:
         x: Input currents `[T, B, C, ...]`, or `[1, B, C, ...]` where they are the same in all steps.
@@ -153,8 +153,8 @@ def train(
         beta: Decay, a scalar.
         threshold: Firing threshold, a scalar.
         num_steps: T.
-        reset: One of `models.spiking.RESETS`.
-        surrogate: A name in `models.spiking.SURROGATES`.
+        reset: One of `models.lif.RESETS`.
+        surrogate: A name in `models.lif.SURROGATES`.
         then: A max pooling, or nothing.
 
     Returns:

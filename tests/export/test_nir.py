@@ -67,7 +67,7 @@ def test_rules_decays_and_encodings(
 ) -> None:
     network = lively(name, **arguments)
     for module in network.modules():
-        if isinstance(module, sv.models.spiking.Lif) and module.beta.ndim:
+        if isinstance(module, sv.models.Lif) and module.beta.ndim:
             nn.init.uniform_(module.beta, 0.2, 1.3)  # some do not leak
     config = config_of(network)
     written = export_nir(network, config, tmp_path / "m.nir", neurons=neurons)

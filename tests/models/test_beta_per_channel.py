@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
-from snn_voice_hub.models.spiking import Lif
+from snn_voice_hub.models.lif_layer import Lif
 
 BETAS = torch.tensor([0.1, 0.5, 0.95])
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.encoding import encode
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass
-from snn_voice_hub.models.spiking import Lif
 from tests.models.lively import lively
 
 CNNS = {"M5CNN": 571_939, "PiczakCNN": 25_631_755, "HjhCNN": 4_067, "TcyCNN": 3_535}

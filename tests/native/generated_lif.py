@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif, lif_train
+from snn_voice_hub.models.lif import RESETS, SURROGATES
+from snn_voice_hub.models.lif_layer import Lif, lif_train
 from snn_voice_hub.native import lif as native
 
 Shape = tuple[int, ...]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.models import spiking
-from snn_voice_hub.models.spiking import SURROGATES, Lif, lif_scan, lif_spikes, lif_train
+from snn_voice_hub.models import lif_layer
+from snn_voice_hub.models.lif import SURROGATES, lif_scan
+from snn_voice_hub.models.lif_layer import Lif, lif_spikes, lif_train
 from snn_voice_hub.native import lif as native
 from tests.native.generated_lif import generate
 
@@ -171,7 +172,7 @@ def test_a_pointer_is_only_given_away_of_the_memory_that_was_announced() -> None
 
 
 def test_betas_of_any_shape_that_can_be_broadcast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spiking, "_PART", 16)  # a few channels of one clip at a time
+    monkeypatch.setattr(lif_layer, "_PART", 16)  # a few channels of one clip at a time
     x = torch.randn(STEPS, 2, 6, 8) * 2
     grad = SURROGATES["atan"]()
     for shape in ((), (1,), (6, 1), (2, 1, 1), (8,), (2, 6, 8)):

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import snn_voice_hub as sv
-from snn_voice_hub.models import spiking
+from snn_voice_hub.models import lif_layer
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d, is_channels_last
+from snn_voice_hub.models.lif import RESETS, SURROGATES
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import over_time
-from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif
 from snn_voice_hub.native import build
 from snn_voice_hub.native import lif as native
 from tests.models.lively import features_of, lively
@@ -46,7 +47,7 @@ def plain(lif: Lif, x: Tensor, mem: Tensor | None, then: nn.Module | None) -> Te
 
 
 def by_parts(lif: Lif, x: Tensor, mem: Tensor | None, then: nn.Module | None) -> Tensor:
-    return spiking.lif_train(
+    return lif_layer.lif_train(
         x, mem, lif.beta, lif.threshold, num_steps=STEPS, reset=lif.reset,
         spike_grad=SURROGATES[lif.surrogate](), then=then,
     )  # fmt: skip
@@ -67,7 +68,7 @@ def test_spikes_and_gradients_are_those_of_the_scan(
 ) -> None:
     if way is by_kernels and not shutil.which("c++") and not shutil.which("g++"):
         pytest.skip("no C++ compiler")
-    monkeypatch.setattr(spiking, "_PART", 64)  # several clips, or a few channels of one
+    monkeypatch.setattr(lif_layer, "_PART", 64)  # several clips, or a few channels of one
     size, then = SHAPES[shape]
     lif = Lif(0.8, learn_beta=True, threshold=0.9, learn_threshold=True, reset=reset, surrogate=surrogate)
     x = laid_out(torch.randn(1 if one_current else STEPS, *size) * 1.5, shape, 2)

@@ -19,8 +19,8 @@ from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
 from snn_voice_hub.export.nir.files import export_nir
 from snn_voice_hub.export.whole import export_torch
 from snn_voice_hub.hub.checkpoints import resolve, write_checkpoint
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.saving import unwrapped
-from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.registry import check_checkpoint
 from tests.cli.helpers import invoke, refused
 from tests.places import ROOT
@@ -151,7 +151,7 @@ REFUSED = {
     set_to(float("nan")): r"mine: fc\.weight holds 1 NaN of [\d,]+ values",
     set_to(float("-inf"), "fc.bias"): r"mine: fc\.bias holds 1 infinite of 3 values",
     labelled: r"labels has 4 entries",
-    another_class: r"the network is a snn_voice_hub\.models\.tcy\.TcyCNN",
+    another_class: r"the network is a snn_voice_hub\.models\.architectures\.tcy\.TcyCNN",
     more_steps: r"the network's num_steps is 2, its configuration says",
     no_json: r"configuration|can't be written|JSON",
 }

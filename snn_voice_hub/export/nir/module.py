@@ -15,7 +15,7 @@ from snn_voice_hub.config import FeatureConfig, check_choice, check_int, read_da
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
-from snn_voice_hub.models.spiking import RESETS
+from snn_voice_hub.models.lif import RESETS
 from snn_voice_hub.tensors import FLOAT32
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.training.fitting.teaching import head_of
 
 # Of each layer and batch; `torch.quantile` takes 16 million values in all.

@@ -25,8 +25,8 @@ import snn_voice_hub as sv
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.base import Engine, Unsupported
 from snn_voice_hub.inference.engines.choice import _engine_class
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, over_time
-from snn_voice_hub.models.spiking import Lif
 
 
 @dataclass(frozen=True)

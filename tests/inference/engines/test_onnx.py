@@ -24,8 +24,8 @@ from snn_voice_hub.inference.engines import parts
 from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.onnx import OnnxEngine
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 from tests.export.helpers import lively, spike_rates
 
 onnx = pytest.importorskip("onnx")

@@ -15,8 +15,8 @@ from snn_voice_hub.audio import load
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.cards.text import card_body
 from snn_voice_hub.inference.windows import fit as fit_length
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.teaching import adopt

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Unsupported
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.operations import axes, bare, norm_constants, reading, reshapes, uses
-from snn_voice_hub.models.spiking import Lif
 from snn_voice_hub.models.trace import Operation, Trace, name_of
 
 MAX_WINDOW = 16  # positions that the kernels pool together

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron: a pure step, and its scan over all steps.
+"""The leaky integrate-and-fire neuron: a pure step, and its scan over all steps; see `lif_layer` for layers.
 
 Membranes are arguments and results, never attributes: one network may serve many threads, and a step
 loop and the whole sequence at once run the very same code.

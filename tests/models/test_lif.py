@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from snn_voice_hub.models.spiking import RESETS, SURROGATES, Lif, lif_scan, lif_step
+from snn_voice_hub.models.lif import RESETS, SURROGATES, lif_scan, lif_step
+from snn_voice_hub.models.lif_layer import Lif
 
 HEAVISIDE = SURROGATES["heaviside"]()
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork
-from snn_voice_hub.models.spiking import Lif
 
 _GRID = 10
 _FRONT_END = FeatureConfig(kind="logmel", normalization="clip")

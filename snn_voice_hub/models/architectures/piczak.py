@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 
 _CHANNELS = 80
 _HIDDEN = 5000

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 
 _BANDS = 40
 # channels, stride of each residual block

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
+from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.models.spiking import Lif
 
 # in, out, kernel, stride
 _LAYERS = ((1, 128, 80, 4), (128, 128, 3, 1), (128, 256, 3, 1), (256, 512, 3, 1))

@@ -1,6 +1,6 @@
-"""Layers of leaky integrate-and-fire neurons over all time steps, part by part; the module around them.
+"""A layer of leaky integrate-and-fire neurons, the module `Lif`, and its runs over all steps, part by part.
 
-The neuron itself stands in `models.scan`.
+The neuron itself, its step and its scan, stands in `models.lif`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.models.scan import RESETS, SURROGATES, SpikeGrad, check_run, lif_scan, lif_step
+from snn_voice_hub.models.lif import SURROGATES, SpikeGrad, check_run, lif_scan
 from snn_voice_hub.native import lif as native
 from snn_voice_hub.tensors import FLOAT32
-
-__all__ = ["RESETS", "SURROGATES", "Lif", "SpikeGrad", "lif_scan", "lif_spikes", "lif_step", "lif_train"]
 
 
 def lif_spikes(
