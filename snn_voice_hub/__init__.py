@@ -9,104 +9,42 @@ The names are imported when they are first asked for: PyTorch takes seconds, and
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import TYPE_CHECKING
 
-from snn_voice_hub._version import __version__
+from snn_voice_hub._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from snn_voice_hub.config import FeatureConfig, VoiceConfig
-    from snn_voice_hub.errors import (
-        AudioError,
-        CheckpointError,
-        ConfigError,
-        MissingExtraError,
-        SnnVoiceError,
-    )
-    from snn_voice_hub.hub.catalog import ModelInfo, list_models
-    from snn_voice_hub.inference.answers import Prediction, Window
-    from snn_voice_hub.models import (
-        M5CNN,
-        M5SNN,
-        ConvNetwork,
-        HjhCNN,
-        HjhSCNN,
-        HjhSNN,
-        Network,
-        PiczakCNN,
-        PiczakSNN,
-        ResMelCNN,
-        ResMelSNN,
-        SpikingNetwork,
-        TcyCNN,
-        TcySNN,
-    )
-    from snn_voice_hub.registry import list_architectures, register_architecture
-    from snn_voice_hub.voice import SnnVoice
+if TYPE_CHECKING:  # what type checkers and editors read; a test compares it with what is below
+    from snn_voice_hub.config import FeatureConfig as FeatureConfig
+    from snn_voice_hub.config import VoiceConfig as VoiceConfig
+    from snn_voice_hub.errors import AudioError as AudioError
+    from snn_voice_hub.errors import CheckpointError as CheckpointError
+    from snn_voice_hub.errors import ConfigError as ConfigError
+    from snn_voice_hub.errors import MissingExtraError as MissingExtraError
+    from snn_voice_hub.errors import SnnVoiceError as SnnVoiceError
+    from snn_voice_hub.hub.catalog import ModelInfo as ModelInfo
+    from snn_voice_hub.hub.catalog import list_models as list_models
+    from snn_voice_hub.inference.answers import Prediction as Prediction
+    from snn_voice_hub.inference.answers import Window as Window
+    from snn_voice_hub.models import ConvNetwork as ConvNetwork
+    from snn_voice_hub.models import Network as Network
+    from snn_voice_hub.models import SpikingNetwork as SpikingNetwork
+    from snn_voice_hub.models.architectures import *  # noqa: F403
+    from snn_voice_hub.registry import list_architectures as list_architectures
+    from snn_voice_hub.registry import register_architecture as register_architecture
+    from snn_voice_hub.voice import SnnVoice as SnnVoice
+else:
+    from snn_voice_hub.lazy import lazily
+    from snn_voice_hub.models import architectures
 
-__all__ = [
-    "M5CNN",
-    "M5SNN",
-    "AudioError",
-    "CheckpointError",
-    "ConfigError",
-    "ConvNetwork",
-    "FeatureConfig",
-    "HjhCNN",
-    "HjhSCNN",
-    "HjhSNN",
-    "MissingExtraError",
-    "ModelInfo",
-    "Network",
-    "PiczakCNN",
-    "PiczakSNN",
-    "Prediction",
-    "ResMelCNN",
-    "ResMelSNN",
-    "SnnVoice",
-    "SnnVoiceError",
-    "SpikingNetwork",
-    "TcyCNN",
-    "TcySNN",
-    "VoiceConfig",
-    "Window",
-    "__version__",
-    "list_architectures",
-    "list_models",
-    "register_architecture",
-]
-
-# Where the names above are, those of `models` aside.
-_HOMES = {
-    "AudioError": "errors",
-    "CheckpointError": "errors",
-    "ConfigError": "errors",
-    "FeatureConfig": "config",
-    "MissingExtraError": "errors",
-    "ModelInfo": "hub.catalog",
-    "Prediction": "inference.answers",
-    "SnnVoice": "voice",
-    "SnnVoiceError": "errors",
-    "VoiceConfig": "config",
-    "Window": "inference.answers",
-    "list_architectures": "registry",
-    "list_models": "hub.catalog",
-    "register_architecture": "registry",
-}
-
-# Type checkers read the imports above; to them a name that is not there is to stay an error.
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name in __all__:
-            found = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'models')}"), name)
-        elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
-            found = importlib.import_module(f"{__name__}.{name}")
-        else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-        globals()[name] = found
-        return found
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    _HOMES = {
+        "_version": ("__version__",),
+        "config": ("FeatureConfig", "VoiceConfig"),
+        "errors": ("AudioError", "CheckpointError", "ConfigError", "MissingExtraError", "SnnVoiceError"),
+        "hub.catalog": ("ModelInfo", "list_models"),
+        "inference.answers": ("Prediction", "Window"),
+        "models": ("ConvNetwork", "Network", "SpikingNetwork"),
+        "models.architectures": architectures.__all__,
+        "registry": ("list_architectures", "register_architecture"),
+        "voice": ("SnnVoice",),
+    }
+    __getattr__, __dir__, __all__ = lazily(__name__, _HOMES)

@@ -12,44 +12,19 @@ import inspect
 import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
-from snn_voice_hub import models
 from snn_voice_hub.config import LIBRARY_NAME, ArchitecturePackage, VoiceConfig
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
+from snn_voice_hub.models.architectures import import_all
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.registered import ARCHITECTURES as ARCHITECTURES
+from snn_voice_hub.models.registered import register_architecture as register_architecture
 from snn_voice_hub.packages import announced, import_named_packages, package_of, why
 
-N = TypeVar("N", bound=type[Network])
-
-_ARCHITECTURES: dict[str, type[Network]] = {}
-
-
-def register_architecture(cls: N) -> N:
-    """Make a network class known under its name, so that checkpoints can name it.
-
-    Usable as a decorator. The class must be a `Network` whose constructor takes `num_classes`.
-
-    Raises:
-        ConfigError: The name is taken by another class, or the class does not fit.
-    """
-    if not (inspect.isclass(cls) and issubclass(cls, Network)):
-        raise ConfigError(f"{cls!r} is no architecture", hint="a subclass of snn_voice_hub.models.Network")
-    if "num_classes" not in inspect.signature(cls.__init__).parameters:
-        raise ConfigError(
-            f"{cls.__name__} takes no num_classes", hint="a keyword num_classes of its constructor"
-        )
-    before = _ARCHITECTURES.get(cls.__name__, cls)
-    # The same definition once more: a module that was loaded again, or a cell of a notebook.
-    if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ConfigError(
-            f"an architecture named {cls.__name__} is registered already, by {before.__module__}",
-            hint="another class name",
-        )
-    _ARCHITECTURES[cls.__name__] = cls
-    cls._registered = True
-    return cls
+# Before anybody else can register a network: the names of our own are taken.
+import_all()
 
 
 def list_architectures() -> list[str]:
@@ -61,7 +36,7 @@ def list_architectures() -> list[str]:
     import_named_packages()
     for entry in announced():
         _load(entry)
-    return sorted(_ARCHITECTURES)
+    return sorted(ARCHITECTURES)
 
 
 def find_architecture(name: str) -> type[Network] | None:
@@ -70,15 +45,15 @@ def find_architecture(name: str) -> type[Network] | None:
     Raises:
         ConfigError: A package that `SNN_VOICE_IMPORT` names can't be imported.
     """
-    if name in _ARCHITECTURES:
-        return _ARCHITECTURES[name]
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
     import_named_packages()
     # A package may announce itself under the name of a network, or once under any name for all it has.
     for entry in sorted(announced(), key=lambda entry: entry.name != name):
-        if name in _ARCHITECTURES:
+        if name in ARCHITECTURES:
             break
         _load(entry)
-    return _ARCHITECTURES.get(name)
+    return ARCHITECTURES.get(name)
 
 
 def get_architecture(name: str, package: ArchitecturePackage | None = None) -> type[Network]:
@@ -147,11 +122,11 @@ def _unknown(name: str, package: ArchitecturePackage | None) -> ConfigError:
         what += f"; {'; '.join(broken)}"
     elif package is not None:
         return ConfigError(f"{what}: it is of {package}", hint=_how_to_get(package))
-    if near := difflib.get_close_matches(name, _ARCHITECTURES, n=1):
+    if near := difflib.get_close_matches(name, ARCHITECTURES, n=1):
         return ConfigError(what, hint=f"did you mean {near[0]!r}?")
     if broken:
         return ConfigError(what, hint="mend or reinstall that package")
-    there = ", ".join(sorted(_ARCHITECTURES))
+    there = ", ".join(sorted(ARCHITECTURES))
     return ConfigError(what, hint=f"one of {there}; your own by --import PACKAGE, or by import in Python")
 
 
@@ -208,10 +183,3 @@ def check_checkpoint(checkpoint: Checkpoint | Path) -> VoiceConfig:
     config = read_config(checkpoint)
     read_weights(checkpoint, describe_network(config).state_dict())
     return config
-
-
-for _cls in (
-    *(models.M5CNN, models.M5SNN, models.PiczakCNN, models.PiczakSNN, models.HjhCNN, models.HjhSNN),
-    *(models.HjhSCNN, models.TcyCNN, models.TcySNN, models.ResMelCNN, models.ResMelSNN),
-):
-    register_architecture(_cls)

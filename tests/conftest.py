@@ -20,6 +20,7 @@ import torch
 from snn_voice_server.process import logs
 
 import snn_voice_hub as sv
+from tests.models.registered import registry_as_before
 
 pytest_plugins = ["tests.sandbox.fixtures"]
 
@@ -39,6 +40,13 @@ def _loggers_as_before() -> Iterator[None]:
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
     logging.captureWarnings(False)
+
+
+@pytest.fixture(autouse=True)
+def _registry_as_before() -> Iterator[None]:
+    """What a test registers is unknown to the next one."""
+    with registry_as_before():
+        yield
 
 
 @pytest.fixture(scope="session")

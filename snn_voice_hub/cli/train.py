@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import snn_voice_hub
 from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
 from snn_voice_hub.cli.completion import model_names, recipe_names
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.models import architectures
 from snn_voice_hub.notation import percent
 from snn_voice_hub.packages import announced, named_packages
 
@@ -280,7 +280,7 @@ def _recipe_of(model: str) -> Recipe:
     if model in RECIPES:
         return RECIPES[model]
     # Where nobody could have brought an architecture, a slip of the pen need not wait for PyTorch.
-    if model in snn_voice_hub.__all__ or named_packages() or announced():
+    if model in architectures.__all__ or named_packages() or announced():
         try:
             return default_recipe(model)
         except ConfigError as error:

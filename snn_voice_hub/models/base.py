@@ -89,7 +89,7 @@ class Network(nn.Module, HubModel):
         default_features: Front end of a network that was made by hand, for its checkpoint.
     """
 
-    # Set by the registry, which stands above.
+    # Set by `register_architecture`.
     _registered: ClassVar[bool]
 
     feature_dims = 1

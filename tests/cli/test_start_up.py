@@ -5,13 +5,11 @@ All cases run in one process: what none of them imports, no single one does.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -127,7 +125,7 @@ def test_completion_knows_the_bundled_models() -> None:
     assert completed("snn-voice export m5-snn --to n") == (["nir"], [])
 
 
-@pytest.mark.parametrize("what", ["", ".errors", ".config", ".hub.bundled"])
+@pytest.mark.parametrize("what", ["", ".errors", ".config", ".hub.bundled", ".models"])
 def test_a_package_that_is_only_imported_loads_nothing_heavy(what: str) -> None:
     assert not {*HEAVY} & {*python(f"import sys, snn_voice_hub{what}; print(*sys.modules)").split()}
 
@@ -145,10 +143,9 @@ import snn_voice_hub as sv
 assert set(sv.__all__) <= set(dir(sv)) and "registry" not in vars(sv)
 from snn_voice_hub import *
 assert SnnVoice is sv.SnnVoice and M5SNN is sv.models.M5SNN and sv.audio.load
-print(len(list_architectures()), M5SNN.__name__ in list_architectures(), SnnVoice.__module__)
+assert M5SNN.__name__ in list_architectures() and SnnVoice.__module__ == "snn_voice_hub.voice"
 """
-    count, known, module = python(code).split()
-    assert (int(count), known, module) == (11, "True", "snn_voice_hub.voice")
+    python(code)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
@@ -157,12 +154,3 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert not hasattr(sv, "__wrapped__")
     with pytest.raises(ImportError, match="SnnVoise"):
         from snn_voice_hub import SnnVoise  # noqa: F401
-
-
-def test_type_checkers_are_shown_the_same_names() -> None:
-    checked = next(n for n in ast.parse(Path(sv.__file__).read_text()).body if isinstance(n, ast.If))
-    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
-    shown = {alias.name: node.module for node in imports for alias in node.names}
-    assert sorted([*shown, "__version__"]) == sorted(sv.__all__)
-    homes = {name: f"snn_voice_hub.{sv._HOMES.get(name, 'models')}" for name in shown}
-    assert homes == shown

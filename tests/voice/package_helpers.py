@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from snn_voice_hub import packages, registry
+from snn_voice_hub import packages
+from tests.models.registered import registry_as_before
 
 # A network small enough to be made in no time.
 NETWORK = """
@@ -53,8 +54,7 @@ def fresh() -> Iterator[None]:
     """What is registered, imported and named meanwhile is forgotten afterwards."""
     known = {**sys.modules}
     packages._import_names.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+    with registry_as_before(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", list(sys.path))
         patch.setenv(packages.VARIABLE, "")
         yield

@@ -24,7 +24,7 @@ from snn_voice_hub.packages import (
     named_packages,
     package_of,
 )
-from snn_voice_hub.registry import find_architecture, get_architecture
+from snn_voice_hub.registry import ARCHITECTURES, find_architecture, get_architecture
 from tests.cli.helpers import invoke, refused
 from tests.voice.package_helpers import NETWORK, REGISTERED, announce, fresh, imported, lay
 
@@ -170,7 +170,7 @@ def test_a_class_of_a_script_can_be_saved_and_says_so(
     assert "ScriptNet is in no installed package" in caplog.text
     assert sv.SnnVoice.from_pretrained(tmp_path / "mine").labels == ["a", "b"]
     with fresh():
-        sv.registry._ARCHITECTURES.pop("ScriptNet")
+        ARCHITECTURES.pop("ScriptNet")
         with pytest.raises(sv.ConfigError) as caught:
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
     assert hint in str(caught.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -298,12 +298,9 @@ class Fixed(sv.ConvNetwork):
 
 
 @pytest.fixture
-def registered() -> Iterator[None]:
+def registered() -> None:
     for cls in (Module, Fixed):
         sv.register_architecture(cls)
-    yield
-    for cls in (Module, Fixed):
-        sv.registry._ARCHITECTURES.pop(cls.__name__)
 
 
 @pytest.mark.usefixtures("registered")

@@ -13,6 +13,7 @@ from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.registered import register_architecture
 
 # channels in, channels out, pooling after the nonlinearity (1: none)
 _LAYERS = ((1, 8, 2), (8, 16, 1))
@@ -45,6 +46,7 @@ class _SpikingBlock(_Block):
         self.lif = lif
 
 
+@register_architecture
 class HjhCNN(ConvNetwork):
     """Two blocks of convolution, batch norm and ReLU on `[B, 1, 60, 134]`.
 
@@ -71,6 +73,7 @@ class HjhCNN(ConvNetwork):
         return out
 
 
+@register_architecture
 class HjhSNN(SpikingNetwork):
     """HJH with a bare LIF layer on the input and LIF neurons in place of the ReLUs.
 
@@ -99,6 +102,7 @@ class HjhSNN(SpikingNetwork):
         return run.readout(self.fc, x.mean((-2, -1)))
 
 
+@register_architecture
 class HjhSCNN(SpikingNetwork):
     """The hybrid HJH-S: a bare LIF layer on the input, then the plain CNN at every step.
 

@@ -12,6 +12,7 @@ from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.registered import register_architecture
 
 # in, out, kernel, stride
 _LAYERS = ((1, 128, 80, 4), (128, 128, 3, 1), (128, 256, 3, 1), (256, 512, 3, 1))
@@ -38,6 +39,7 @@ class _SpikingBlock(_Block):
         self.lif = lif
 
 
+@register_architecture
 class M5CNN(ConvNetwork):
     """Four blocks of convolution, batch norm, ReLU and max pooling on `[B, 1, 4000]`.
 
@@ -66,6 +68,7 @@ class M5CNN(ConvNetwork):
         return out
 
 
+@register_architecture
 class M5SNN(SpikingNetwork):
     """M5 with LIF neurons in place of the ReLUs, before each max pooling.
 

@@ -13,6 +13,7 @@ from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.registered import register_architecture
 
 _CHANNELS = 80
 _HIDDEN = 5000
@@ -55,6 +56,7 @@ def _head(num_classes: int) -> nn.Sequential:
     )
 
 
+@register_architecture
 class PiczakCNN(ConvNetwork):
     """The audio CNN on `[B, 1, 60, 134]`; 25.6 million parameters, nearly all in one linear layer.
 
@@ -84,6 +86,7 @@ class PiczakCNN(ConvNetwork):
         return out
 
 
+@register_architecture
 class PiczakSNN(SpikingNetwork):
     """Piczak's CNN with LIF neurons in place of the ReLUs of the two convolutional blocks.
 

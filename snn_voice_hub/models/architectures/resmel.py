@@ -18,6 +18,7 @@ from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.layers import BatchNorm1d, Conv1d
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.registered import register_architecture
 
 _BANDS = 40
 # channels, stride of each residual block
@@ -83,6 +84,7 @@ def _shapes() -> Iterator[tuple[int, int, int]]:
         channels = out_channels
 
 
+@register_architecture
 class ResMelCNN(ConvNetwork):
     """The residual network with ReLUs, on `[B, 1, 40, frames]`.
 
@@ -115,6 +117,7 @@ class ResMelCNN(ConvNetwork):
         return out
 
 
+@register_architecture
 class ResMelSNN(SpikingNetwork):
     """The residual network with LIF neurons in place of the ReLUs.
 

@@ -11,11 +11,13 @@ from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.models.base import ConvNetwork, blocks
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork
+from snn_voice_hub.models.registered import register_architecture
 
 _GRID = 10
 _FRONT_END = FeatureConfig(kind="logmel", normalization="clip")
 
 
+@register_architecture
 class TcyCNN(ConvNetwork):
     """Average pooling of `[B, 1, 60, 134]` to a grid of 10 × 10, then one linear layer.
 
@@ -42,6 +44,7 @@ class TcyCNN(ConvNetwork):
         return out
 
 
+@register_architecture
 class TcySNN(SpikingNetwork):
     """TCY with a bare LIF layer on the input.
 
