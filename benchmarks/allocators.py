@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.common import ALLOCATOR, Report, Table, begin, disturbance, in_a_process, make_parser
 from benchmarks.memory import resident
-from benchmarks.subjects import CHILD_OPTIONS, SUBJECTS, add_weights, load_subject, steps
+from benchmarks.subjects import CHILD_OPTIONS, SUBJECTS, add_weights, load_subject, steps, title_of
 from benchmarks.training import OURS, batch_of, make_step
 
 DEFAULT, KEPT, HUGE, TCMALLOC, JEMALLOC = (
@@ -104,7 +104,7 @@ def add_rows(
     }
     for setting, row in figures.items():
         table.add(
-            *(SUBJECTS[name][0], num_steps, setting, row["wall"], row["cpu"]),
+            *(title_of(SUBJECTS[name]), num_steps, setting, row["wall"], row["cpu"]),
             *(figures[DEFAULT]["wall"] / row["wall"], 100 * row["kernel"], row["peak"]),
         )
     print(f"{name} T={num_steps} done", flush=True)

@@ -25,7 +25,7 @@ from benchmarks.common import (
     make_parser,
     ratios,
 )
-from benchmarks.naive import check_equal, make_naive
+from benchmarks.naive import NaiveNetwork, check_equal
 from benchmarks.subjects import (
     ENGINE_NAMES,
     SUBJECTS,
@@ -48,7 +48,7 @@ def variants(
     subject: Subject, features: Tensor, engines: Sequence[str]
 ) -> tuple[dict[str, Callable[[], object]], dict[str, str]]:
     """What is timed for one model with its present number of steps, and which engines can't be made."""
-    naive = make_naive(subject.network)
+    naive = NaiveNetwork(subject.network)
     made, missing = make_engines(subject.network, engines)
     # An engine in bfloat16 is to be held against a twin in bfloat16.
     halves = [name for name in ("torch+bf16",) if any(engine.endswith("bf16") for engine in made)]
@@ -114,7 +114,7 @@ def time_models(given: argparse.Namespace, report: Report, threads: int) -> None
         x = subject.features(load_clips(given.data, max(given.batches), given.cache))
         for t in given.steps:
             with steps(subject.network, t), torch.inference_mode():
-                check_equal(make_naive(subject.network), subject.network, x[:2])
+                check_equal(NaiveNetwork(subject.network), subject.network, x[:2])
                 fired = spike_rates(subject.network, x)
                 if threads == 1:
                     rates.append(describe_rates(subject, t, fired))

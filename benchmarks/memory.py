@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import ChildFailed, Report, Table, begin, in_a_process, load_clips, make_parser
-from benchmarks.naive import make_naive
+from benchmarks.naive import NaiveNetwork
 from benchmarks.subjects import CHILD_OPTIONS, ENGINE_NAMES, add_options, load_subject, make_engines, steps
 
 _STATUS = Path("/proc/self/status")
@@ -77,7 +77,7 @@ def _variant(variant: str, network: object, cnn: object, x: Tensor) -> Callable[
     assert isinstance(network, SpikingNetwork)
     assert isinstance(cnn, Network)
     if variant == NAIVE:
-        naive = make_naive(network)
+        naive = NaiveNetwork(network)
         return lambda: naive.logits(x)
     if variant == TWIN:
         return lambda: cnn(x)

@@ -28,7 +28,7 @@ from benchmarks.common import (
     make_parser,
     ratios,
 )
-from benchmarks.naive import check_equal, make_naive
+from benchmarks.naive import NaiveNetwork, check_equal
 from benchmarks.subjects import (
     ENGINE_NAMES,
     Subject,
@@ -52,7 +52,7 @@ def peers(network: SpikingNetwork, *, compiled: bool = False) -> tuple[dict[str,
         compiled: Whether to add SpikingJelly and Norse under `torch.compile`.
     """
     makers: dict[str, Callable[[], Call]] = {
-        SNNTORCH: lambda: make_naive(network).logits,
+        SNNTORCH: lambda: NaiveNetwork(network).logits,
         "SpikingJelly LIFNode": lambda: peer_nets.make_peer(network, peer_nets.SpikingJellyKit(own=True)),
         "SpikingJelly, snnTorch's rule": lambda: peer_nets.make_peer(
             network, peer_nets.SpikingJellyKit(own=False)
@@ -128,7 +128,7 @@ def time_peers(given: argparse.Namespace, report: Report, threads: int) -> None:
         x = subject.features(load_clips(given.data, max(given.batches), given.cache))
         for t in given.steps:
             with steps(subject.network, t), torch.inference_mode():
-                check_equal(make_naive(subject.network), subject.network, x[:2])
+                check_equal(NaiveNetwork(subject.network), subject.network, x[:2])
                 made, no_peer = peers(subject.network, compiled=given.compile)
                 engines, no_engine = make_engines(subject.network, given.engines)
                 missing[subject.title] = {**no_peer, **no_engine}

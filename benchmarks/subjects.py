@@ -12,16 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import SPEECH_COMMANDS
+from snn_voice_hub.hub.catalog import list_models
 from snn_voice_hub.inference.engines.base import Engine
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.names import ENGINES
-from snn_voice_hub.models import HjhSCNN, PiczakCNN, PiczakSNN
+from snn_voice_hub.models import architectures
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.registry import get_architecture
+from snn_voice_hub.spikes.energy.measure import twin_architecture
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.teaching import adopt
 from snn_voice_hub.voice import SnnVoice
 
+# Where the weights of a network are from that has never been trained.
+UNTRAINED = "untrained"
 # Every name that an engine can be asked for; "auto" is one of these.
 ENGINE_NAMES = tuple(name for name in ENGINES if name != "auto")
 
@@ -70,15 +75,18 @@ class Subject:
         return torch.cat(parts)
 
 
-# Name -> title, bundled spiking checkpoint, bundled CNN checkpoint.
-SUBJECTS: dict[str, tuple[str, str | None, str | None]] = {
-    "m5": ("M5", "m5-snn", "m5-cnn"),
-    "piczak": ("Piczak", None, None),
-    "resmel": ("ResMel", "resmel-snn", "resmel-cnn"),
-    "hjh": ("Hjh", "hjh-snn", "hjh-cnn"),
-    "hjhs": ("HjhS", None, "hjh-cnn"),
-    "tcy": ("Tcy", "tcy-snn", "tcy-cnn"),
-}
+def _spiking() -> dict[str, str]:
+    """Short name -> architecture, of every bundled spiking network: m5 -> M5SNN, hjhs -> HjhSCNN."""
+    found = {name: getattr(architectures, name) for name in architectures.__all__}
+    return {title_of(name).lower(): name for name, cls in found.items() if issubclass(cls, SpikingNetwork)}
+
+
+def title_of(architecture: str) -> str:
+    """What a network and its CNN twin are called in tables: "M5" of M5SNN, "HjhS" of HjhSCNN."""
+    return architecture.removesuffix("CNN").removesuffix("SNN")
+
+
+SUBJECTS = _spiking()
 
 
 # What a benchmark hands on to a process that it starts for one network.
@@ -100,37 +108,39 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 def load_subject(name: str, given: argparse.Namespace | None = None) -> Subject:
     """One of `SUBJECTS`, in evaluation mode and without gradients.
 
-    Piczak has seeded fresh weights unless `given` names folders. The hybrid HjhS has never been trained: it
-    takes the weights of Hjh's CNN, whose layers are its own.
+    Weights are those of the bundled checkpoint, or of the folders that `given` names. A network without any
+    takes those of its CNN twin, as the hybrid HjhS; where that has none either, as Piczak's, they are fresh,
+    with a seed.
 
     Args:
         name: A key of `SUBJECTS`.
         given: Options of `add_options`.
     """
-    title, spiking, plain = SUBJECTS[name]
-    source: str | Path | None = spiking
-    twin_source: str | Path | None = plain
-    if name == "piczak" and given is not None:
-        source, twin_source = given.piczak, given.piczak_cnn
-    twin, twin_origin = _voice(twin_source, PiczakCNN)
-    if name == "hjhs":
-        network = HjhSCNN(len(twin.labels), num_steps=5)
+    architecture = SUBJECTS[name]
+    twin_name = twin_architecture(architecture)
+    assert twin_name is not None, f"{architecture} has no CNN twin"
+    folders = given if name == "piczak" else None
+    twin, twin_origin = _voice(twin_name, folders and folders.piczak_cnn)
+    voice, origin = _voice(architecture, folders and folders.piczak)
+    if origin == UNTRAINED and twin_origin != UNTRAINED:
+        network = get_architecture(architecture)(len(twin.labels))
         adopt(network, twin.network.state_dict(), twin.labels, twin.labels)
-        voice = SnnVoice(network, twin.config.features, twin.labels)
-        origin = "weights of hjh-cnn"
-    else:
-        voice, origin = _voice(source, PiczakSNN)
+        voice, origin = SnnVoice(network, twin.config.features, twin.labels), f"weights of {twin_origin}"
     for model in (voice, twin):
         model.eval().requires_grad_(False)
-    return Subject(name, title, voice, twin, origin, twin_origin)
+    return Subject(name, title_of(architecture), voice, twin, origin, twin_origin)
 
 
-def _voice(source: str | Path | None, fresh: type[Network]) -> tuple[SnnVoice, str]:
-    if source is not None:
-        return SnnVoice.from_pretrained(source), Path(source).name
+def _voice(architecture: str, source: Path | None) -> tuple[SnnVoice, str]:
+    """A network from a checkpoint, else the bundled one, else with fresh weights; and where they are from."""
+    bundled = (info.name for info in list_models() if info.architecture == architecture)
+    found = source or next(bundled, None)
+    if found is not None:
+        return SnnVoice.from_pretrained(found), Path(found).name
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SnnVoice(fresh(len(SPEECH_COMMANDS)), labels=SPEECH_COMMANDS), "untrained"
+        network = get_architecture(architecture)(len(SPEECH_COMMANDS))
+        return SnnVoice(network, labels=SPEECH_COMMANDS), UNTRAINED
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from benchmarks.common import (
     ratios,
 )
 from benchmarks.memory import growth
-from benchmarks.naive import make_naive
+from benchmarks.naive import NaiveNetwork
 from benchmarks.subjects import CHILD_OPTIONS, Subject, add_options, load_subject, steps
 
 NAIVE, OURS, HALF, TWIN = "naive loop (snnTorch)", "ours", "ours, products in bfloat16", "CNN twin"
@@ -52,7 +52,7 @@ def make_step(variant: str, subject: Subject, x: Tensor, y: Tensor) -> Callable[
     network: nn.Module = copy.deepcopy(source).train().requires_grad_(True)
     logits: Callable[[Tensor], Tensor] = network
     if variant == NAIVE:
-        network = make_naive(network)  # type: ignore[arg-type]
+        network = NaiveNetwork(network)  # type: ignore[arg-type]
         logits = network.logits
     elif variant == HALF:
         # As `snn-voice train --precision bfloat16`.
@@ -74,7 +74,7 @@ def difference(subject: Subject, x: Tensor, y: Tensor) -> tuple[float, float]:
         The difference of the losses, and the largest of the gradients' relative to their layer's largest.
     """
     ours, shared = (copy.deepcopy(subject.network).eval().requires_grad_(True) for _ in range(2))
-    naive = make_naive(shared)
+    naive = NaiveNetwork(shared)
     losses = training_step(ours, ours, x, y) - training_step(naive, naive.logits, x, y)
     apart = 0.0
     for mine, other in zip(ours.parameters(), shared.parameters(), strict=True):

@@ -70,14 +70,14 @@ def loop_classify(name: str) -> Callable[[bytes], Answer]:
     One request at a time: snnTorch's neurons keep their membranes in the module, and threads that share it
     would go on with each other's. Without the lock many scores are wrong under load.
     """
-    from benchmarks.naive import make_naive
+    from benchmarks.naive import NaiveNetwork
     from snn_voice_hub.models.network import SpikingNetwork
 
     model = Model(name, "loop")
     voice = model.voice
     if not isinstance(voice.network, SpikingNetwork):
         raise SystemExit(f"{name} is no spiking network, so it has no loop over steps")
-    naive = make_naive(voice.network)
+    naive = NaiveNetwork(voice.network)
     turn = threading.Lock()
 
     @torch.inference_mode()

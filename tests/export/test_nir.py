@@ -18,6 +18,7 @@ from snn_voice_hub.export.agreement import agreement
 from snn_voice_hub.export.nir.files import compare, export_nir, load
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from tests.export.helpers import lively, recordings, spike_rates
+from tests.models.lively import SNNS
 
 nir = pytest.importorskip("nir")
 
@@ -108,6 +109,19 @@ def test_a_loaded_graph_classifies_sound(tmp_path: Path) -> None:
 
 
 # --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SNNS)
+def test_every_network_is_exported_or_refused_with_another_way(name: str, tmp_path: Path) -> None:
+    network = lively(name, num_steps=2)
+    try:
+        written = export_nir(network, config_of(network), tmp_path / "m.nir")
+    except SnnVoiceError as refused:
+        assert refused.code == "not_exportable"
+        assert "--to onnx" in refused.hint
+        assert name not in ("ResMelSNN", "M5SNN", "HjhSNN", "TcySNN")
+    else:
+        assert written.agreement.good
 
 
 def test_no_node_for_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.naive import make_naive
+from benchmarks.naive import NaiveNetwork
 from snn_voice_hub.models import M5SNN, HjhSNN
 from snn_voice_hub.models.network import SpikingNetwork
 
@@ -110,7 +110,7 @@ def of_spiking(ours: SpikingNetwork, x: Tensor) -> dict[str, Any]:
     from neurobench.models import SNNTorchModel
 
     names = {module: name for name, module in ours.named_modules()}
-    return by_neurobench(SNNTorchModel(make_naive(ours), custom_forward=True), x, names)
+    return by_neurobench(SNNTorchModel(NaiveNetwork(ours), custom_forward=True), x, names)
 
 
 def main() -> None:

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
+from snn_voice_hub.models import architectures
 
-SNNS = ("M5SNN", "PiczakSNN", "HjhSNN", "HjhSCNN", "TcySNN", "ResMelSNN")
+# The bundled networks, those of packages aside.
+BUNDLED: tuple[str, ...] = tuple(architectures.__all__)
+SNNS = tuple(name for name in BUNDLED if issubclass(getattr(sv, name), sv.SpikingNetwork))
+CNNS = tuple(name for name in BUNDLED if name not in SNNS)
 
 
 def lively(name: str, **arguments: Any) -> sv.Network:
@@ -35,6 +39,11 @@ def stir(network: sv.Network) -> sv.Network:
             spread = 1 / module.weight[0].numel() ** 0.5
             module.weight.normal_(0, spread, generator=generator)
     return network
+
+
+def small_shape(cls: type[sv.Network]) -> tuple[int, ...]:
+    """Dimensions of one clip's features that are quick to compute with, and enough for every layer."""
+    return tuple(map(max, cls.min_shape, (13, 21)[-cls.feature_dims :]))
 
 
 def features_of(network: sv.Network, count: int, seed: int = 1) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.lif_layer import Lif
+from tests.models.lively import SNNS
 
 BETAS = torch.tensor([0.1, 0.5, 0.95])
 
@@ -51,7 +52,7 @@ def test_a_layer_equals_a_layer_a_channel(shape: tuple[int, ...], reset: str) ->
         assert torch.allclose(one.beta.grad, lif.beta.grad[channel], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["M5SNN", "PiczakSNN", "HjhSNN", "HjhSCNN", "TcySNN", "ResMelSNN"])
+@pytest.mark.parametrize("name", SNNS)
 def test_a_network_runs_alike_and_comes_back(name: str, tmp_path: Path) -> None:
     network: sv.Network = getattr(sv, name)(num_steps=3, beta_per_channel=True, learn_beta=True).eval()
     with torch.no_grad():

@@ -17,7 +17,7 @@ from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import over_time
 from snn_voice_hub.native import build
 from snn_voice_hub.native import lif as native
-from tests.models.lively import features_of, lively
+from tests.models.lively import SNNS, features_of, lively
 
 STEPS = 5
 SHAPES: dict[str, tuple[tuple[int, ...], nn.Module | None]] = {
@@ -177,7 +177,7 @@ def test_other_pooling_is_left_to_pytorch(then: nn.Module) -> None:
     out.sum().backward()
 
 
-@pytest.mark.parametrize("name", ["M5SNN", "ResMelSNN", "HjhSNN", "PiczakSNN", "TcySNN"])
+@pytest.mark.parametrize("name", SNNS)
 def test_a_networks_gradients_are_the_same_without_the_kernels(name: str, monkeypatch: Any) -> None:
     network = lively(name, num_steps=3, learn_beta=True, learn_threshold=True)
     x = features_of(network, 4)

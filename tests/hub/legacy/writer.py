@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 import snn_voice_hub as sv
+from snn_voice_hub.hub.legacy.paper import LAYOUTS
 
-ARCHITECTURES = tuple(name for name in sv.list_architectures() if not name.startswith("ResMel"))
+ARCHITECTURES = tuple(layout.architecture for layout in LAYOUTS)
 REPLICAS = "snn_voice.utils.time_step_replica"
 
 # Under other names than their own, these are pickled as what the paper's environment had under them.

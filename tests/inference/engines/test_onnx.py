@@ -27,24 +27,16 @@ from snn_voice_hub.inference.engines.onnx import OnnxEngine
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from tests.export.helpers import lively, spike_rates
+from tests.models.lively import CNNS, SNNS, small_shape
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-SHAPES: dict[str, tuple[int, ...]] = {
-    "M5": (1703,),
-    "Hjh": (9, 11),
-    "HjhS": (8, 10),
-    "Tcy": (13, 21),
-    "ResMel": (40, 9),
-    "Piczak": (60, 32),
-}
-
 
 def spiking(name: str, **arguments: Any) -> SpikingNetwork:
     """A network in which every layer of neurons fires, at some places and not at others."""
-    network = lively("HjhSCNN" if name == "HjhS" else f"{name}SNN", **arguments)
-    if name == "Piczak":
+    network = lively(name, **arguments)
+    if name == "PiczakSNN":
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.data.mul_(3)
@@ -79,23 +71,22 @@ def check_graph(network: sv.SpikingNetwork | Any, shape: tuple[int, ...], batche
 @pytest.mark.parametrize(
     ("name", "steps", "reset", "encoding"),
     [
-        ("M5", 5, "subtract", "repeat"),
-        ("M5", 5, "subtract-before-decay", "rate"),
-        ("Hjh", 5, "subtract-before-decay", "repeat"),
-        ("Hjh", 1, "subtract", "rate"),
-        ("HjhS", 5, "subtract", "repeat"),
-        ("Tcy", 5, "subtract-before-decay", "rate"),
-        ("ResMel", 5, "subtract-before-decay", "repeat"),
-        ("ResMel", 5, "subtract", "latency"),
-        ("Piczak", 2, "subtract", "repeat"),
+        *((name, 3, "subtract", "repeat") for name in SNNS),
+        ("M5SNN", 5, "subtract-before-decay", "rate"),
+        ("HjhSNN", 5, "subtract-before-decay", "repeat"),
+        ("HjhSNN", 1, "subtract", "rate"),
+        ("TcySNN", 5, "subtract-before-decay", "rate"),
+        ("ResMelSNN", 5, "subtract-before-decay", "repeat"),
+        ("ResMelSNN", 5, "subtract", "latency"),
     ],
 )
 def test_graph_has_the_networks_logits(name: str, steps: int, reset: str, encoding: str) -> None:
     # A threshold below 1, since a bare layer on the input gets spikes of 1.0, and fires above only.
     network = spiking(name, num_steps=steps, reset=reset, encoding=encoding, threshold=0.75, beta=0.8)
-    rates = spike_rates(network, torch.randn(4, 1, *SHAPES[name]) * 2)
+    shape = small_shape(type(network))
+    rates = spike_rates(network, torch.randn(4, 1, *shape) * 2)
     assert all(0 < rate < 1 for rate in rates.values()), rates
-    model = check_graph(network, SHAPES[name], (1, 5))
+    model = check_graph(network, shape, (1, 5))
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == (
         1 if encoding == "repeat" else steps
     )
@@ -106,10 +97,10 @@ def test_graph_has_the_networks_logits(name: str, steps: int, reset: str, encodi
     assert {node.domain for node in model.graph.node} == {""}
 
 
-@pytest.mark.parametrize("name", ["M5", "Hjh", "Tcy", "ResMel"])
+@pytest.mark.parametrize("name", CNNS)
 def test_cnns_export(name: str) -> None:
-    network = getattr(sv, f"{name}CNN")(num_classes=4).eval()
-    check_graph(network, SHAPES[name], (1, 3))
+    network = getattr(sv, name)(num_classes=4).eval()
+    check_graph(network, small_shape(type(network)), (1, 3))
 
 
 def test_reset_rules_differ() -> None:
@@ -117,7 +108,7 @@ def test_reset_rules_differ() -> None:
     logits = []
     for reset in ("subtract", "subtract-before-decay"):
         torch.manual_seed(0)
-        network = spiking("Hjh", reset=reset)
+        network = spiking("HjhSNN", reset=reset)
         torch.manual_seed(1)
         model = export_network(network, clip_shape=(9, 11))
         logits.append(run_graph(model, torch.randn(1, 8, 1, 9, 11) * 2))
@@ -126,7 +117,7 @@ def test_reset_rules_differ() -> None:
 
 @pytest.mark.parametrize("reset", ["subtract", "subtract-before-decay"])
 def test_learned_values_beyond_their_range(reset: str) -> None:
-    network = spiking("Hjh", reset=reset, learn_beta=True, learn_threshold=True)
+    network = spiking("HjhSNN", reset=reset, learn_beta=True, learn_threshold=True)
     layers = [module for module in network.modules() if isinstance(module, Lif)]
     for layer, beta, threshold in zip(layers, (1.7, -0.3, 0.6), (0.5, 1.5, 0.9), strict=True):
         layer.beta.data.fill_(beta)
@@ -145,8 +136,8 @@ def test_spikes_need_more_than_the_threshold() -> None:
 
 @pytest.mark.parametrize("name", ["M5", "Pools"])
 def test_pooling_by_phase(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    network: SpikingNetwork = spiking("M5") if name == "M5" else Pools(num_classes=5).eval()
-    shape = SHAPES["M5"] if name == "M5" else (9, 13)
+    network: SpikingNetwork = spiking("M5SNN") if name == "M5" else Pools(num_classes=5).eval()
+    shape = small_shape(sv.M5SNN) if name == "M5" else (9, 13)
     monkeypatch.setattr(neurons, "_LARGE", 1 << 30)
     plain = check_graph(network, shape, (3,))
     monkeypatch.setattr(neurons, "_LARGE", 1)
@@ -159,7 +150,7 @@ def test_pooling_by_phase(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_writes_a_file_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "network.onnx"
-    network = spiking("Hjh", num_steps=3)
+    network = spiking("HjhSNN", num_steps=3)
     export_network(network, path, clip_shape=(9, 11))
     assert capfd.readouterr().out == ""
     model = onnx.load(path)
@@ -175,7 +166,7 @@ def test_writes_a_file_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureF
 
 
 def test_training_mode_and_other_dtypes_are_left_alone() -> None:
-    network = spiking("Hjh", num_steps=2)
+    network = spiking("HjhSNN", num_steps=2)
     x = torch.randn(1, 4, 1, 9, 11) * 2
     with torch.no_grad():
         expected = network.forward_encoded(x)
