@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from snn_voice_hub.machine import ALLOCATOR_SETTINGS, allocator_name, processor_name
-from snn_voice_hub.training.clips.data import Clips, load_clips_cached
+from snn_voice_hub.training.clips import data as clips_data
+from snn_voice_hub.training.clips.data import Clips
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -303,7 +304,7 @@ def load_clips(data: Path | None, count: int | None = None, cache: Path | None =
         count: How many; None for all.
         cache: Where decoded clips are kept.
     """
-    clips = load_clips_cached(clip_source(data), cache)
+    clips = clips_data.load_clips(clip_source(data), cache)
     if count is None or count >= len(clips):
         return clips
     picks = np.linspace(0, len(clips) - 1, count).round().astype(np.int64)

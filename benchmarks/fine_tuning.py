@@ -21,7 +21,8 @@ import torch
 
 from benchmarks.common import Report, Table, make_parser, stop, use_allocator
 from snn_voice_hub.notation import percent, points
-from snn_voice_hub.training.clips.data import Clips, speaker
+from snn_voice_hub.training.clips.corpus import speaker
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 from snn_voice_hub.training.clips.splits import by_word
 from snn_voice_hub.training.fitting.fit import Fitted, Job, fit

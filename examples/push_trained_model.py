@@ -14,29 +14,16 @@ and set the variables that it prints (HF_ENDPOINT is where models go to and come
 from __future__ import annotations
 
 import argparse
-import contextlib
+import csv
 import dataclasses
 import hashlib
-import io
 import logging
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import soundfile
-import torch
-
 from snn_voice_hub import SnnVoice, SnnVoiceError
-from snn_voice_hub.hub.bundled import bundled_root
-from snn_voice_hub.training.clips.corpus import COVERED
-from snn_voice_hub.training.clips.data import encoded_files, load_clips, speaker
-from snn_voice_hub.training.clips.sources import load_dataset
-from snn_voice_hub.training.clips.synthesis import available_engines, speak_words
-from snn_voice_hub.training.fitting.fit import Job, fit
-from snn_voice_hub.training.fitting.recipes import RECIPES
-from snn_voice_hub.training.measuring.evaluate import clip_logits, evaluate, fit_temperature
+from snn_voice_hub.training import RECIPES, Job, evaluate, fit, load_dataset, speak_words
 
 WORDS = ("yes", "no", "up", "down", "left", "right")
 
@@ -44,6 +31,8 @@ WORDS = ("yes", "no", "up", "down", "left", "right")
 def gather(given: Path | None, work: Path) -> tuple[Path, str]:
     """Clips, word/clip.wav, and a name for where they are from."""
     if given is not None:
+        if not given.is_dir():
+            raise SnnVoiceError(f"{given} does not exist, or is no folder", hint="a folder of folders")
         return given, given.name
     try:
         # Same seed, same utterances: 40 of each word, by voices, speeds and pitches drawn at random.
@@ -53,56 +42,29 @@ def gather(given: Path | None, work: Path) -> tuple[Path, str]:
             error.message, hint=f"{error.hint or 'mend it'}, or give --data FOLDER"
         ) from error
     print(f"{count} utterances synthesised")
-    return work / "clips", f"Words synthesised by {', '.join(available_engines())}"
+    return work / "clips", "Words synthesised by espeak-ng, flite and festival"
 
 
-def split(clips: Path, synthetic: bool, data: Path) -> None:
-    """Write train.tar, val.tar and test.tar, and some background noise, as training wants them."""
-    words: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
-    with contextlib.ExitStack() as stack:
-        tars = {part: stack.enter_context(tarfile.open(data / f"{part}.tar", "w")) for part in words}
-        for name, sound in encoded_files(clips):
+def divide(clips: Path, synthetic: bool, manifest: Path) -> Path:
+    """Write which file is which word, and what it is for; the first of the test's is returned."""
+    first: dict[str, Path] = {}
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for clip in sorted(clips.resolve().glob("*/*")):
             # Nobody may be heard both in training and in the test, or the test says little. So a checksum of
             # the speaker decides, who stands before `_nohash_` in the names of Speech Commands. Synthesisers
             # have too few voices for that: their figures will be better than any for people.
-            who = name if synthetic else speaker(name)
+            who = f"{clip.parent.name}/{clip.name}" if synthetic else clip.name.split("_nohash_")[0]
             bucket = hashlib.sha1(who.encode()).digest()[0] % 10
             part = "train" if bucket < 7 else "val" if bucket == 7 else "test"
-            word = Path(name).parent.name
-            entry = tarfile.TarInfo(f"{word}/{Path(name).name}")
-            entry.size = len(sound)
-            tars[part].addfile(entry, io.BytesIO(sound))
-            words[part].add(word)
-    if not words["train"] & set(COVERED):
-        raise SnnVoiceError(
-            f"{clips} has none of the words by which training picks its best epoch",
-            hint=f"at least one folder of: {', '.join(COVERED)}",
-        )
-    if not words["val"] or not words["test"] or not words["val"] | words["test"] <= words["train"]:
+            writer.writerow([clip, clip.parent.name, part])
+            first.setdefault(part, clip)
+    if len(first) < 3:
         raise SnnVoiceError(
             f"{clips} has too few speakers to keep some apart", hint="at least twenty for each word"
         )
-    noise = np.random.default_rng(0).standard_normal(160_000)
-    soundfile.write(data / "hiss.wav", 0.05 * noise, 16_000)
-    soundfile.write(data / "rumble.wav", np.convolve(noise, np.ones(40) / 200, "same"), 16_000)
-    with tarfile.open(data / "background_noise.tar", "w") as archive:
-        for name in ("hiss.wav", "rumble.wav"):
-            archive.add(data / name, f"noise/{name}")
-
-
-def measure(run: Path, data: Path) -> SnnVoice:
-    """The trained model, calibrated on the validation clips and measured on the test clips."""
-    model = SnnVoice.from_pretrained(run)
-    # After this a score of 0.9 means: right in about nine of ten cases.
-    val = load_clips(data / "val.tar")
-    targets = torch.tensor([model.labels.index(word) for word in val.labels])
-    temperature = fit_temperature(clip_logits(model, val), targets)
-    model.config = dataclasses.replace(model.config, temperature=temperature)
-    # What stands under `metrics` is what the card shows, and nothing else: a figure that is not there is not
-    # on the card either.
-    figures = {"parameters": model.num_parameters(), "test": evaluate(model, data / "test.tar")}
-    model.config = dataclasses.replace(model.config, metrics=figures)
-    return model
+    return first["test"]
 
 
 def main() -> None:
@@ -120,10 +82,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         clips, origin = gather(given.data, work)
-        split(clips, given.data is None, work)
+        manifest = work / "clips.csv"
+        unheard = divide(clips, given.data is None, manifest)
 
         # Train. The recipe of the bundled default, in small: from its weights, so that the network need not
-        # learn to hear, only to tell these words apart.
+        # learn to hear, only to tell these words apart. The weights of the best epoch are kept, and with them
+        # the temperature after which a score of 0.9 means: right in about nine of ten cases.
         recipe = dataclasses.replace(
             RECIPES["resmel-snn"],
             description="A small spiking network, trained by examples/push_trained_model.py",
@@ -131,23 +95,27 @@ def main() -> None:
             batch_size=16,
             distil=0.0,
         )
-        name = given.repo_id.rpartition("/")[2]
-        job = Job(name=name, recipe=recipe, start=bundled_root() / "resmel-snn")
-        fit(job, load_dataset(work), work / "run", on_epoch=print)
+        job = Job(name=given.repo_id.rpartition("/")[2], recipe=recipe, start="resmel-snn")
+        fit(job, load_dataset(manifest), work / "run", on_epoch=print)
 
-        # Evaluate, and say where the sound is from and what others may do with the weights.
-        model = measure(work / "run", work)
-        model.config = dataclasses.replace(model.config, data=[{"name": origin}], license=given.license)
-        print(f"top-1 {model.config.metrics['test']['top1']:.3f} on the test clips")
+        # Measure, and say where the sound is from and what others may do with the weights. What stands under
+        # `metrics` is what the card shows, and nothing else: a figure that is not there is not on the card.
+        model = SnnVoice.from_pretrained(work / "run")
+        figures = evaluate(model, manifest)
+        print(f"top-1 {figures['top1']:.3f} on the test clips")
+        model.config = dataclasses.replace(
+            model.config,
+            data=[{"name": origin}],
+            license=given.license,
+            metrics={**model.config.metrics, "parameters": model.num_parameters(), "test": figures},
+        )
 
         # Push: config.json, model.safetensors and the card, in one commit.
         print("pushed:", model.push_to_hub(given.repo_id, private=given.private or None))
 
         # Load it as anybody else would, and let it hear a clip that it was not trained on.
-        loaded = SnnVoice.from_pretrained(given.repo_id)
-        heard, sound = next(encoded_files(work / "test.tar"))
-        best = loaded.classify(sound, top_k=1)[0]
-        print(f"{heard}: {best.label} {best.score:.2f}")
+        best = SnnVoice.from_pretrained(given.repo_id).classify(unheard, top_k=1)[0]
+        print(f"{unheard.parent.name}/{unheard.name}: {best.label} {best.score:.2f}")
 
 
 if __name__ == "__main__":

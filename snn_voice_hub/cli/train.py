@@ -163,7 +163,7 @@ def train(
     use_threads(threads)
 
     from snn_voice_hub.training.clips.cutting import with_negatives
-    from snn_voice_hub.training.clips.data import load_clips_cached
+    from snn_voice_hub.training.clips.data import load_clips
     from snn_voice_hub.training.clips.negatives import read_negatives
     from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.answers import teacher_of
@@ -196,7 +196,7 @@ def train(
         )
     if first_process():
         _tell(dataset)
-    made = load_clips_cached(synthetic, cache) if synthetic else None
+    made = load_clips(synthetic, cache) if synthetic else None
     job = Job(
         name=name or out.resolve().name,
         recipe=_recipe(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import fine_tuning
-from snn_voice_hub.training.clips.data import Clips, speaker
+from snn_voice_hub.training.clips.corpus import speaker
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.sources import Dataset
 
 

@@ -125,7 +125,9 @@ def test_completion_knows_the_bundled_models() -> None:
     assert completed("snn-voice export m5-snn --to n") == (["nir"], [])
 
 
-@pytest.mark.parametrize("what", ["", ".errors", ".config", ".hub.bundled", ".models"])
+@pytest.mark.parametrize(
+    "what", ["", ".errors", ".config", ".hub.bundled", ".models", ".training", ".training.fitting.recipes"]
+)
 def test_a_package_that_is_only_imported_loads_nothing_heavy(what: str) -> None:
     assert not {*HEAVY} & {*python(f"import sys, snn_voice_hub{what}; print(*sys.modules)").split()}
 

@@ -56,7 +56,7 @@ def test_what_is_missing_is_said(hub: Sandbox, tmp_path: Path) -> None:
     ran = example(hub, "me/example", PATH="/nowhere")
     assert (ran.code, "or give --data FOLDER" in ran.err) == (1, True)
     ran = example(hub, "me/example", "--data", tones(tmp_path / "a", {"hello": 300}, 30))
-    assert "at least one folder of: one, zero" in ran.err
+    assert "clips of one word only" in ran.err
     ran = example(hub, "me/example", "--data", tones(tmp_path / "b", {"yes": 300}, 2))
     assert "too few speakers" in ran.err
     ran = example(hub, "me/example", "--data", tmp_path / "nowhere")

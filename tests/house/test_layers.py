@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from types import ModuleType
 
 import pytest
 
 import snn_voice_hub as sv
+from snn_voice_hub import training
 from tests.house import architecture
 from tests.places import ROOT
 
@@ -121,7 +123,11 @@ def test_importing_needs_no_extra() -> None:
     assert not loaded & extras
 
 
-def test_public_names_are_there() -> None:
-    assert sorted(sv.__all__) == sorted(set(sv.__all__))
-    for name in sv.__all__:
-        assert getattr(sv, name) is not None
+@pytest.mark.parametrize("package", [sv, training])
+def test_public_names_are_there(package: ModuleType) -> None:
+    assert sorted(package.__all__) == sorted(set(package.__all__))
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018

@@ -20,7 +20,7 @@ from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
-from snn_voice_hub.training.clips.items import Item, files_of, source_items
+from snn_voice_hub.training.clips.items import Item, files_of, items_of
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
@@ -74,22 +74,6 @@ class Reading:
     noises: dict[str, Wave]
     lists: dict[str, list[str]]
     lost: list[str]
-
-
-def speaker(name: str) -> str:
-    """The speaker of a Speech Commands file name: what stands before `_nohash_`."""
-    return PurePosixPath(name).name.split("_nohash_")[0]
-
-
-def encoded_files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """`(word/file, bytes)` of every sound file in a folder of folders or a tar of one.
-
-    Raises:
-        SnnVoiceError: The source is neither a folder nor a tar file.
-    """
-    for item in source_items(source):
-        if item.content is not None and PurePosixPath(item.name).suffix.lower() in audio.SUFFIXES:
-            yield item.name, item.content
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -185,11 +169,14 @@ def _misplaced(names: list[str]) -> dict[str, str]:
 # --- loading --------------------------------------------------------------------------------------
 
 
-def load_clips(source: Path, *, sample_rate: int = 16_000, num_samples: int = 16_000) -> Clips:
+def load_clips(
+    source: Path, cache: Path | None = None, *, sample_rate: int = 16_000, num_samples: int = 16_000
+) -> Clips:
     """Decode every clip of a folder or tar.
 
     Args:
         source: A folder of folders, `word/clip.wav`, or a tar of one.
+        cache: Folder to keep decoded clips in, so that the next run need not decode them; None for none.
         sample_rate: Rate in Hz to resample to.
         num_samples: Length to pad or cut to, in samples.
 
@@ -197,17 +184,10 @@ def load_clips(source: Path, *, sample_rate: int = 16_000, num_samples: int = 16
         The clips; what could not be read is in `skipped`.
 
     Raises:
-        SnnVoiceError: The source can't be read, or holds no readable clip in a folder named by its word.
+        SnnVoiceError: The source can't be read, or holds no readable clip in a folder named by its word; or
+            the cache's folder can't be made.
     """
-    return load_clips_cached(source, None, sample_rate=sample_rate, num_samples=num_samples)
-
-
-def load_clips_cached(
-    source: Path, cache: Path | None, *, sample_rate: int = 16_000, num_samples: int = 16_000
-) -> Clips:
-    """`load_clips`, kept as one `.npz` file in `cache` for the next run."""
-    reading = read_source(source, cache, sample_rate=sample_rate, num_samples=num_samples)
-    return check_readable(reading, source).clips
+    return check_readable(Reader(sample_rate, num_samples, cache).read(source), source).clips
 
 
 def check_readable(reading: Reading, source: Path) -> Reading:
@@ -230,78 +210,91 @@ def check_readable(reading: Reading, source: Path) -> Reading:
     )
 
 
-def read_source(
-    source: Path, cache: Path | None = None, *, sample_rate: int = 16_000, num_samples: int = 16_000
-) -> Reading:
-    """Decode a folder or tar, or take what was decoded before if no file in it has changed.
+@dataclass(frozen=True)
+class Reader:
+    """Decodes clips, or takes what was decoded before where no file of it has changed.
 
-    Args:
-        source: A folder of folders, `word/clip.wav`, or a tar of one.
-        cache: Folder for decoded clips, or None.
+    Attributes:
         sample_rate: Rate in Hz to resample to.
         num_samples: Length to pad or cut to, in samples.
-
-    Returns:
-        What is in there.
-
-    Raises:
-        SnnVoiceError: The source can't be read, or the cache's folder can't be made.
+        cache: Folder for decoded clips, or None.
     """
-    return kept_reading(
-        source,
-        cache,
-        lambda: files_of(source),
-        lambda: decode(source_items(source), sample_rate=sample_rate, num_samples=num_samples),
-        (sample_rate, num_samples),
-    )
 
+    sample_rate: int = 16_000
+    num_samples: int = 16_000
+    cache: Path | None = None
 
-def kept_reading(
-    source: Path,
-    cache: Path | None,
-    files: Callable[[], Iterable[Path]],
-    read: Callable[[], Reading],
-    settings: tuple[object, ...],
-) -> Reading:
-    """What `read` gives, kept in a file until one of the `files` changes.
+    def read(self, source: Path) -> Reading:
+        """What is in a folder of folders, `word/clip.wav`, or in a tar of one.
 
-    Args:
-        source: Where the clips are; names the file.
-        cache: Folder for the file, or None.
-        files: All that the result depends on.
-        read: Does the work.
-        settings: What else the result depends on.
+        Raises:
+            SnnVoiceError: The source can't be read, or the cache's folder can't be made.
+        """
+        return self.keep(source, lambda: files_of(source), lambda: items_of(source))
 
-    Raises:
-        SnnVoiceError: The cache's folder can't be made.
-    """
-    if cache is None:
-        return read()
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SnnVoiceError(
-            f"{cache} can't be made: {error.strerror}", hint="another folder as cache"
-        ) from error
-    what = _digest([_CACHE_VERSION, str(source.resolve()), *settings])[:12]
-    path = cache / f"{source.stem}-{what}-{_digest(map(_state, files()))[:20]}.npz"
-    try:
-        return _load_reading(path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        logger.warning("%s is damaged; decoding %s again", path, source)
-    reading = read()
-    clips = reading.clips
-    logger.info("decoded %d clips of %s, %d skipped", len(clips), source, len(clips.skipped))
-    try:
-        _save_reading(path, reading)
-        for older in cache.glob("*.npz"):
-            if older != path and older.name.startswith(f"{source.stem}-{what}-"):
-                older.unlink(missing_ok=True)
-    except OSError as error:  # the clips are there; the next run decodes them again
-        logger.warning("decoded clips can't be kept in %s: %s", cache, error.strerror)
-    return reading
+    def recordings(self, source: Path) -> Reading:
+        """The same where all of it is background, whatever its folders are called.
+
+        Raises:
+            SnnVoiceError: The source can't be read, or the cache's folder can't be made.
+        """
+
+        def items() -> Iterator[Item]:
+            return (item._replace(word=BACKGROUND) for item in items_of(source, lists=()))
+
+        return self.keep(source, lambda: files_of(source), items, "noise", told=True)
+
+    def keep(
+        self,
+        source: Path,
+        files: Callable[[], Iterable[Path]],
+        items: Callable[[], Iterable[Item]],
+        *key: str,
+        told: bool = False,
+    ) -> Reading:
+        """Decode items, or take what was kept of them.
+
+        Args:
+            source: Where they are; names the file in the cache.
+            files: All that they depend on.
+            items: What to decode.
+            *key: What else tells them from others of the same source.
+            told: See `decode`.
+
+        Raises:
+            SnnVoiceError: The cache's folder can't be made.
+        """
+        if self.cache is None:
+            return self._decoded(items(), told)
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SnnVoiceError(
+                f"{self.cache} can't be made: {error.strerror}", hint="another folder as cache"
+            ) from error
+        settings = (_CACHE_VERSION, str(source.resolve()), *key, self.sample_rate, self.num_samples)
+        begin = f"{source.stem}-{_digest(settings)[:12]}-"
+        path = self.cache / f"{begin}{_digest(map(_state, files()))[:20]}.npz"
+        try:
+            return _load_reading(path)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            logger.warning("%s is damaged; decoding %s again", path, source)
+        reading = self._decoded(items(), told)
+        clips = reading.clips
+        logger.info("decoded %d clips of %s, %d skipped", len(clips), source, len(clips.skipped))
+        try:
+            _save_reading(path, reading)
+            for older in self.cache.glob("*.npz"):
+                if older != path and older.name.startswith(begin):
+                    older.unlink(missing_ok=True)
+        except OSError as error:  # the clips are there; the next run decodes them again
+            logger.warning("decoded clips can't be kept in %s: %s", self.cache, error.strerror)
+        return reading
+
+    def _decoded(self, items: Iterable[Item], told: bool) -> Reading:
+        return decode(items, sample_rate=self.sample_rate, num_samples=self.num_samples, told=told)
 
 
 def _digest(parts: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Sound files of a folder or a tar, one after the other, each with the word that its folder is named by."""
+"""Files that may be clips, one after the other: those of a folder or a tar by its folders, others as told."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Item(NamedTuple):
     speaker: str = ""
 
 
-def source_items(source: Path, lists: Collection[str] = LISTS) -> Iterator[Item]:
+def items_of(source: Path, lists: Collection[str] = LISTS) -> Iterator[Item]:
     """Every sound file and list of a folder of folders or a tar of one, in one pass.
 
     What is left out, and what links lead to, is as `folders.walk` says, in a tar as well.
@@ -63,18 +63,31 @@ def source_items(source: Path, lists: Collection[str] = LISTS) -> Iterator[Item]
         path = PurePosixPath(name)
         word = unicodedata.normalize("NFC", path.parent.name)
         if _decodable(word):
-            reason = printable(content) if isinstance(content, str) else ""
-            yield Item(printable(name), word, None if isinstance(content, str) else content, reason)
+            yield _item(content, printable(name), word)
         else:
             yield Item(printable(name), "", None, "the name of its folder is not UTF-8")
 
 
-def printable(name: str) -> str:
-    """A file's name with the bytes that are no text written as escapes."""
-    return name if _decodable(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
+def item_of(path: Path, name: str, word: str, part: str = "", speaker: str = "") -> Item:
+    """A file on the disk, read now.
+
+    Args:
+        path: Where it is; it need not be there.
+        name: See `Item`, as are the others.
+        word: Its label.
+        part: Where it belongs.
+        speaker: Whose voice it is.
+    """
+    return _item(_content(path), name, word, part, speaker)
 
 
-def file_content(path: Path) -> bytes | str:
+def _item(content: bytes | str, name: str, word: str, part: str = "", speaker: str = "") -> Item:
+    if isinstance(content, str):
+        return Item(name, word, None, printable(content), part, speaker)
+    return Item(name, word, content, "", part, speaker)
+
+
+def _content(path: Path) -> bytes | str:
     """The bytes of a file, or why there are none."""
     try:
         state = path.stat()
@@ -86,6 +99,11 @@ def file_content(path: Path) -> bytes | str:
         return "does not exist" if dangling else f"can't be read: {error.strerror}"
     except ValueError:  # a NUL or a lone surrogate: no file can be called that
         return "does not exist"
+
+
+def printable(name: str) -> str:
+    """A file's name with the bytes that are no text written as escapes."""
+    return name if _decodable(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _decodable(name: str) -> bool:
@@ -101,7 +119,7 @@ def _wanted(name: str, lists: Collection[str]) -> bool:
 
 
 def files_of(source: Path) -> list[Path]:
-    """All that decides what `source_items` gives."""
+    """All that decides what `items_of` gives."""
     return [Path(found.path) for found in walk(source, LISTS)] if source.is_dir() else [source]
 
 
@@ -120,7 +138,7 @@ def _folder(root: Path, lists: Collection[str]) -> Iterator[tuple[str, bytes | s
         owner = owners[files[path]] if path in files else path
         if owner != path:
             problem = f"the same file as {owner[begin:]}"
-        yield path[begin:] or ".", problem or file_content(Path(path))
+        yield path[begin:] or ".", problem or _content(Path(path))
 
 
 def _identity(path: str) -> object:

@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.training.clips.items import Item, item_of
 from snn_voice_hub.training.clips.tables import Table, is_table, read_table
 
 # The first that is there counts, in this order.
@@ -63,6 +64,10 @@ class ManifestRow(NamedTuple):
     label: str
     part: str
     speaker: str
+
+    def item(self) -> Item:
+        """What it says, with the file's content."""
+        return item_of(self.path, self.name, self.label, self.part, self.speaker)
 
 
 def read_manifest(source: Path) -> tuple[list[ManifestRow], list[tuple[str, str]]]:

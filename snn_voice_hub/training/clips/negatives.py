@@ -22,7 +22,7 @@ import numpy.typing as npt
 from snn_voice_hub import audio
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import AudioError, SnnVoiceError
-from snn_voice_hub.training.clips.items import source_items
+from snn_voice_hub.training.clips.items import items_of
 from snn_voice_hub.training.clips.splits import position
 from snn_voice_hub.visible import visible
 
@@ -260,7 +260,7 @@ def _read(source: Path, sample_rate: int) -> tuple[list[Sound], list[tuple[str, 
     waves: dict[str, Sound16] = {}
     skipped: list[tuple[str, str]] = []
     index: dict[str, Mapping[str, Any]] | None = None
-    for item in source_items(source, (INDEX,)):
+    for item in items_of(source, (INDEX,)):
         path = PurePosixPath(item.name)
         if item.content is None:
             skipped.append((f"{source.name}/{item.name}", item.reason))

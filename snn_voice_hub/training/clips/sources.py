@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,33 +12,14 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from snn_voice_hub.config import SPEECH_COMMANDS, check_int, check_number
+from snn_voice_hub.config import check_int, check_number
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.folders import is_litter
-from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
-from snn_voice_hub.training.clips.data import (
-    Clips,
-    Reading,
-    check_readable,
-    decode,
-    kept_reading,
-    read_source,
-    squeezed,
-)
-from snn_voice_hub.training.clips.items import Item, file_content, files_of, source_items
+from snn_voice_hub.training.clips.corpus import CORPUS, FOLDER, LISTS, corpus_rows, facts_of, root_of
+from snn_voice_hub.training.clips.data import Clips, Reader, Reading, check_readable, squeezed
+from snn_voice_hub.training.clips.items import item_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
-
-CORPUS = "speech_commands"
-ROOT_VARIABLE = "SNN_VOICE_DATA"
-
-_CORPUS_FACTS = {
-    "license": "CC-BY-4.0",
-    "attribution": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, 2018",
-    "url": "https://arxiv.org/abs/1804.03209",
-}
-_CORPUS_NAME = re.compile(r"[0-9a-f]{8}_nohash_[0-9]+\.[a-z]+")
-_SUBSETS = {"train": "training", "val": "validation", "test": "testing"}
 
 
 @dataclass(frozen=True)
@@ -64,16 +43,6 @@ class Dataset:
     skipped: list[tuple[str, str]]
     rule: str
     facts: list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    sample_rate: int
-    num_samples: int
-    cache: Path | None
-
-    def read(self, source: Path) -> Reading:
-        return read_source(source, self.cache, sample_rate=self.sample_rate, num_samples=self.num_samples)
 
 
 def load_dataset(
@@ -117,20 +86,20 @@ def load_dataset(
         raise ConfigError(
             f"sample_rate={sample_rate} is not legal", hint=f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
         )
-    settings = _Wanted(sample_rate, num_samples, cache)
+    reader = Reader(sample_rate, num_samples, cache)
     if isinstance(data, str) and (data == CORPUS or data.startswith(f"{CORPUS}:")):
-        name, (parts, noises, skipped, rule) = data, _corpus(data, download, settings)
+        name, (parts, noises, skipped, rule) = data, _corpus(data, download, reader)
     else:
         source = Path(data)
         if not source.exists():
             forms = "a folder of folders word/clip.wav, a tar of one, a manifest such as clips.csv"
             raise SnnVoiceError(f"{source} does not exist", hint=f"{forms}, or {CORPUS}")
         name = source.resolve().name
-        parts, noises, skipped, rule = _local(source, settings)
+        parts, noises, skipped, rule = _local(source, reader)
     if val is not None:
         if "val" in parts:
             raise SnnVoiceError(f"{data} has validation clips of its own", hint="leave out one of the two")
-        reading = check_readable(settings.read(val), val)
+        reading = check_readable(reader.read(val), val)
         parts["val"] = reading.clips
         skipped += _prefixed(val.name, reading.clips.skipped)
         rule = f"{rule}; " * bool(rule) + f"validated with {val.resolve().name}"
@@ -161,18 +130,18 @@ def _plain(clips: Clips) -> Clips:
     return Clips(clips.waveforms, clips.labels, clips.names, [])
 
 
-def _local(source: Path, settings: _Wanted) -> _Found:
+def _local(source: Path, reader: Reader) -> _Found:
     """A file or folder of the user's."""
     if source.is_dir():
         places = _places(source)
         if places:
-            return _by_place(places, settings)
+            return _by_place(places, reader)
     if (manifest := manifest_of(source)) is not None:
-        reading = check_readable(_manifest(manifest, settings), manifest)
+        reading = check_readable(_manifest(manifest, reader), manifest)
         given = [part or "train" for part in reading.parts]
         rule = f"as the column split of {manifest.name} says" if any(reading.parts) else ""
     else:
-        reading = check_readable(settings.read(source), source)
+        reading = check_readable(reader.read(source), source)
         given = by_lists(reading.clips.names, reading.lists)
         rule = f"as {' and '.join(n for n in LISTS if n in reading.lists)} say" if reading.lists else ""
         if len(reading.lists) == 1:
@@ -202,32 +171,21 @@ def _has_folders(folder: Path) -> bool:
         return True
 
 
-def _by_place(places: dict[str, Path], settings: _Wanted) -> _Found:
+def _by_place(places: dict[str, Path], reader: Reader) -> _Found:
     parts: dict[str, Clips] = {}
     noises: dict[str, Any] = {}
     skipped: list[tuple[str, str]] = []
     for part in PARTS:
         if part not in places:
             continue
-        reading = check_readable(settings.read(places[part]), places[part])
+        reading = check_readable(reader.read(places[part]), places[part])
         if part == "train":
             _check_lost(reading, str(places[part]))
         parts[part] = reading.clips
         noises |= reading.noises
         skipped += _prefixed(places[part].name, reading.clips.skipped)
     if place := places.get("background_noise"):
-        reading = kept_reading(
-            place,
-            settings.cache,
-            lambda: files_of(place),
-            lambda: decode(
-                # All of it is noise, whatever its folder is called.
-                (item._replace(word=BACKGROUND) for item in source_items(place)),
-                sample_rate=settings.sample_rate,
-                told=True,
-            ),
-            ("noise", settings.sample_rate),
-        )
+        reading = reader.recordings(place)
         noises |= reading.noises
         skipped += _prefixed(place.name, reading.clips.skipped)
     named = [places[part].name for part in PARTS if part in places]
@@ -235,84 +193,35 @@ def _by_place(places: dict[str, Path], settings: _Wanted) -> _Found:
     return parts, noises, skipped, rule
 
 
-def _manifest(source: Path, settings: _Wanted) -> Reading:
+def _manifest(source: Path, reader: Reader) -> Reading:
     rows, left_out = read_manifest(source)
-
-    def items() -> Iterator[Item]:
-        for row in rows:
-            content = file_content(row.path)
-            known, reason = (None, content) if isinstance(content, str) else (content, "")
-            yield Item(row.name, row.label, known, reason, row.part, row.speaker)
-
-    reading = kept_reading(
+    reading = reader.keep(
         source,
-        settings.cache,
         lambda: [source, *(row.path for row in rows)],
-        lambda: decode(
-            items(), sample_rate=settings.sample_rate, num_samples=settings.num_samples, told=True
-        ),
-        (settings.sample_rate, settings.num_samples),
+        lambda: (row.item() for row in rows),
+        told=True,
     )
     clips = reading.clips
     return replace(reading, clips=replace(clips, skipped=[*clips.skipped, *left_out]))
 
 
-def _corpus(data: str, download: bool, settings: _Wanted) -> _Found:
+def _corpus(data: str, download: bool, reader: Reader) -> _Found:
     """Speech Commands as torchaudio keeps it, divided by its own lists."""
-    root = Path(data.partition(":")[2] or os.environ.get(ROOT_VARIABLE) or ".").expanduser()
-    if root.name == "SpeechCommands" and (root / "speech_commands_v0.02").is_dir():
-        root = root.parent
-    rows = _corpus_rows(root, download)
-    folder = root / "SpeechCommands"
-    lists = [f"speech_commands_v0.02/{name}" for name in LISTS]
-
-    def items() -> Iterator[Item]:
-        for name, word, part in rows:
-            content = file_content(folder / name)
-            known, reason = (None, content) if isinstance(content, str) else (content, "")
-            yield Item(name, word, known, reason, part)
-
-    reading = kept_reading(
+    root = root_of(data)
+    rows = corpus_rows(root, download)
+    folder = root / FOLDER.parent
+    lists = [f"{FOLDER.name}/{name}" for name in LISTS]
+    reading = reader.keep(
         folder,
-        settings.cache,
         lambda: [folder / name for name in [*(row[0] for row in rows), *lists]],
-        lambda: decode(
-            items(), sample_rate=settings.sample_rate, num_samples=settings.num_samples, told=True
-        ),
-        (CORPUS, settings.sample_rate, settings.num_samples),
+        lambda: (item_of(folder / name, name, word, part) for name, word, part in rows),
+        CORPUS,
+        told=True,
     )
     check_readable(reading, folder)
     _check_lost(reading, str(folder))
     parts = _cut(reading.clips, [""] * len(reading.parts), reading.parts)
     return parts, reading.noises, list(reading.clips.skipped), "by the lists of Speech Commands"
-
-
-def _corpus_rows(root: Path, download: bool) -> list[tuple[str, str, str]]:
-    """`(path below SpeechCommands, word, part)` of each clip and background recording."""
-    from torchaudio.datasets import SPEECHCOMMANDS
-
-    rows = []
-    hint = f"download it, or say where it is by {CORPUS}:ROOT or ${ROOT_VARIABLE}; ./{CORPUS} is a folder"
-    unpacked = root / "SpeechCommands" / "speech_commands_v0.02"
-    if not download and not unpacked.is_dir():
-        raise SnnVoiceError(f"Speech Commands under {root} is not there: no folder {unpacked}", hint=hint)
-    try:
-        if download:
-            root.mkdir(parents=True, exist_ok=True)
-        for part, subset in _SUBSETS.items():
-            found = SPEECHCOMMANDS(root, download=download, subset=subset)
-            for i in range(len(found)):
-                path, _, word, *_ = found.get_metadata(i)
-                if not Path(path).name.startswith("."):
-                    rows.append((path, word, part))
-    # torchaudio stumbles over lists that are missing and names that are not the corpus's.
-    except (OSError, RuntimeError, ValueError) as error:
-        why = "could not be downloaded" if download else "can't be read"
-        said = " ".join(str(error).split())
-        raise SnnVoiceError(f"Speech Commands under {root} {why}: {said}", hint=hint) from error
-    noises = sorted((unpacked / BACKGROUND).glob("*.wav"))
-    below = f"speech_commands_v0.02/{BACKGROUND}"
-    return rows + [(f"{below}/{p.name}", BACKGROUND, "train") for p in noises if p.name[0] != "."]
 
 
 # --- division -------------------------------------------------------------------------------------
@@ -388,8 +297,6 @@ def _check(parts: Mapping[str, Clips], data: str) -> None:
 def _facts(name: str, parts: Mapping[str, Clips]) -> list[dict[str, str]]:
     """What the clips are, for the model card: their makers, where the names tell."""
     names = [title for clips in parts.values() for title in clips.names]
-    words = {word for clips in parts.values() for word in clips.labels}
-    clips = len(parts["train"])
-    if words <= set(SPEECH_COMMANDS) and all(_CORPUS_NAME.fullmatch(n.rpartition("/")[2]) for n in names):
-        return [{"name": f"Speech Commands v0.02 ({clips:,} training clips)", **_CORPUS_FACTS}]
-    return [{"name": f"{name} ({clips:,} training clips)"}]
+    facts = facts_of(names, {word for clips in parts.values() for word in clips.labels})
+    title = f"{facts.get('name', name)} ({len(parts['train']):,} training clips)"
+    return [{**facts, "name": title}]

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.corpus import LISTS
-from snn_voice_hub.training.clips.data import speaker
+from snn_voice_hub.training.clips.corpus import LISTS, speaker
 
 PARTS = ("train", "val", "test")
 

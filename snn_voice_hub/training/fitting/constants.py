@@ -19,7 +19,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.training.clips.data import Clips, load_clips_cached
+from snn_voice_hub.training.clips.data import Clips, load_clips
 
 # The paper's two front ends.
 FRONT_ENDS = {kind: FeatureConfig(kind=kind) for kind in ("waveform", "logmel")}
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    clips = load_clips_cached(given.clips, given.cache)
+    clips = load_clips(given.clips, given.cache)
     for kind, config in FRONT_ENDS.items():
         found = measure_constants(config, clips)
         names = ("waveform_mean", "waveform_std", *(("feature_mean", "feature_std") * (kind == "logmel")))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from snn_voice_hub.training.clips.corpus import BACKGROUND, HELD_OUT_NOISE
-from snn_voice_hub.training.clips.data import Clips, check_readable, decode, list_entries
-from snn_voice_hub.training.clips.items import Item, file_content, source_items
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.training.clips.corpus import BACKGROUND, CORPUS, FOLDER, HELD_OUT_NOISE, LISTS, root_of
+from snn_voice_hub.training.clips.data import Clips, Reader, Reading, check_readable, decode, list_entries
+from snn_voice_hub.training.clips.items import items_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
-from snn_voice_hub.training.clips.sources import CORPUS, ROOT_VARIABLE
-from snn_voice_hub.training.measuring.robustness import load_recordings
 
-_TEST_LIST = "testing_list.txt"
-_CORPUS_FOLDER = Path("SpeechCommands", "speech_commands_v0.02")
+_TEST_LIST = LISTS[1]
 
 
 def load_test(
@@ -41,20 +37,20 @@ def load_test(
     data = _corpus(data)
     source = data / "test.tar" if (data / "test.tar").is_file() else data
     skipped: list[tuple[str, str]] = []
+    items = items_of(source)
     manifest = manifest_of(source)
-    told = manifest is not None
     if manifest is not None:
-        items, skipped = _manifest(manifest)
-    else:
-        items = source_items(source)
+        rows, skipped = read_manifest(manifest)
+        divided = any(row.part for row in rows)
+        items = (row.item() for row in rows if not divided or row.part == "test")
     if (data / _TEST_LIST).is_file():
         listed = set(list_entries((data / _TEST_LIST).read_bytes()))
         # Chosen before decoding: the test clips are a tenth of a data set.
         items = (item for item in items if item.word == BACKGROUND or item.name in listed)
-    reading = decode(items, sample_rate=sample_rate, num_samples=num_samples, told=told)
+    reading = decode(items, sample_rate=sample_rate, num_samples=num_samples, told=manifest is not None)
     check_readable(reading, source)
     reading.clips.skipped.extend(skipped)
-    recordings = {name: torch.from_numpy(wave) for name, wave in reading.noises.items()}
+    recordings = _waves(reading)
     own = data / "background_noise.tar"
     if noise is not None or own.is_file():
         recordings, unread = load_recordings(noise or own, sample_rate=sample_rate)
@@ -64,24 +60,33 @@ def load_test(
     return reading.clips, recordings
 
 
+def load_recordings(source: Path, *, sample_rate: int) -> tuple[dict[str, Tensor], list[tuple[str, str]]]:
+    """Background recordings of a folder or tar, for noise and false alarms.
+
+    Args:
+        source: The folder or tar.
+        sample_rate: Rate in Hz to resample to.
+
+    Returns:
+        Waveforms `[N]` by name, and `(file, reason)` of those that can't be read.
+
+    Raises:
+        SnnVoiceError: The source can't be read, or holds no readable recording.
+    """
+    reading = Reader(sample_rate).recordings(source)
+    if not reading.noises:
+        raise SnnVoiceError(
+            f"{source} holds no readable recording ({len(reading.clips.skipped)} skipped)",
+            hint="a folder or tar of sound files in which nobody speaks",
+        )
+    return _waves(reading), reading.clips.skipped
+
+
+def _waves(reading: Reading) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(wave) for name, wave in reading.noises.items()}
+
+
 def _corpus(data: Path) -> Path:
     """The folder of Speech Commands where that was named, else what was given."""
     name, _, root = str(data).partition(":")
-    if name != CORPUS or (not root and data.exists()):
-        return data
-    folder = Path(root or os.environ.get(ROOT_VARIABLE) or ".").expanduser()
-    return folder / (_CORPUS_FOLDER.name if folder.name == _CORPUS_FOLDER.parent.name else _CORPUS_FOLDER)
-
-
-def _manifest(source: Path) -> tuple[Iterator[Item], list[tuple[str, str]]]:
-    rows, left_out = read_manifest(source)
-    divided = any(row.part for row in rows)
-
-    def items() -> Iterator[Item]:
-        for row in rows:
-            if not divided or row.part == "test":
-                content = file_content(row.path)
-                known, reason = (None, content) if isinstance(content, str) else (content, "")
-                yield Item(row.name, row.label, known, reason, row.part, row.speaker)
-
-    return items(), left_out
+    return data if name != CORPUS or (not root and data.exists()) else root_of(str(data)) / FOLDER

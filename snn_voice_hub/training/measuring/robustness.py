@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snn_voice_hub import audio
-from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.tensors import FLOAT32
-from snn_voice_hub.training.clips.data import Clips, encoded_files
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
@@ -31,37 +29,6 @@ _BATCH = 64
 # Root mean square under which a piece of a recording is silence (-80 dB of full scale): it can't be brought
 # to a ratio.
 _SILENT = 1e-4
-
-
-def load_recordings(source: Path, *, sample_rate: int) -> tuple[dict[str, Tensor], list[tuple[str, str]]]:
-    """Background recordings of a folder or tar, for noise and false alarms.
-
-    Args:
-        source: The folder or tar.
-        sample_rate: Rate in Hz to resample to.
-
-    Returns:
-        Waveforms `[N]` by name, and `(file, reason)` of those that can't be read.
-
-    Raises:
-        SnnVoiceError: The source can't be read, or holds no readable recording.
-    """
-    found: dict[str, Tensor] = {}
-    skipped = []
-    for name, data in encoded_files(source):
-        try:
-            wave = audio.load(data, target_rate=sample_rate)
-        except AudioError as error:
-            skipped.append((name, error.message))
-            continue
-        stem = PurePosixPath(name).stem
-        found[name if stem in found else stem] = wave
-    if not found:
-        raise SnnVoiceError(
-            f"{source} holds no readable recording ({len(skipped)} skipped)",
-            hint="a folder or tar of sound files in which nobody speaks",
-        )
-    return found, skipped
 
 
 def noise_pieces(recordings: Mapping[str, Tensor], size: int) -> tuple[list[Tensor], list[str]]:

@@ -14,7 +14,7 @@ import soundfile as sf
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.training.clips import data as data_module
-from snn_voice_hub.training.clips.data import Clips, load_clips, read_source
+from snn_voice_hub.training.clips.data import Clips, Reader, load_clips
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 
 
@@ -333,17 +333,17 @@ def test_the_cache_notices_every_change(tmp_path: Path, monkeypatch: pytest.Monk
 
     def times(**settings: int) -> int:
         decoded.clear()
-        read_source(folder, cache, **({"num_samples": 800} | settings))
+        Reader(cache=cache, **({"num_samples": 800} | settings)).read(folder)
         return len(decoded)
 
     assert (times(), times()) == (1, 0)
-    kept = read_source(folder, cache, num_samples=800)
+    kept = Reader(cache=cache, num_samples=800).read(folder)
     assert [name for name, _ in kept.clips.skipped] == ["yes/broken.wav"]
     state = (folder / "yes" / "0.wav").stat()
     (folder / "yes" / "0.wav").write_bytes(sound(0.5))  # as long as before, and as old
     os.utime(folder / "yes" / "0.wav", ns=(state.st_atime_ns, state.st_mtime_ns))
     assert times() == 1
-    changed = read_source(folder, cache, num_samples=800).clips
+    changed = Reader(cache=cache, num_samples=800).read(folder).clips
     assert changed.waveforms[changed.names.index("yes/0.wav"), 0] == 16_384
     assert len(list(cache.glob("*.npz"))) == 1
     (folder / "validation_list.txt").write_text("yes/0.wav\n")
@@ -357,7 +357,7 @@ def test_the_cache_notices_every_change(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(cache.glob("*.part"))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SnnVoiceError, match="file can't be made"):
-        read_source(folder, tmp_path / "file")
+        Reader(cache=tmp_path / "file").read(folder)
 
 
 def corpus(root: Path) -> Path:

@@ -12,7 +12,8 @@ import torch
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.training.clips.data import load_clips, load_clips_cached, speaker
+from snn_voice_hub.training.clips.corpus import speaker
+from snn_voice_hub.training.clips.data import load_clips
 from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
@@ -70,8 +71,8 @@ def test_a_run_is_released_as_a_checkpoint(data: Path, tmp_path: Path) -> None:
 
 
 def test_data_are_cached_and_bad_files_listed(data: Path, tmp_path: Path) -> None:
-    clips = load_clips_cached(data / "val.tar", tmp_path)
-    again = load_clips_cached(data / "val.tar", tmp_path)
+    clips = load_clips(data / "val.tar", tmp_path)
+    again = load_clips(data / "val.tar", tmp_path)
     assert np.array_equal(clips.waveforms, again.waveforms)
     assert (clips.labels, clips.names) == (again.labels, again.names)
     assert len(clips) == 15

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 import snn_voice_hub as sv
-from snn_voice_hub.training.clips.data import Clips, speaker
+from snn_voice_hub.training.clips.corpus import speaker
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import Answers
 from snn_voice_hub.training.fitting.whisper import __main__ as command
 from snn_voice_hub.training.fitting.whisper import encoder as encoders

@@ -17,8 +17,9 @@ import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.confusion import Confusion
+from snn_voice_hub.training.measuring.held_out import load_recordings
 from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, per_word
-from snn_voice_hub.training.measuring.robustness import load_recordings, mix, noise_pieces, robustness, shift
+from snn_voice_hub.training.measuring.robustness import mix, noise_pieces, robustness, shift
 
 LABELS = ["yes", "no", "up", "_silence_"]
 

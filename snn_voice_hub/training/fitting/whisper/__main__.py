@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.data import Clips, load_clips_cached
+from snn_voice_hub.training.clips.data import Clips, load_clips
 from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.fitting.answers import SUFFIX, write_answers
 from snn_voice_hub.training.fitting.whisper.encoder import Encoder, WhisperEncoder
@@ -149,7 +149,7 @@ def _run(given: argparse.Namespace) -> None:
     # What is missing is to be told before minutes of decoding.
     encoder = WhisperEncoder(given.whisper, given.threads)
     dataset = load_dataset(given.data, val=given.val, cache=given.cache)
-    also = [load_clips_cached(source, given.cache) for source in given.also]
+    also = [load_clips(source, given.cache) for source in given.also]
     found = answered(encoder, dataset.train, dataset.val, also, tell=True)
     write_answers(given.out, encoder.name, found.names, found.labels, found.log_probs.numpy())
     if given.suspects is not None:

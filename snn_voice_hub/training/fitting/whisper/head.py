@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.tensors import FLOAT32, float32_on_cpu
-from snn_voice_hub.training.clips.data import Clips, speaker
+from snn_voice_hub.training.clips.corpus import speaker
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.splits import position
 from snn_voice_hub.training.fitting.whisper.encoder import Encoder
 
