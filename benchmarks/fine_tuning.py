@@ -27,7 +27,7 @@ from snn_voice_hub.training.clips.sources import Dataset, load_dataset
 from snn_voice_hub.training.clips.splits import by_word
 from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
 from snn_voice_hub.training.fitting.recipes import RECIPES, fine_tuning
-from snn_voice_hub.training.measuring.evaluate import clip_logits
+from snn_voice_hub.training.measuring.logits import clip_logits
 from snn_voice_hub.voice import SnnVoice
 
 # Every fourth of the covered words in the order of the alphabet.

@@ -54,6 +54,10 @@ class Clips:
         """Clips as float32 `[B, N]` in [-1, 1)."""
         return torch.from_numpy(self.waveforms[index].astype(np.float32) / 32768)
 
+    def batches(self, size: int) -> Iterator[torch.Tensor]:
+        """All clips in their order, at most `size` at a time."""
+        return (self.batch(slice(start, start + size)) for start in range(0, len(self), size))
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -16,16 +16,13 @@ from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.corpus import COVERED
+from snn_voice_hub.training.clips.corpus import COVERED, FEWER
 
+# Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
+_WEIGHTS = {"espeak-ng": 2, "flite": 3, "text2wave": 1}
 _ESPEAK_ACCENTS = (
-    "en-us",
-    "en-gb",
-    "en-gb-scotland",
-    "en-gb-x-rp",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-029",
+    *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"),
+    *("en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"),
 )
 _ESPEAK_VARIANTS = (
     *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"),
@@ -33,14 +30,12 @@ _ESPEAK_VARIANTS = (
     *("klatt", "klatt2", "klatt3", "klatt4", "croak", "whisper"),
 )
 _FLITE_VOICES = ("kal16", "awb", "rms", "slt")
-# Words with hundreds of recordings, where the other covered ones have thousands.
-_MIDDLING = ("off", "on", "eight")
 _FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
 
 def available_engines() -> list[str]:
     """The synthesisers on this machine, by the name of their program."""
-    return [name for name in ("espeak-ng", "flite", "text2wave") if shutil.which(name)]
+    return [name for name in _WEIGHTS if shutil.which(name)]
 
 
 def speak(word: str, path: Path, rng: random.Random, engine: str, *, write: bool = True) -> str:
@@ -72,13 +67,8 @@ def speak(word: str, path: Path, rng: random.Random, engine: str, *, write: bool
         return _run(command if write else [], voice)
     voice = rng.choice(_FESTIVAL_VOICES)
     stretch = rng.uniform(0.8, 1.3)
-    command = [
-        "text2wave",
-        "-eval",
-        f"(voice_{voice})",
-        "-eval",
-        f"(Parameter.set 'Duration_Stretch {stretch:.2f})",
-    ]
+    command = ["text2wave", "-eval", f"(voice_{voice})"]
+    command += ["-eval", f"(Parameter.set 'Duration_Stretch {stretch:.2f})"]
     return _run([*command, "-o", str(path)] if write else [], voice, text=word)
 
 
@@ -113,13 +103,11 @@ def speak_words(
     engines = engines or available_engines()
     if not engines:
         raise SnnVoiceError("no speech synthesiser found", hint="apt-get install espeak-ng flite festival")
-    # Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
-    weights = {"espeak-ng": 2, "flite": 3, "text2wave": 1}
     for word, count in counts.items():
         (folder / word).mkdir(parents=True, exist_ok=True)
         for n in range(count):
             rng = random.Random(f"{seed}/{word}/{n}")
-            engine = rng.choices(engines, [weights[name] for name in engines])[0]
+            engine = rng.choices(engines, [_WEIGHTS[name] for name in engines])[0]
             path = folder / word / f"{engine}_nohash_{n}.wav"
             if not path.exists():
                 speak(word, path, rng, engine)
@@ -128,7 +116,7 @@ def speak_words(
 
 def utterances(word: str) -> int:
     """How many utterances of a word the bundled models were trained with: the fewer recordings, the more."""
-    return 250 if word in _MIDDLING else 30 if word in COVERED else 300
+    return 250 if word in FEWER else 30 if word in COVERED else 300
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 The paper's nets saw inputs that were standardised over their whole training batch. Mean and deviation over
 all training clips stand in for those of a large batch, and make an answer independent of its batch-mates.
-The figures of `hub/legacy/lightning.py` come from here.
+The figures of `hub/legacy/paper.py` come from here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
+from snn_voice_hub.hub.legacy.paper import FRONT_ENDS
 from snn_voice_hub.training.clips.data import Clips, load_clips
-
-# The paper's two front ends.
-FRONT_ENDS = {kind: FeatureConfig(kind=kind) for kind in ("waveform", "logmel")}
 
 _BATCH = 128
 
@@ -83,8 +81,8 @@ def measure_constants(config: FeatureConfig, clips: Clips, *, waveform: bool = T
 
     def values(front_end: FeatureConfig) -> Iterable[Tensor]:
         features = Features(front_end)
-        for start in range(0, len(clips), _BATCH):
-            out: Tensor = features(clips.batch(slice(start, start + _BATCH)))
+        for waves in clips.batches(_BATCH):
+            out: Tensor = features(waves)
             keep = front_end.ignore_below if front_end.kind == "logmel" else None
             yield out if keep is None else out[out > keep]
 

@@ -288,7 +288,7 @@ def _computed_once(features: Features, clips: Clips, synthetic: Clips | None, jo
     size = features(clips.batch(slice(0, 1))).numel() * 4
     if size * sum(map(len, sets)) > _CACHED_BYTES:
         return None
-    return torch.cat([features(c.batch(slice(i, i + 128))) for c in sets for i in range(0, len(c), 128)])
+    return torch.cat([features(waves) for each in sets for waves in each.batches(128)])
 
 
 def _finish(out: Path, val: Clips, keeper: Keeper) -> None:

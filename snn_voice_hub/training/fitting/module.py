@@ -25,7 +25,7 @@ from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
 from snn_voice_hub.training.fitting.teaching import Teacher, head_of
-from snn_voice_hub.training.measuring.metrics import right_answers
+from snn_voice_hub.training.measuring.metrics import mean_by_word, right_answers, top_shares
 
 _VALIDATION_BATCH = 128
 
@@ -81,13 +81,10 @@ def validation_of(
     right = right_answers(logits, words, labels).numpy()
     names = np.array(words)
     heard = [word for word in COVERED if (names == word).any()] or sorted(set(words))
-    top1, top2, top5 = (float(right_answers(logits, words, labels, k).float().mean()) for k in (1, 2, 5))
     return Validation(
-        top1=top1,
-        top2=top2,
-        top5=top5,
-        covered=float(np.mean([right[names == word].mean() for word in heard])),
-        loss=float(np.mean([losses[names == word].mean() for word in heard])),
+        **top_shares(logits, words, labels),
+        covered=mean_by_word(right, names, heard),
+        loss=mean_by_word(losses, names, heard),
     )
 
 
@@ -189,9 +186,7 @@ class Spotter(lightning.LightningModule):
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """See Lightning; every process validates with all clips."""
-        starts = range(0, len(self._val), _VALIDATION_BATCH)
-        parts = [self._val.batch(slice(start, start + _VALIDATION_BATCH)) for start in starts]
-        return DataLoader(parts, batch_size=None)  # type: ignore[arg-type]  # a list is a data set
+        return DataLoader(list(self._val.batches(_VALIDATION_BATCH)), batch_size=None)  # type: ignore[arg-type]  # a list is a data set
 
     # --- steps ------------------------------------------------------------------------------------
 

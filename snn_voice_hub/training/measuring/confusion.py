@@ -51,6 +51,29 @@ class Confusion:
             counts[row[word], answer] += 1
         return cls(rows, list(labels), counts)
 
+    def per_word(self) -> dict[str, dict[str, float | int | None]]:
+        """How each word does that was said or answered.
+
+        Returns:
+            For each word, sorted: precision (None where it was never answered), recall (None where no clip
+            holds it), F1, and number of clips.
+        """
+        said = dict(zip(self.words, self.counts.sum(1).tolist(), strict=True))
+        answered = dict(zip(self.answers, self.counts.sum(0).tolist(), strict=True))
+        table: dict[str, dict[str, float | int | None]] = {}
+        for word in sorted({*said, *(answer for answer, times in answered.items() if times)}):
+            clips, given = said.get(word, 0), answered.get(word, 0)
+            both = 0
+            if clips and given:
+                both = int(self.counts[self.words.index(word), self.answers.index(word)])
+            table[word] = {
+                "precision": round(both / given, 4) if given else None,
+                "recall": round(both / clips, 4) if clips else None,
+                "f1": round(2 * both / (clips + given), 4),
+                "clips": clips,
+            }
+        return table
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"words": self.words, "answers": self.answers, "counts": self.counts.tolist()}

@@ -29,44 +29,13 @@ from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.held_out import load_test
-from snn_voice_hub.training.measuring.metrics import (
-    accuracy,
-    expected_calibration_error,
-    fit_temperature,
-    per_word,
-)
+from snn_voice_hub.training.measuring.logits import clip_logits, logits_of
+from snn_voice_hub.training.measuring.metrics import accuracy, fit_temperature
 from snn_voice_hub.training.measuring.robustness import robustness
 from snn_voice_hub.voice import SnnVoice
 
 # What few validation clips say about the scores has little weight against these.
 _PRIOR_CLIPS = 10.0
-
-__all__ = [
-    "Evaluation",
-    "accuracy",
-    "calibrated",
-    "clip_logits",
-    "evaluate",
-    "expected_calibration_error",
-    "false_alarms",
-    "fit_temperature",
-    "latency",
-    "load_test",
-    "measure",
-    "per_word",
-    "spike_rates",
-    "write_metrics",
-]
-
-
-@torch.no_grad()
-def clip_logits(model: SnnVoice, clips: Clips, batch_size: int = 64) -> Tensor:
-    """Raw logits `[n, C]` of every clip, on the CPU."""
-    parts = [
-        model(clips.batch(slice(i, i + batch_size)).to(model.device)).float().cpu()
-        for i in range(0, len(clips), batch_size)
-    ]
-    return torch.cat(parts)
 
 
 def calibrated(model: SnnVoice, clips: Clips) -> VoiceConfig:
@@ -119,10 +88,7 @@ def false_alarms(model: SnnVoice, recordings: Mapping[str, Tensor]) -> dict[str,
     found = {}
     for name, wave in {"digital_silence": torch.zeros(size, **FLOAT32), **recordings}.items():
         windows, _ = split(wave, size, size // 2, 0)
-        with torch.inference_mode():
-            logits = torch.cat(
-                [model(part.to(model.device)).float().cpu() for part in torch.split(windows, 32)]
-            )
+        logits = logits_of(model, torch.split(windows, 32))
         top = (logits / model.config.temperature).softmax(1)[:, word].amax(1)
         found[name] = {
             "windows": len(windows),
@@ -160,7 +126,7 @@ class Evaluation:
 
     Attributes:
         figures: Figures by name, as they stand in `config.json` under `metrics.test`.
-        words: Precision, recall, F1 and clips of each word, see `metrics.per_word`.
+        words: Precision, recall, F1 and clips of each word, see `Confusion.per_word`.
         confusion: Which word was taken for which.
         skipped: `(file, reason)` of each file that can't be read.
         notes: What else a reader should know, a sentence each.
@@ -266,10 +232,11 @@ def measure(
     figures["false_alarms"] = false_alarms(model, recordings or {})
     if not quick:
         figures["robustness"] = robustness(model, clips, recordings, told=notes.append)
+    confusion = Confusion.of(logits, clips.labels, model.labels)
     return Evaluation(
         figures=figures,
-        words=per_word(logits, clips.labels, model.labels),
-        confusion=Confusion.of(logits, clips.labels, model.labels),
+        words=confusion.per_word(),
+        confusion=confusion,
         skipped=list(clips.skipped),
         notes=notes,
     )

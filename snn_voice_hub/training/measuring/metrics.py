@@ -1,8 +1,8 @@
-"""Figures made of logits and true words: accuracy, calibration, precision and recall. Nothing is run here."""
+"""Figures made of logits and true words: accuracy and calibration. Nothing is run here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,14 +53,33 @@ def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 15) ->
     return float(total)
 
 
-def right_answers(logits: Tensor, words: Sequence[str], labels: Sequence[str], top: int = 1) -> Tensor:
-    """Whether the true word is among the `top` best labels of each clip, `[n]`.
-
-    A word that is not among the labels is never right.
-    """
+def hits(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Tensor:
+    """Whether the true word of a clip is its best label, its second best and so on, `[n, C]`."""
     index = {label: i for i, label in enumerate(labels)}
     targets = torch.tensor([index.get(word, -1) for word in words], device="cpu")
-    return (logits.argsort(1, descending=True)[:, :top] == targets[:, None]).any(1)
+    return logits.argsort(1, descending=True) == targets[:, None]
+
+
+def right_answers(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> Tensor:
+    """Whether the true word is the best label of each clip, `[n]`; what is no label is never right."""
+    return hits(logits, words, labels)[:, 0]
+
+
+def top_shares(logits: Tensor, words: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """`top1`, `top2` and `top5`: share of the clips whose word is among so many best labels."""
+    found = hits(logits, words, labels)
+    return {f"top{k}": float(found[:, :k].any(1).double().mean()) for k in (1, 2, 5)}
+
+
+def mean_by_word(values: npt.NDArray[Any], names: npt.NDArray[Any], words: Iterable[str]) -> float:
+    """The mean over words of the mean over the clips of each.
+
+    Args:
+        values: One a clip, `[n]`.
+        names: The n true words.
+        words: Those that count; each has a clip.
+    """
+    return float(np.mean([values[names == word].mean() for word in words]))
 
 
 def accuracy(
@@ -81,7 +100,7 @@ def accuracy(
         such.
     """
     right = right_answers(logits, words, labels)
-    hits: Bools = right.numpy()
+    each: Bools = right.numpy()
     names = np.array(words)
     covered = [word for word in COVERED if (names == word).any()]
     thin = ~np.isin(names, COVERED)
@@ -90,11 +109,9 @@ def accuracy(
         return expected_calibration_error((logits / divisor).softmax(1).amax(1), right)
 
     figures: dict[str, Any] = {
-        "top1": float(hits.mean()),
-        "top2": float(right_answers(logits, words, labels, 2).float().mean()),
-        "top5": float(right_answers(logits, words, labels, 5).float().mean()),
-        "covered_mean": float(np.mean([hits[names == word].mean() for word in covered])) if covered else None,
-        "thin_top1": float(hits[thin].mean()) if thin.any() else None,
+        **top_shares(logits, words, labels),
+        "covered_mean": mean_by_word(each, names, covered) if covered else None,
+        "thin_top1": float(each[thin].mean()) if thin.any() else None,
         "calibration_error_before": calibration_error(1.0),
         "calibration_error": calibration_error(temperature),
         "clips": len(words),
@@ -105,32 +122,3 @@ def accuracy(
     if unknown:
         figures["unknown_words"] = {word: int((names == word).sum()) for word in unknown}
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
-
-
-def per_word(
-    logits: Tensor, words: Sequence[str], labels: Sequence[str]
-) -> dict[str, dict[str, float | int | None]]:
-    """How each word does that was said or answered.
-
-    Args:
-        logits: `[n, C]`.
-        words: The n true words.
-        labels: The model's C labels.
-
-    Returns:
-        For each word, sorted: precision (None where it was never answered), recall (None where no clip holds
-        it), F1, and number of clips.
-    """
-    answers = np.array([labels[int(i)] for i in logits.argmax(1)])
-    names = np.array(words)
-    table: dict[str, dict[str, float | int | None]] = {}
-    for word in sorted({*words, *answers.tolist()}):
-        said, answered = names == word, answers == word
-        clips, given, both = int(said.sum()), int(answered.sum()), int((said & answered).sum())
-        table[word] = {
-            "precision": round(both / given, 4) if given else None,
-            "recall": round(both / clips, 4) if clips else None,
-            "f1": round(2 * both / (clips + given), 4),
-            "clips": clips,
-        }
-    return table

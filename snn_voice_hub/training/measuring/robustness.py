@@ -18,6 +18,7 @@ from torch import Tensor
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.logits import logits_of
 from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
@@ -142,8 +143,7 @@ def robustness(
         ):
             changed["shift", name] = shift(waves, by)
         for key, wave in changed.items():
-            logits = model(wave.to(model.device)).float().cpu()
-            right.setdefault(key, []).append(right_answers(logits, words, model.labels))
+            right.setdefault(key, []).append(right_answers(logits_of(model, [wave]), words, model.labels))
     figures: dict[str, Any] = {}
     for (kind, name), parts in right.items():
         figures.setdefault(kind, {})[name] = round(float(torch.cat(parts).float().mean()), 4)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from snn_voice_hub.notation import points
-from snn_voice_hub.training.study.results import TITLES, RunResult
+from snn_voice_hub.training.study.paper_recipes import TITLES
+from snn_voice_hub.training.study.results import RunResult
 
 HOLDS = "holds"
 FAILS = "does not hold"

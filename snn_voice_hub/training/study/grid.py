@@ -18,7 +18,7 @@ from snn_voice_hub.notation import percent
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.fitting.job import content_of
 from snn_voice_hub.training.fitting.recipe import read_yaml
-from snn_voice_hub.training.measuring.evaluate import clip_logits
+from snn_voice_hub.training.measuring.logits import clip_logits
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
 from snn_voice_hub.training.study.results import (
     MODELS,

@@ -6,10 +6,13 @@ from typing import Any
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.legacy.paper import NEURON
+from snn_voice_hub.hub.legacy.paper import LAYOUTS, NEURON
 from snn_voice_hub.training.fitting.recipe import Recipe
 
-ARCHITECTURES = ("M5", "Piczak", "Hjh", "Tcy")
+# The hybrid was no part of the grid.
+_LAYOUTS = {layout.architecture: layout for layout in LAYOUTS if not layout.architecture.endswith("SCNN")}
+# Prefix of a CNN and of its twin -> how they are written in prose.
+TITLES = {name.removesuffix("CNN"): layout.family for name, layout in _LAYOUTS.items() if not layout.lifs}
 
 
 def paper_recipe(
@@ -18,7 +21,7 @@ def paper_recipe(
     """How the paper trained one of its networks.
 
     The paper standardised over each batch. Constants of the whole training set stand in for that, so that an
-    answer does not depend on its batch-mates; see `training.constants`. All else is the paper's, the neuron
+    answer does not depend on its batch-mates; see `fitting.constants`. All else is the paper's, the neuron
     of snnTorch 0.5.3 and its surrogate gradient included.
 
     Args:
@@ -30,21 +33,20 @@ def paper_recipe(
     Raises:
         ConfigError: Not one of these networks, or steps for a CNN.
     """
-    name, twin = architecture[:-3], architecture[-3:]
-    if name not in ARCHITECTURES or twin not in ("CNN", "SNN"):
-        legal = ", ".join(f"{known}CNN and {known}SNN" for known in ARCHITECTURES)
-        raise ConfigError(f"the paper has no network {architecture!r}", hint=legal)
-    if twin == "CNN" and (num_steps is not None or learn_beta):
+    layout = _LAYOUTS.get(architecture)
+    if layout is None:
+        raise ConfigError(f"the paper has no network {architecture!r}", hint=f"one of {', '.join(_LAYOUTS)}")
+    if not layout.lifs and (num_steps is not None or learn_beta):
         raise ConfigError(f"{architecture} has no time steps and no neurons that decay")
     network: dict[str, Any] = {}
-    if twin == "SNN":
+    if layout.lifs:
         network = {"num_steps": num_steps or 5, "learn_beta": learn_beta, **NEURON}
-    piczak = name == "Piczak"
+    piczak = layout.family == "Piczak"
     steps = f", T = {network['num_steps']}" if network else ""
     return Recipe(
         architecture=architecture,
         network=network,
-        features=FeatureConfig(kind="waveform" if name == "M5" else "logmel"),
+        features=FeatureConfig(kind=layout.kind),
         description=f"{architecture} as the paper trained it{steps}",
         constants="all",
         augmentation=None,

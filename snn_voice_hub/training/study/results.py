@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from snn_voice_hub.config import check_bool, check_int, read_dataclass
@@ -19,8 +19,9 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.machine import Machine
 from snn_voice_hub.text import read_text
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
-from snn_voice_hub.training.measuring.metrics import right_answers
-from snn_voice_hub.training.study.paper_recipes import paper_recipe
+from snn_voice_hub.training.measuring.confusion import Confusion
+from snn_voice_hub.training.measuring.metrics import top_shares
+from snn_voice_hub.training.study.paper_recipes import TITLES, paper_recipe
 from snn_voice_hub.writing import write_whole, writing_into
 
 T = TypeVar("T")
@@ -31,9 +32,7 @@ RUNS = "runs"
 _MAKE_ROOM = "make room or choose another --out; the same command goes on where it stopped"
 
 # Names on the command line -> prefix of the classes.
-MODELS = {"m5": "M5", "piczak": "Piczak", "hjh": "Hjh", "tcy": "Tcy"}
-# How they are written in prose.
-TITLES = {"M5": "M5", "Piczak": "Piczak", "Hjh": "HJH", "Tcy": "TCY"}
+MODELS = {prefix.lower(): prefix for prefix in TITLES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,20 +252,16 @@ def measure(logits: Tensor, words: Sequence[str], labels: Sequence[str], part: s
         labels: The model's C labels.
         part: "test" or "validation".
     """
+    counted = Confusion.of(logits, words, labels)
     names = [*labels, *sorted(set(words) - set(labels))]
-    index = {label: i for i, label in enumerate(names)}
-    targets = torch.tensor([index[word] for word in words], device="cpu")
-    confusion = torch.zeros(len(names), len(names), dtype=torch.int64, device="cpu")
-    confusion.index_put_((targets, logits.argmax(1)), torch.ones_like(targets), True)
-    top1, top2, top5 = (float(right_answers(logits, words, labels, k).double().mean()) for k in (1, 2, 5))
+    square = np.zeros((len(names), len(names)), np.int64)
+    square[[names.index(word) for word in counted.words], : len(labels)] = counted.counts
     return Tested(
         part=part,
         clips=len(words),
-        top1=top1,
-        top2=top2,
-        top5=top5,
+        **top_shares(logits, words, labels),
         labels=names,
-        confusion=confusion.tolist(),
+        confusion=square.tolist(),
     )
 
 

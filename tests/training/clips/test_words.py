@@ -14,8 +14,8 @@ import snn_voice_hub as sv
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.training.clips import words
 from snn_voice_hub.training.clips.synthesis import available_engines
-from snn_voice_hub.training.measuring.evaluate import clip_logits
 from snn_voice_hub.training.measuring.held_out import load_test
+from snn_voice_hub.training.measuring.logits import clip_logits
 from tests.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

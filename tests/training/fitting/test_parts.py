@@ -22,7 +22,7 @@ from snn_voice_hub.training.fitting.module import both
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 from snn_voice_hub.training.fitting.recipes import RECIPES
 from snn_voice_hub.training.fitting.sampling import Draw, Share, Steps
-from snn_voice_hub.training.measuring.evaluate import accuracy, expected_calibration_error, fit_temperature
+from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, fit_temperature
 from snn_voice_hub.training.measuring.release import release
 from tests.golden.formulas import waveform
 

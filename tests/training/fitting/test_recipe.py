@@ -11,7 +11,7 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.training.fitting.recipe import changed, read_recipe
 from snn_voice_hub.training.fitting.recipes import RECIPES, fine_tuning
-from snn_voice_hub.training.study.paper_recipes import ARCHITECTURES, paper_recipe
+from snn_voice_hub.training.study.paper_recipes import TITLES, paper_recipe
 
 yaml = pytest.importorskip("yaml")
 
@@ -92,7 +92,7 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     assert read_recipe(path).lr == 1e-4
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", TITLES)
 @pytest.mark.parametrize("twin", ["CNN", "SNN"])
 def test_the_paper(name: str, twin: str) -> None:
     """Its hyper-parameters: Adam with weight decay 1e-4, one cycle in three phases, batch 128, 15 epochs."""

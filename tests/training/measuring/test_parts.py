@@ -18,7 +18,7 @@ from snn_voice_hub.errors import MissingExtraError
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.held_out import load_recordings
-from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error, per_word
+from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error
 from snn_voice_hub.training.measuring.robustness import mix, noise_pieces, robustness, shift
 
 LABELS = ["yes", "no", "up", "_silence_"]
@@ -58,7 +58,7 @@ def test_calibration_before_is_that_of_temperature_one() -> None:
 
 def test_precision_recall_and_f1_of_each_word() -> None:
     words = ["yes", "yes", "yes", "no", "zebra"]
-    table = per_word(logits_of("yes", "yes", "no", "no", "up"), words, LABELS)
+    table = Confusion.of(logits_of("yes", "yes", "no", "no", "up"), words, LABELS).per_word()
     assert table == {
         "no": {"precision": 0.5, "recall": 1.0, "f1": 0.6667, "clips": 1},
         "up": {"precision": 0.0, "recall": None, "f1": 0.0, "clips": 0},  # answered, never said

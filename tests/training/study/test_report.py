@@ -156,6 +156,13 @@ def test_times_of_another_processor_or_allocator_are_not_compared(what: str) -> 
     assert Machine.here().processor
 
 
+def test_networks_that_learned_nothing_are_named() -> None:
+    groups = grouped([*cell("TcyCNN", (50,)), *cell("TcySNN", (15, 14), 5), *cell("TcySNN", (17,), 1)])
+    text = markdown(groups, findings(groups), {}, {})
+    assert "No better than the same answer for all clips, by two standard errors: tcy-snn-t5-5epochs." in text
+    assert "No better than" not in markdown(grouped(cell("TcyCNN", (50,))), [], {}, {})
+
+
 def test_nothing_is_no_negative_difference() -> None:
     assert [points(x, True) for x in (-0.0004, 0.0004, -0.0006, 0.012)] == ["+0.0", "+0.0", "-0.1", "+1.2"]
     assert points(-0.0004) == "0.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import statistics
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from snn_voice_hub.machine import Machine
 from snn_voice_hub.notation import markdown_table, percent, points
 from snn_voice_hub.training.study.findings import Finding, Group, Spread, costs
 from snn_voice_hub.training.study.paper_recipes import paper_recipe
@@ -177,9 +179,7 @@ def _accuracy(groups: Sequence[Group]) -> str:
     for group in groups:
         for cell in group.cells:
             run = cell.results[0].run
-            beta = "" if run.twin == "cnn" else "learned" if run.learn_beta else "fixed"
-            steps = str(run.num_steps) if run.num_steps is not None else ""
-            row = [f"{group.label} {run.twin.upper()}", steps, beta, str(run.epochs), str(len(cell.results))]
+            row = [*_named(group, run), str(run.epochs), str(len(cell.results))]
             row += [
                 _over_seeds(cell.over(figure))
                 for figure in (lambda r: r.tested.top1, lambda r: r.tested.top2, lambda r: r.tested.top5)
@@ -192,6 +192,13 @@ def _accuracy(groups: Sequence[Group]) -> str:
     return f"{said}\n\n{markdown_table(header, rows)}"
 
 
+def _named(group: Group, run: Run) -> list[str]:
+    """A network, its number of steps and its beta, as the tables have them."""
+    steps = str(run.num_steps) if run.num_steps is not None else ""
+    beta = "" if run.twin == "cnn" else "learned" if run.learn_beta else "fixed"
+    return [f"{group.label} {run.twin.upper()}", steps, beta]
+
+
 def _mean_recall(result: RunResult, words: Sequence[str]) -> float:
     recall = result.tested.recall
     return statistics.fmean(recall[word] for word in words if word in recall)
@@ -202,15 +209,16 @@ def _mean_recall(result: RunResult, words: Sequence[str]) -> float:
 
 def _blind(groups: Sequence[Group]) -> str:
     names = [cell.results[0].run.name for group in groups for cell in group.cells if cell.guesses]
-    names = [name.rpartition("-seed")[0] for name in names]
-    return f"No better than that are: {', '.join(names)}." if names else ""
+    said = "No better than the same answer for all clips, by two standard errors"
+    return f"{said}: {', '.join(name.rpartition('-seed')[0] for name in names)}." if names else ""
 
 
 def _findings(groups: Sequence[Group], found: Sequence[Finding]) -> list[str]:
     parts = [
         "Differences are in percentage points of top-1. One that is no larger than seeds of the same "
         "network lie apart (least to largest, the widest of its cells; of another network where it has one "
-        "seed a cell) decides nothing."
+        "seed a cell) decides nothing.",
+        _blind(groups),
     ]
     for number, finding in enumerate(found, 1):
         parts += [f"### {number}. {finding.claim}", f"**Verdict: {finding.verdict}.**", finding.rule]
@@ -240,22 +248,10 @@ def _cost(groups: Sequence[Group]) -> str:
             run = cell.results[0].run
             ratio = ratios.get((run.num_steps, run.learn_beta)) if run.num_steps is not None else None
             against = "1" if run.twin == "cnn" else f"{ratio.mean:.2f}" if ratio else "not measured"
-            steps = str(run.num_steps) if run.num_steps is not None else ""
-            beta = "" if run.twin == "cnn" else "learned" if run.learn_beta else "fixed"
             seconds = cell.over(lambda r: r.seconds_per_epoch).mean
             rate = cell.over(lambda r: r.clips_per_second).mean
             parameters = f"{cell.results[0].parameters:,}"
-            rows.append(
-                (
-                    f"{group.label} {run.twin.upper()}",
-                    steps,
-                    beta,
-                    parameters,
-                    f"{seconds:,.1f}",
-                    f"{rate:,.0f}",
-                    against,
-                )
-            )
+            rows.append([*_named(group, run), parameters, f"{seconds:,.1f}", f"{rate:,.0f}", against])
     header = ("network", "T", "beta", "parameters", "seconds an epoch", "clips/s", "times the CNN's")
     said = (
         "Median over the epochs of a run, mean over seeds; of training alone, without validation and "
@@ -304,24 +300,15 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
     names = [
         *("run", "state", "architecture", "num_steps", "learn_beta", "seed", "epochs", "epochs_run"),
         *("best_epoch", "part", "clips", "top1", "top2", "top5", "val_top1", "parameters"),
-        *(
-            "seconds_per_epoch",
-            "clips_per_second",
-            "train_clips",
-            "cores",
-            "threads",
-            "torch",
-            "device",
-            "processor",
-            "allocator",
-        ),
+        *("seconds_per_epoch", "clips_per_second", "train_clips"),
+        *(field.name for field in dataclasses.fields(Machine)),
         *("recipe", "reason"),
     ]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
     writer.writeheader()
     for result in results:
-        tested, machine = result.tested, result.machine
+        tested = result.tested
         row = _facts(result.run, "finished") | {
             "epochs_run": result.epochs_run[-1],
             "best_epoch": result.best_epoch,
@@ -335,16 +322,10 @@ def rows_csv(results: Sequence[RunResult], missing: Missing) -> str:
             "seconds_per_epoch": round(result.seconds_per_epoch, 3),
             "clips_per_second": round(result.clips_per_second, 2),
             "train_clips": result.train_clips,
-            "cores": machine.cores,
-            "threads": machine.threads,
-            "torch": machine.torch,
-            "device": machine.device,
-            "processor": machine.processor,
-            "allocator": machine.allocator,
             "recipe": result.recipe,
             "reason": result.stopped,
         }
-        writer.writerow(row)
+        writer.writerow(row | dataclasses.asdict(result.machine))
     for run, reason in missing.items():
         writer.writerow(_facts(run, "failed" if reason else "missing") | {"reason": reason})
     return out.getvalue()
