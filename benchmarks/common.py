@@ -308,9 +308,7 @@ def load_clips(data: Path | None, count: int | None = None, cache: Path | None =
     if count is None or count >= len(clips):
         return clips
     picks = np.linspace(0, len(clips) - 1, count).round().astype(np.int64)
-    return Clips(
-        clips.waveforms[picks], [clips.labels[i] for i in picks], [clips.names[i] for i in picks], []
-    )
+    return clips.pick(picks)
 
 
 # --- tables -------------------------------------------------------------------------------------------

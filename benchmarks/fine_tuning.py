@@ -37,16 +37,9 @@ WAYS = ("all layers", "last layer", "from nothing")
 _MORE_STEPS = 3
 
 
-def chosen(clips: Clips, index: list[int]) -> Clips:
-    """Some of the clips."""
-    return Clips(
-        clips.waveforms[index], [clips.labels[i] for i in index], [clips.names[i] for i in index], []
-    )
-
-
 def of_words(clips: Clips, words: set[str]) -> Clips:
     """The clips of some words."""
-    return chosen(clips, [i for i, word in enumerate(clips.labels) if word in words])
+    return clips.pick([i for i, word in enumerate(clips.labels) if word in words])
 
 
 def few(clips: Clips, size: int, seed: int) -> Clips:
@@ -60,7 +53,7 @@ def few(clips: Clips, size: int, seed: int) -> Clips:
             seen.setdefault(speaker(clips.names[i]), int(i))
         firsts = list(seen.values())
         index += (firsts + [int(i) for i in own if int(i) not in set(firsts)])[:size]
-    return chosen(clips, index)
+    return clips.pick(index)
 
 
 def divided(clips: Clips, whole: Dataset) -> Dataset:
@@ -68,8 +61,8 @@ def divided(clips: Clips, whole: Dataset) -> Dataset:
     kept = by_word(clips.names, clips.labels, 0.1)
     return dataclasses.replace(
         whole,
-        train=chosen(clips, [i for i, own in enumerate(kept) if not own]),
-        val=chosen(clips, [i for i, own in enumerate(kept) if own]),
+        train=clips.pick([i for i, own in enumerate(kept) if not own]),
+        val=clips.pick([i for i, own in enumerate(kept) if own]),
         rule="by word, a tenth to validate with",
     )
 

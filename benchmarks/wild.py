@@ -16,10 +16,11 @@ import numpy as np
 
 from benchmarks.common import Report, Table, begin, make_parser, stop
 from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.measuring.curve_plot import Point, draw_curves, points
 from snn_voice_hub.training.measuring.held_out import load_test
-from snn_voice_hub.training.measuring.listening import COMMANDS, Floats, Sounds, listen
+from snn_voice_hub.training.measuring.listening import Floats, Sounds, listen
 from snn_voice_hub.voice import SnnVoice
 
 # As a user would write it who knows nothing of operating points.

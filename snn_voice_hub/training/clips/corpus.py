@@ -25,6 +25,9 @@ COVERED = (
 # Of these the ones with hundreds of recordings, where the others have thousands.
 FEWER = ("off", "on", "eight")
 
+# The ten that its makers meant for commands.
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+
 BACKGROUND = "_background_noise_"  # the folder of recordings that are mixed in, and are no word
 # Recordings of it that nothing learns from, so that false alarms can be measured on them.
 HELD_OUT_NOISE = ("exercise_bike", "running_tap")

@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +28,17 @@ logger = module_logger(__name__)
 _CACHE_VERSION = 3  # of the cached files' layout, and of what decoding does
 
 Wave = npt.NDArray[np.float32]
+Wave16 = npt.NDArray[np.int16]
+
+
+def as_int16(wave: Wave) -> Wave16:
+    """A waveform as it is kept, so that hours fit into memory."""
+    return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
+
+
+def as_floats(wave: Wave16) -> Wave:
+    """A waveform in [-1, 1), as it is heard."""
+    return wave.astype(np.float32) / np.float32(32768)
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,13 @@ class Clips:
 
     def batch(self, index: npt.NDArray[np.int64] | slice) -> torch.Tensor:
         """Clips as float32 `[B, N]` in [-1, 1)."""
-        return torch.from_numpy(self.waveforms[index].astype(np.float32) / 32768)
+        return torch.from_numpy(as_floats(self.waveforms[index]))
+
+    def pick(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Clips:
+        """Some of them, copied; none is skipped."""
+        chosen = np.asarray(index, np.int64)
+        labels, names = ([column[i] for i in chosen] for column in (self.labels, self.names))
+        return Clips(self.waveforms[chosen], labels, names, [])
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
         """All clips in their order, at most `size` at a time."""
@@ -126,7 +143,7 @@ def decode(
             # In place: a list of arrays that is joined at the end would need twice the memory.
             rows.resize((len(rows) + max(256, len(rows) // 4), num_samples), refcheck=False)
         wave = wave[:num_samples]
-        rows[len(found), : len(wave)] = np.clip(np.round(wave * 32768), -32768, 32767)
+        rows[len(found), : len(wave)] = as_int16(wave)
         found.append(item._replace(content=b""))
     misplaced = {} if told else _misplaced([item.name for item in found])
     kept = [i for i, item in enumerate(found) if item.name not in misplaced]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from snn_voice_hub import audio
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.training.clips.data import Wave16, as_int16
 from snn_voice_hub.training.clips.items import items_of
 from snn_voice_hub.training.clips.splits import position
 from snn_voice_hub.visible import visible
@@ -41,8 +42,6 @@ _LONGEST_RT60 = 1.5
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 # So many sources of one licence whose names begin alike are told as one.
 _TOLD = 3
-
-Sound16 = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Sound:
 
     name: str
     kind: str
-    wave: Sound16
+    wave: Wave16
     speaker: str = ""
     source: str = ""
     licence: str = ""
@@ -257,7 +256,7 @@ def _read(source: Path, sample_rate: int) -> tuple[list[Sound], list[tuple[str, 
         raise SnnVoiceError(
             f"{source} does not exist", hint="a folder or tar of speech without the words, noise and music"
         )
-    waves: dict[str, Sound16] = {}
+    waves: dict[str, Wave16] = {}
     skipped: list[tuple[str, str]] = []
     index: dict[str, Mapping[str, Any]] | None = None
     for item in items_of(source, (INDEX,)):
@@ -272,7 +271,7 @@ def _read(source: Path, sample_rate: int) -> tuple[list[Sound], list[tuple[str, 
             except AudioError as error:
                 skipped.append((f"{source.name}/{item.name}", error.message))
                 continue
-            waves[str(path)] = np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
+            waves[str(path)] = as_int16(wave)
     if index is None:
         title = source.resolve().name
         sounds = [Sound(name, _kind_of(name), wave, source=title) for name, wave in sorted(waves.items())]
@@ -307,7 +306,7 @@ def _index(content: bytes, folder: PurePosixPath, label: str) -> dict[str, Mappi
     return found
 
 
-def _sound(name: str, about: Mapping[str, Any], wave: Sound16) -> Sound:
+def _sound(name: str, about: Mapping[str, Any], wave: Wave16) -> Sound:
     """A file as the index describes it.
 
     Raises:

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.config import UNKNOWN, is_word
-from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.data import Clips, Wave, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives, Span
 from snn_voice_hub.training.fitting.recipe import Mixture
-
-Wave = npt.NDArray[np.float32]
 
 _FRAME = 160  # samples, by which the ends of a word are found
 # Of a word, at most so much is heard in a piece of it, and at least.
@@ -123,7 +121,7 @@ class Others:
         first, last = max(start, 0), min(start + length, len(wave))
         out = np.zeros(length, np.float32)
         if last > first:
-            out[first - start : last - start] = wave[first:last].astype(np.float32) / 32768
+            out[first - start : last - start] = as_floats(wave[first:last])
         return out
 
     def _speech(self, rng: np.random.Generator) -> Wave:
@@ -154,8 +152,7 @@ class Others:
     # --- of words ---------------------------------------------------------------------------------
 
     def _drawn(self, rng: np.random.Generator, among: npt.NDArray[np.int64]) -> Wave:
-        wave: Wave = self.recorded.waveforms[rng.choice(among)].astype(np.float32) / 32768
-        return wave
+        return as_floats(self.recorded.waveforms[rng.choice(among)])
 
     def _part(self, rng: np.random.Generator, end: bool) -> Wave:
         """The first part of a word, or its last one; with what comes before or after it in its clip."""

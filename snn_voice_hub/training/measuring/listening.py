@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from snn_voice_hub.config import DetectionConfig
 from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
-from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives
+from snn_voice_hub.training.measuring.logits import logits_of
 from snn_voice_hub.voice import SnnVoice
 
 Floats = npt.NDArray[np.float32]
@@ -28,7 +28,6 @@ Floats = npt.NDArray[np.float32]
 HOP = 0.1
 # Thresholds of a curve: close together where scores are sure.
 THRESHOLDS = tuple(float(f"{1 / (1 + np.exp(-x)):.5g}") for x in np.arange(-2.0, 9.01, 0.25))
-COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 # Seconds after its end in which a word may still be heard.
 _LATE = 1.0
 # Level of a spoken word: full scale is 0 dB.
@@ -68,10 +67,6 @@ class Stream:
     said: list[Said]
 
 
-def _floats(wave: npt.NDArray[np.int16]) -> Floats:
-    return wave.astype(np.float32) / np.float32(32768)
-
-
 def _rms(wave: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
 
@@ -103,7 +98,7 @@ def word_stream(
     length = 0
     for i in rng.permutation(len(clips)).tolist():
         gap = np.zeros(round(rng.uniform(*_GAPS) * sample_rate), dtype=np.float32)
-        wave = _floats(clips.waveforms[i])
+        wave = as_floats(clips.waveforms[i])
         first, last = spoken_part(wave, sample_rate)
         level = _rms(wave[first:last])
         if level < 1e-4:
@@ -140,20 +135,16 @@ class Heard:
     seconds: float
 
 
-@torch.inference_mode()
 def hear(model: SnnVoice, waveform: Floats) -> Heard:
     """Scores of the windows of a sound `[N]`; what is shorter than one window is padded at its end."""
     c = model.config.features
     hop = max(1, round(HOP * c.sample_rate))
     wave = torch.from_numpy(np.pad(waveform, (0, max(0, c.num_samples - len(waveform)))))
     windows = wave.unfold(0, c.num_samples, hop)
-    parts: list[Tensor] = []
-    for begin in range(0, len(windows), _BATCH):
-        part = windows[begin : begin + _BATCH]
-        logits = model(part.contiguous().to(model.device)).float().cpu()
-        parts.append((logits / model.config.temperature).softmax(1))
+    logits = logits_of(model, (part.contiguous() for part in torch.split(windows, _BATCH)))
+    scores = (logits / model.config.temperature).softmax(1)
     ends = (c.num_samples + hop * np.arange(len(windows))) / c.sample_rate
-    return Heard(torch.cat(parts).numpy(), ends, len(waveform) / c.sample_rate)
+    return Heard(scores.numpy(), ends, len(waveform) / c.sample_rate)
 
 
 def missed(said: Sequence[Said], events: Iterable[Event]) -> tuple[list[Said], list[Event]]:
@@ -258,23 +249,21 @@ def listen(
     rate = model.sample_rate
     streams = {}
     known = np.flatnonzero(np.isin(clips.labels, model.labels))
-    asked = Clips(
-        clips.waveforms[known], [clips.labels[i] for i in known], [clips.names[i] for i in known], []
-    )
+    asked = clips.pick(known)
     for snr in snrs if len(known) else ():
         stream = word_stream(asked, noises, snr, sample_rate=rate)
         streams[f"{snr}_db"] = hear(model, stream.waveform), stream.said
     speech, noise, single = [], [], []
     if negatives is not None:
         for span in negatives.spans(model.labels):
-            wave = _floats(negatives.sounds[span.sound].wave[span.start : span.end])
+            wave = as_floats(negatives.sounds[span.sound].wave[span.start : span.end])
             if span.single:
                 around = np.zeros(rate // 2, dtype=np.float32)
                 single.append(hear(model, np.concatenate([around, wave, around])))
             else:
                 speech.append(hear(model, wave))
         for sound in negatives.of_kind("noise", "music"):
-            noise.append(hear(model, _floats(sound.wave)))
+            noise.append(hear(model, as_floats(sound.wave)))
     return Sounds(model.labels, model.config.features.seconds, streams, speech, noise, single)
 
 
