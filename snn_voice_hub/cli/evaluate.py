@@ -38,6 +38,13 @@ def evaluate(
             "_background_noise_ or background_noise.tar; of Speech Commands' those that training leaves out."
         ),
     ] = None,
+    negatives: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder or tar of speech without the model's words, noise and music: measures words missed "
+            "and false alarms an hour. May be given several times."
+        ),
+    ] = None,
     words: Annotated[bool, typer.Option("--words", help="Print precision and recall of each word.")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out accuracy under noise and shifts.")
@@ -73,6 +80,7 @@ def evaluate(
     from rich.console import Console
     from rich.markup import escape
 
+    from snn_voice_hub.training.clips.negatives import read_negatives
     from snn_voice_hub.training.measuring.evaluate import measure, own_folder, write_metrics
     from snn_voice_hub.training.measuring.held_out import load_test
     from snn_voice_hub.voice import SnnVoice
@@ -88,7 +96,8 @@ def evaluate(
     c = voice.config.features
     with Console(stderr=True).status(f"measuring {escape(visible(model))} on {escape(visible(data))}"):
         clips, recordings = load_test(data, noise, sample_rate=c.sample_rate, num_samples=c.num_samples)
-        measured = measure(voice, clips, recordings, quick=quick)
+        others = read_negatives(negatives, sample_rate=c.sample_rate) if negatives else None
+        measured = measure(voice, clips, recordings, negatives=others, quick=quick)
     title = f"{voice.config.name or model} on {data.name or data}"
     about = {"model": model, "data": str(data), "temperature": voice.config.temperature}
     if as_json:
@@ -141,10 +150,31 @@ def _tables(title: str, figures: dict[str, Any], temperature: float) -> list[Tab
             for name, one in alarms.items()
         ]
         tables.append(rich_table(columns, silent, title="Where nobody speaks"))
+    if listening := figures.get("listening"):
+        tables.append(_listening(listening))
     if rates := figures.get("spike_rates"):
         fired = [(layer, percent(rate)) for layer, rate in rates.items()]
         tables.append(rich_table(("layer", "neurons that fire in a step"), fired, title="Spikes"))
     return tables
+
+
+def _listening(figures: dict[str, Any]) -> Table:
+    """Words missed and false alarms an hour, of all words and of the ten commands."""
+    rows = []
+    for name, title in (("words", "all words"), ("commands", "ten commands")):
+        if found := figures.get(name):
+            rows += [
+                (f"{title}, missed at {snr.replace('_db', ' dB')}", percent(share))
+                for snr, share in found["missed"].items()
+            ]
+            rows += [
+                (f"{title}, false alarms an hour of {sound}", f"{count:.1f}")
+                for sound, count in found["false_alarms"].items()
+            ]
+            if "single" in found:
+                rows.append((f"{title}, other single words taken for one", percent(found["single"])))
+    hours = ", ".join(f"{count:g} h of {sound}" for sound, count in figures["hours"].items())
+    return rich_table(("figure", ""), rows, title=f"Listening, threshold {figures['threshold']:g}; {hours}")
 
 
 def _words(words: dict[str, dict[str, float | int | None]]) -> Table:

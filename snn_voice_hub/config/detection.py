@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from snn_voice_hub.config.values import check_number, check_text
 
-# Of the seconds of a model's window that pass between two of its answers, and over which these are averaged.
+# Of each of the times, in seconds.
 _LONGEST = 60.0
 
 
@@ -17,7 +17,7 @@ class DetectionConfig:
     Attributes:
         threshold: Score from which on a word counts as said, 0 to 1.
         thresholds: Of single words, where another one helps.
-        smoothing: Scores are averaged over the windows of so many seconds.
+        smoothing: A word counts by its lowest score over the windows of so many seconds.
         refractory: Seconds after an event in which there is no other.
         hop: Seconds between windows for which the values were chosen.
     """

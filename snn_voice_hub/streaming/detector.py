@@ -20,7 +20,7 @@ class Event:
 
     Attributes:
         label: The word.
-        score: Its averaged score where it passed the threshold.
+        score: Its lowest score over the smoothing time, where that passed the threshold.
         start: Where the window begins that made the event, in seconds from the first sample.
         end: Where it ends.
     """
@@ -58,9 +58,10 @@ def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int
 class Detector:
     """Turns scores into events; how these are cut into calls changes nothing, and what is kept does not grow.
 
-    A word's scores are averaged over the newest windows. It is an event where the average is the highest of
-    all words' and reaches the word's threshold, and the last event is at least `refractory` seconds old. The
-    time is that of the sound, not of the clock.
+    A word that was said is heard by all windows that hold it, and what only resembles one by few. So a word
+    counts by its lowest score over the newest windows. It is an event where that is the highest of all words'
+    and reaches the word's threshold, and the last event is at least `refractory` seconds old. The time is
+    that of the sound, not of the clock.
 
     Args:
         labels: C labels of the model.
@@ -87,13 +88,13 @@ class Detector:
         self._thresholds = np.array([settings.threshold_of(word) for word in self._words], dtype=np.float32)
         self._refractory = settings.refractory
         self._window = window
-        self._averaged = max(1, round(settings.smoothing / hop))
+        self._together = max(1, round(settings.smoothing / hop))
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was heard."""
         # Before the first window, nothing was said.
-        self._before = np.zeros((self._averaged - 1, len(self._index)), dtype=np.float32)
+        self._before = np.zeros((self._together - 1, len(self._index)), dtype=np.float32)
         self._last = -float("inf")
 
     def feed(self, scores: Scores, ends: Sequence[float] | npt.NDArray[np.float64]) -> list[Event]:
@@ -108,11 +109,9 @@ class Detector:
         """
         heard = np.concatenate([self._before, scores[:, self._index]])
         self._before = heard[len(scores) :]
-        # Summed in one order, however the windows are divided among calls.
-        summed = sum(heard[i : i + len(scores)] for i in range(self._averaged))
-        averaged = np.asarray(summed, dtype=np.float32) / self._averaged
-        best = averaged.argmax(1)
-        top = averaged[np.arange(len(scores)), best]
+        held = np.minimum.reduce([heard[i : i + len(scores)] for i in range(self._together)])
+        best = held.argmax(1)
+        top = held[np.arange(len(scores)), best]
         events = []
         for i in np.flatnonzero(top >= self._thresholds[best]).tolist():
             end = float(ends[i])

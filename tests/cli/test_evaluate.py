@@ -258,3 +258,29 @@ def test_a_cnn_has_no_spike_rates(data: Path) -> None:
     figures = evaluate(sv.SnnVoice.from_pretrained("tcy-cnn"), data)
     assert "spike_rates" not in figures
     assert 0 <= figures["robustness"]["white_noise"]["20_db"] <= 1
+
+
+def test_negatives_add_words_missed_and_false_alarms_an_hour(data: Path, tmp_path: Path) -> None:
+    negatives = tmp_path / "negatives"
+    (negatives / "noise").mkdir(parents=True)
+    (negatives / "words").mkdir()
+    hiss = np.random.default_rng(0).standard_normal(5 * 16_000) * 0.01
+    sf.write(negatives / "noise" / "hiss.wav", hiss, 16_000)
+    sf.write(negatives / "hum.wav", np.sin(np.arange(4 * 16_000) / 20) * 0.1, 16_000)
+    shutil.copy(EXAMPLES / "no.wav", negatives / "words" / "nope.wav")
+    out = tmp_path / "report"
+    done = run("m5-snn", "--data", data, "--negatives", negatives, "--quick", "--json", "--out", out)
+    assert done.exit_code == 0, done.output
+    listening = json.loads(done.stdout)["listening"]
+    assert listening["hours"] == {"speech": 0.001, "noise": 0.001}
+    assert listening["single_words"] == 1
+    assert set(listening["words"]["missed"]) == {"20_db", "10_db", "5_db"}
+    assert set(listening["words"]["false_alarms"]) == {"speech", "noise"}
+    assert listening["commands"]["single"] == 1.0  # somebody says "no" in it, whatever the file is called
+    with (out / "listening.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    missed = [float(row["missed_20_db"]) for row in rows]
+    assert missed[0] < missed[-1]  # in between, an event may stand in the way of the next
+    table = run("m5-snn", "--data", data, "--negatives", negatives, "--quick", columns=120).stdout
+    assert "ten commands, false alarms an hour of speech" in table
+    assert "does not exist" in refusal("m5-snn", "--data", data, "--negatives", tmp_path / "nowhere")

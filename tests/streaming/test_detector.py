@@ -51,7 +51,7 @@ def test_only_the_words_that_are_asked_for() -> None:
         heard(rows, words=[])
 
 
-def test_scores_are_averaged_over_the_smoothing_time() -> None:
+def test_a_word_holds_over_the_smoothing_time() -> None:
     single = [[0.0] * 4, [0.9, 0.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4]
     settings = dataclasses.replace(POINT, smoothing=0.2)
     assert heard(single, settings) == []
@@ -76,10 +76,11 @@ def test_how_scores_are_cut_changes_nothing(sizes: list[int]) -> None:
 
 def test_nothing_is_left_after_a_reset() -> None:
     detector = Detector(LABELS, dataclasses.replace(POINT, smoothing=0.3), window=1.0, hop=0.1)
-    loud = np.array([[1.0, 0.0, 0.0, 0.0]] * 2, dtype=np.float32)
-    fresh = detector.feed(loud, [1.0, 1.1])
+    loud = np.array([[1.0, 0.0, 0.0, 0.0]] * 4, dtype=np.float32)
+    fresh = detector.feed(loud, [1.0, 1.1, 1.2, 1.3])
+    assert [event.end for event in fresh] == [1.2]
     detector.reset()
-    assert detector.feed(loud, [1.0, 1.1]) == fresh != []
+    assert detector.feed(loud, [1.0, 1.1, 1.2, 1.3]) == fresh
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from snn_voice_hub.config import VoiceConfig, is_word
-from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
+from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import local_path, write_config
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
@@ -27,8 +24,11 @@ from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.measuring.confusion import Confusion
+from snn_voice_hub.training.measuring.evaluation import Evaluation
 from snn_voice_hub.training.measuring.held_out import load_test
+from snn_voice_hub.training.measuring.listening import listen, rounded
 from snn_voice_hub.training.measuring.logits import clip_logits, logits_of
 from snn_voice_hub.training.measuring.metrics import accuracy, fit_temperature
 from snn_voice_hub.training.measuring.robustness import robustness
@@ -120,79 +120,12 @@ def latency(model: SnnVoice, clips: Clips, count: int = 50) -> dict[str, float]:
     return {"cpu_ms_one_clip": round(1000 * float(np.median(spent)), 2)}
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured.
-
-    Attributes:
-        figures: Figures by name, as they stand in `config.json` under `metrics.test`.
-        words: Precision, recall, F1 and clips of each word, see `Confusion.per_word`.
-        confusion: Which word was taken for which.
-        skipped: `(file, reason)` of each file that can't be read.
-        notes: What else a reader should know, a sentence each.
-    """
-
-    figures: dict[str, Any]
-    words: dict[str, dict[str, float | int | None]]
-    confusion: Confusion
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def report(self, **about: Any) -> dict[str, Any]:
-        """All of it, for JSON.
-
-        Args:
-            **about: What comes first, for example the model's name.
-        """
-        return {
-            **about,
-            **self.figures,
-            "words": self.words,
-            "confusion": self.confusion.to_dict(),
-            "skipped_files": [list(pair) for pair in self.skipped],
-            "notes": self.notes,
-        }
-
-    def write(self, out: Path, title: str, **about: Any) -> list[str]:
-        """Write `report.json`, `words.csv`, `confusion.csv` and `confusion.png`.
-
-        Args:
-            out: Folder, made if missing.
-            title: Stands above the picture.
-            **about: What comes first in `report.json`.
-
-        Returns:
-            What could not be made, a sentence each: the picture, where matplotlib is not installed.
-
-        Raises:
-            SnnVoiceError: The folder can't be written.
-        """
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.report(**about), indent=2, ensure_ascii=False)
-            (out / "report.json").write_text(text + "\n", encoding="utf-8")
-            with (out / "words.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["word", "precision", "recall", "f1", "clips"])
-                for word, row in self.words.items():
-                    writer.writerow([word, row["precision"], row["recall"], row["f1"], row["clips"]])
-            self.confusion.write_csv(out / "confusion.csv")
-            picture = out / "confusion.png"
-            picture.unlink(missing_ok=True)  # of an earlier report, should this one get none
-            try:
-                self.confusion.draw(picture, title)
-            except MissingExtraError as error:
-                return [f"confusion.png is left out: {error}"]
-        except OSError as error:
-            raise SnnVoiceError(f"{out} can't be written: {error.strerror}") from error
-        return []
-
-
 def measure(
     model: SnnVoice,
     clips: Clips,
     recordings: Mapping[str, Tensor] | None = None,
     *,
+    negatives: Negatives | None = None,
     quick: bool = False,
 ) -> Evaluation:
     """Measure a model over labelled clips.
@@ -202,6 +135,7 @@ def measure(
         clips: Clips of its rate and length.
         recordings: Background recordings `[N]` by name, for false alarms and as noise behind the clips. To
             be fair they are such that the model was not trained with.
+        negatives: Speech without the model's words, noise and music, for false alarms an hour.
         quick: Leave out accuracy under noise and shifts, which takes nine more passes over the clips.
 
     Returns:
@@ -232,9 +166,16 @@ def measure(
     figures["false_alarms"] = false_alarms(model, recordings or {})
     if not quick:
         figures["robustness"] = robustness(model, clips, recordings, told=notes.append)
+    sounds, point = None, model.config.detection or DetectionConfig()
+    if negatives is not None:
+        noises = [np.asarray(wave.numpy(), np.float32) for wave in (recordings or {}).values()]
+        sounds = listen(model, clips, noises, negatives)
+        figures["listening"] = rounded(sounds.figures(point))
     confusion = Confusion.of(logits, clips.labels, model.labels)
     return Evaluation(
         figures=figures,
+        sounds=sounds,
+        point=point,
         words=confusion.per_word(),
         confusion=confusion,
         skipped=list(clips.skipped),

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
 from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives
@@ -222,6 +222,13 @@ class Sounds:
             for threshold in THRESHOLDS
         ]
 
+    def figures(self, point: DetectionConfig) -> dict[str, Any]:
+        """What is told of a model: `at` for all words and, where it knows some, for the ten commands."""
+        commands = [word for word in COMMANDS if word in self.labels]
+        told = {"hours": self.hours(), "single_words": len(self.single), "threshold": point.threshold}
+        told["words"] = self.at(point)
+        return told | ({"commands": self.at(point, commands)} if commands else {})
+
     def hours(self) -> dict[str, float]:
         """Hours of speech and of noise."""
         return {
@@ -248,7 +255,7 @@ def listen(
     """
     rate = model.sample_rate
     streams = {}
-    known = np.flatnonzero(np.isin(clips.labels, model.labels))
+    known = np.flatnonzero(np.isin(clips.labels, [label for label in model.labels if is_word(label)]))
     asked = clips.pick(known)
     for snr in snrs if len(known) else ():
         stream = word_stream(asked, noises, snr, sample_rate=rate)
@@ -268,7 +275,7 @@ def listen(
 
 
 # Smoothing times that are tried, in seconds.
-_SMOOTHING = (0.1, 0.2, 0.3, 0.4)
+_SMOOTHING = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 MOST_ALARMS = 10.0
 
 
@@ -296,3 +303,25 @@ def choose(
             if alarms <= most and share < lost:
                 best, lost = dataclasses.replace(tried, threshold=threshold), share
     return best
+
+
+def with_point(model: SnnVoice, clips: Clips, noises: Sequence[Floats], negatives: Negatives) -> VoiceConfig:
+    """A model's configuration with the operating point that suits it, and how it does there.
+
+    Args:
+        model: The model.
+        clips: Clips of validation speakers; those that are no words of it are left out.
+        noises: Recordings `[N]` behind the words.
+        negatives: Sound without the words that it has not learned from.
+    """
+    sounds = listen(model, clips, noises, negatives, snrs=(10,))
+    point = choose(sounds)
+    metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
+    return dataclasses.replace(model.config, detection=point, metrics=metrics)
+
+
+def rounded(figures: Any) -> Any:
+    """Figures with four digits after the point, as they stand in a configuration."""
+    if isinstance(figures, dict):
+        return {key: rounded(value) for key, value in figures.items()}
+    return round(figures, 4) if isinstance(figures, float) else figures
