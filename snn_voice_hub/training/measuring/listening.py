@@ -18,6 +18,7 @@ import torch
 
 from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
+from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.measuring.logits import logits_of
