@@ -1,7 +1,9 @@
-"""How figures are written: shares in percent, counts, microjoules, and tables of them in Markdown."""
+"""How figures are written: shares in percent, counts, microjoules, and tables of them in Markdown and CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
 
 from snn_voice_hub.visible import LINE_LIMIT, visible
@@ -25,6 +27,13 @@ def whole(value: float | None) -> str:
 def microjoules(value: float | None) -> str:
     """Microjoules with three significant digits, from 100 on as a whole number; "-" where not known."""
     return whole(value) if value is None or value >= 100 else f"{value:.3g}"
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """A table as CSV: commas, quotes where they are needed, and a line feed after each row."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, words: int = 1) -> str:

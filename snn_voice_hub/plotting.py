@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.errors import ConfigError, needs_extra
-from snn_voice_hub.writing import check_target
+from snn_voice_hub.writing import check_target, replacing
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -66,3 +68,22 @@ def check_picture(path: Path, what: str) -> None:
     formats = blank().canvas.get_supported_filetypes()
     if path.suffix and path.suffix[1:].lower() not in formats:
         raise ConfigError(f"{path} can't be written: {path.suffix} is no format", hint=", ".join(formats))
+
+
+@contextmanager
+def picture(path: Path) -> Iterator[tuple[Path, str]]:
+    """Where to draw a picture to, and in which format; at the end it takes the place of `path`, at once.
+
+    Args:
+        path: The file; its ending says in which format. Without one it is a PNG, and gets one.
+
+    Raises:
+        ConfigError: The file can't be written.
+    """
+    target = path if path.suffix else path.with_name(f"{path.name}.png")
+    try:
+        with replacing(target) as part:
+            yield part, target.suffix[1:].lower()
+    except (OSError, ValueError) as error:  # among the second: a format that is not known
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} can't be written: {reason}", hint="a .png file") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from snn_voice_hub.errors import SnnVoiceError
@@ -56,17 +57,31 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
     Raises:
         OSError: They can't be written; what was there stays.
     """
-    parts = {target.with_name(f".{target.name}.part"): target for target in files}
+    with ExitStack() as exchanged:  # in the reverse order of entering
+        parts = {target: exchanged.enter_context(replacing(target)) for target in reversed(list(files))}
+        for target, content in files.items():
+            parts[target].write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
+    """A path to write to; what lies there at the end takes the place of `target`, at once.
+
+    Args:
+        target: The file; its folder is there.
+        shared: Others may write the same file at the same time. What a process leaves that is killed while
+            it writes is then not overwritten by the next one.
+
+    Raises:
+        OSError: It can't be exchanged. Then, or where the block fails, what was there stays.
+    """
+    part = target.with_name(f".{target.name}{f'.{uuid.uuid4().hex[:12]}' if shared else ''}.part")
     try:
-        for part, target in parts.items():
-            content = files[target]
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
-        for part, target in parts.items():
-            part.replace(target)
+        yield part
+        part.replace(target)
     except BaseException:
-        for part in parts:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise
 
 

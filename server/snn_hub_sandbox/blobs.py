@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fastapi.concurrency import run_in_threadpool
 
 from snn_hub_sandbox.errors import HubError
 from snn_hub_sandbox.repository import StoredFile, git_hash, lfs_pointer
+from snn_voice_hub.writing import replacing
 
 _CHUNK = 1024 * 1024
 
@@ -19,12 +21,11 @@ class BlobStore:
     """A folder of contents: small ones by their git hash, large ones (LFS) by their SHA-256.
 
     Args:
-        folder: Where they lie; made if it is missing.
+        folder: Where they lie; made where it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (folder / "incoming").mkdir(parents=True, exist_ok=True)
 
     def path(self, file: StoredFile) -> Path:
         """Where the content of a file lies."""
@@ -50,9 +51,8 @@ class BlobStore:
             Its entry for a file table.
         """
         oid = git_hash(content)
-        with self._incoming() as file:
+        with self._kept(oid) as file:
             file.write(content)
-        self._keep(Path(file.name), oid)
         return StoredFile(size=len(content), oid=oid)
 
     async def receive(self, chunks: AsyncIterator[bytes], sha256: str, size: int) -> None:
@@ -67,40 +67,34 @@ class BlobStore:
             HubError: The content is not the one that was announced; nothing is kept.
         """
         digest, received, waiting = hashlib.sha256(), 0, bytearray()
-        file = self._incoming()
-        path = Path(file.name)
 
         def write() -> None:
             digest.update(waiting)
             file.write(waiting)
             waiting.clear()
 
-        try:
-            with file:
-                async for chunk in chunks:
-                    received += len(chunk)
-                    if received > size:
-                        raise HubError(400, f"the upload is longer than the announced {size} bytes")
-                    waiting += chunk
-                    if len(waiting) >= _CHUNK:
-                        await run_in_threadpool(write)
-                write()
+        with self._kept(sha256) as file:
+            async for chunk in chunks:
+                received += len(chunk)
+                if received > size:
+                    raise HubError(400, f"the upload is longer than the announced {size} bytes")
+                waiting += chunk
+                if len(waiting) >= _CHUNK:
+                    await run_in_threadpool(write)
+            write()
             if received != size:
                 raise HubError(400, f"the upload has {received} of the announced {size} bytes")
             if digest.hexdigest() != sha256:
                 raise HubError(400, f"the upload hashes to {digest.hexdigest()}, announced was {sha256}")
-            self._keep(path, sha256)
-        finally:
-            path.unlink(missing_ok=True)
 
     def large(self, sha256: str, size: int) -> StoredFile:
         """The file table's entry of a large content."""
         return StoredFile(size=size, oid=git_hash(lfs_pointer(sha256, size)), sha256=sha256)
 
-    def _incoming(self) -> tempfile._TemporaryFileWrapper[bytes]:
-        return tempfile.NamedTemporaryFile(dir=self._folder / "incoming", delete=False)
-
-    def _keep(self, path: Path, key: str) -> None:
+    @contextmanager
+    def _kept(self, key: str) -> Iterator[BinaryIO]:
+        """A file to write the content of that hash into; where the block fails, nothing is kept."""
         target = self._path(key)
-        target.parent.mkdir(exist_ok=True)
-        path.replace(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target, shared=True) as part, part.open("wb") as file:
+            yield file

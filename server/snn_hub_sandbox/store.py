@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from snn_hub_sandbox.errors import HubError, gated, repository_not_found
 from snn_hub_sandbox.operations import Change
 from snn_hub_sandbox.repository import MAIN, Commit, Discussion, Repository, now
 from snn_voice_hub import SnnVoiceError
+from snn_voice_hub.writing import write_together
 
 DEFAULT_TOKENS = {"hf_sandbox": "me"}
 
@@ -267,15 +266,7 @@ class Hub:
     def _save(self, repo: Repository) -> None:
         path = self._path(repo)
         path.parent.mkdir(exist_ok=True)
-        # Not beside its target under a name that could be a repository's, should the process die half-way.
-        handle, name = tempfile.mkstemp(dir=self._repositories)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(repo.model_dump_json())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_together({path: repo.model_dump_json()})
         self._all[repo.id] = repo
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from pyarrow import fs
 from snn_voice_hub._version import __version__
 from snn_voice_hub.bulk.sources import cannot_open, open_filesystem, without_secrets
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.writing import replacing
 
+# What a run that was killed was writing.
+_PENDING = re.compile(r"\..*\.part", re.DOTALL)
 MANIFEST = "_snn_voice.json"  # readers of Parquet leave out what begins with "_" or "."
 _FORMAT = 1
-_PENDING = ".pending-"
 # Where an object appears when it has been sent to its end; everywhere else a file grows.
 _ATOMIC_STORES = ("s3", "gcs", "abfs")
 
@@ -158,7 +161,7 @@ class Output:
             self._fs.create_dir(self._root, recursive=True)
         self._take_lock()
         inside = self._fs.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
-        pending = [info for info in inside if info.base_name.startswith(_PENDING)]
+        pending = [info for info in inside if _PENDING.fullmatch(info.base_name)]
         known = any(info.base_name == MANIFEST for info in inside)
         if known:
             with self._fs.open_input_stream(f"{self._root}/{MANIFEST}") as file:
@@ -235,14 +238,13 @@ class Output:
             with self._fs.open_output_stream(path) as file:
                 file.write(content)
             return
-        pending = f"{self._root}/{_PENDING}{name}"
         if self._fs.type_name == "local":
-            with Path(pending).open("wb") as local:
+            with replacing(Path(path)) as part, part.open("wb") as local:
                 local.write(content)
                 local.flush()
                 os.fsync(local.fileno())
-            Path(pending).replace(path)
             return
+        pending = f"{self._root}/.{name}.part"
         with self._fs.open_output_stream(pending) as file:
             file.write(content)
         self._fs.move(pending, path)

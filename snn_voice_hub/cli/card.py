@@ -9,6 +9,7 @@ import typer
 from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.writing import write_whole
 
 
 def card(
@@ -39,5 +40,5 @@ def card(
     path = own / CARD_FILE
     existing = read_card(path)
     text = str(update_card(existing, fresh) if existing is not None else fresh)
-    path.write_bytes(text.encode())
+    write_whole(path, text, hint="a folder of your own")
     say(path)

@@ -9,6 +9,7 @@ import typer
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.writing import write_together
 
 
 def convert(
@@ -40,7 +41,7 @@ def convert(
     try:
         convert_lightning(checkpoint, out, num_steps=num_steps, name=name, dtype=dtype)
         config = read_config(out)
-        make_card(config).save(out / "README.md")
+        write_together({out / "README.md": str(make_card(config))})
     except OSError as error:
         raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
     steps = f", {config.network['num_steps']} steps" if "num_steps" in config.network else ""

@@ -15,6 +15,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.notation import percent, whole
 from snn_voice_hub.terminal import rich_table
 from snn_voice_hub.visible import visible_json
+from snn_voice_hub.writing import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,10 +120,7 @@ def _write(path: Path, text: str) -> None:
     if path == Path("-"):
         typer.echo(text)
         return
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SnnVoiceError(f"--json {path} can't be written: {error.strerror}") from error
+    write_whole(path, f"{text}\n", hint="--json names a file")
 
 
 def _energy(found: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from snn_voice_hub.config.values import (
 )
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.install import UPGRADE
+from snn_voice_hub.writing import write_together
 
 FORMAT_VERSION = 3
 LIBRARY_NAME = "snn-voice-hub"
@@ -161,7 +162,7 @@ class VoiceConfig:
         Raises:
             ConfigError: See `to_json`.
         """
-        path.write_text(self.to_json(), encoding="utf-8")
+        write_together({path: self.to_json()})
 
     @classmethod
     def load(cls, path: Path) -> VoiceConfig:

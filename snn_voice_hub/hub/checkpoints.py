@@ -371,13 +371,3 @@ def write_checkpoint(
     content = save(apart(tensors), metadata={"format": "pt"})
     folder.mkdir(parents=True, exist_ok=True)
     write_together({folder / WEIGHTS_FILE: content, folder / CONFIG_FILE: text})
-
-
-def write_config(folder: Path, config: VoiceConfig) -> None:
-    """Write `config.json` into a checkpoint folder; at no time is there a half of it.
-
-    Raises:
-        ConfigError: It could not be read again.
-        OSError: It can't be written.
-    """
-    write_together({folder / CONFIG_FILE: config.to_json()})

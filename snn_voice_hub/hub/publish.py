@@ -24,6 +24,7 @@ from snn_voice_hub.hub.remote.refusals import NO_ANSWER, explained, progress
 from snn_voice_hub.hub.remote.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
 from snn_voice_hub.visible import module_logger, visible
+from snn_voice_hub.writing import replacing, write_together
 
 logger = module_logger(__name__)
 
@@ -293,11 +294,10 @@ def pull_folder(
     try:
         out.mkdir(parents=True, exist_ok=True)
         # The configuration comes last: a folder without it is no checkpoint to anybody.
-        (out / CARD_FILE).write_bytes(text.encode())
+        write_together({out / CARD_FILE: text})
         for source, name in ((found.weights, WEIGHTS_FILE), (found.config, CONFIG_FILE)):
-            part = out / f".{name}.part"
-            shutil.copyfile(source, part)
-            part.replace(out / name)
+            with replacing(out / name) as part:
+                shutil.copyfile(source, part)
     except OSError as error:
         raise CheckpointError(
             f"{out} can't be written: {error.strerror}", hint="choose another folder", code="unwritable"

@@ -20,9 +20,11 @@ from snn_voice_hub.hub.publish import push_folder
 from snn_voice_hub.models.saving import check_described
 from snn_voice_hub.tensors import float32_on_cpu
 from snn_voice_hub.visible import module_logger
-from snn_voice_hub.writing import writing_into
+from snn_voice_hub.writing import write_whole, writing_into
 
 logger = module_logger(__name__)
+
+_ELSEWHERE = "name a folder that can be written"
 
 
 class LoadOptions(TypedDict, total=False):
@@ -157,7 +159,7 @@ class HubModel(
         if not name or "\0" in name:
             raise ConfigError(f"save_directory={name!r} is not legal", hint="the path of a folder")
         folder = Path(name)
-        with writing_into(folder, "name a folder that can be written"):
+        with writing_into(folder, _ELSEWHERE):
             config = self._write(folder, target)
         package = config.architecture_package
         if package is not None and package.name is None:
@@ -165,7 +167,7 @@ class HubModel(
             logger.warning("%s: who opens %s needs the file that defines it, and --import", what, folder)
         card = folder / "README.md"
         if not card.exists():
-            self.generate_model_card(repo_id=repo_id).save(card)
+            write_whole(card, str(self.generate_model_card(repo_id=repo_id)), hint=_ELSEWHERE)
         return self.push_to_hub(repo_id or folder.name, dtype=dtype, **pushing) if push_to_hub else None
 
     def push_to_hub(  # type: ignore[override]

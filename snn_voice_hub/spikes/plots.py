@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.notation import percent
-from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib
+from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib, picture
 from snn_voice_hub.spikes.decision import running_scores, settled
 from snn_voice_hub.spikes.figures import rates
 from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neurons
@@ -89,11 +87,11 @@ def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
         _sound(top, view)
         _rasters(middle, layers, rows)
         draw_membranes(bottom, view.row, view.thresholds, traced)
-        with _written(path):
-            if path.suffix.lower() == ".png":
-                _pixels(figure, DPI).save(path, optimize=True)
+        with picture(path) as (part, form):
+            if form == "png":
+                _pixels(figure, DPI).save(part, format="PNG", optimize=True)
             else:
-                figure.savefig(path, dpi=DPI)
+                figure.savefig(part, dpi=DPI, format=form)
 
 
 def _pixels(figure: Any, dpi: int, like: Any = None) -> Any:
@@ -113,15 +111,6 @@ def _pixels(figure: Any, dpi: int, like: Any = None) -> Any:
         return image.quantize(palette=like, dither=Image.Dither.NONE)
     # Of the methods this one keeps the colours of thin lines.
     return image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:  # among the second: a format that is not known
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} can't be written: {reason}", hint="a .png file") from error
 
 
 # --- the sound, and the answer ----------------------------------------------------------------------
@@ -315,9 +304,9 @@ def animate(view: View, path: Path) -> None:
             _frame(figure, view, grids, (rows, columns), t)
             frames.insert(0, _pixels(figure, _GIF_DPI, frames[-1] if frames else None))
     pause = _STEP_MS if steps <= 6 else _STEP_MS // 2
-    with _written(path):
+    with picture(path) as (part, _):
         frames[0].save(
-            path,
+            part,
             format="GIF",
             save_all=True,
             append_images=frames[1:],

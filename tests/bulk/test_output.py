@@ -63,7 +63,7 @@ def test_every_name_of_many_is_found() -> None:
 def test_a_killed_runs_rest_does_not_count_and_goes(tmp_path: Path) -> None:
     target = tmp_path / "out"
     Output(str(target), manifest()).close()
-    (target / ".pending-part-1.parquet").write_bytes(b"half a file")
+    (target / ".part-1.parquet.part").write_bytes(b"half a file")
     output = Output(str(target), manifest())
     assert len(output.done()) == 0
     output.close()
@@ -72,7 +72,7 @@ def test_a_killed_runs_rest_does_not_count_and_goes(tmp_path: Path) -> None:
 
 def test_a_run_killed_before_its_manifest_leaves_a_folder_that_can_be_used(tmp_path: Path) -> None:
 
-    (tmp_path / ".pending-_snn_voice.json").write_bytes(b"{")
+    (tmp_path / "._snn_voice.json.part").write_bytes(b"{")
     Output(str(tmp_path), manifest()).close()
     assert [path.name for path in tmp_path.iterdir()] == ["_snn_voice.json"]
 

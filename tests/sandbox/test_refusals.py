@@ -67,7 +67,7 @@ def test_uploads_are_checked(hub: Sandbox, client: httpx.Client) -> None:
     assert client.put(put.replace("size=3", "size=4"), content=content).status_code == 403
     verify = "/me/refusals.git/info/lfs/verify"
     assert client.post(verify, json={"oid": sha, "size": len(content)}).status_code == 404
-    assert list((hub.hub.blobs._folder / "incoming").iterdir()) == []
+    assert list(hub.hub.blobs._folder.rglob("*.part")) == []
 
     assert client.put(put, content=content).status_code == 200
     assert client.post(verify, json={"oid": sha, "size": len(content)}).status_code == 200

@@ -31,6 +31,7 @@ from snn_voice_hub.hub.remote.listing import Listed
 from snn_voice_hub.hub.remote.refusals import NO_ANSWER
 from snn_voice_hub.hub.remote.wire import MAX_TEXT, Meter, attend, odd_answer, opened
 from snn_voice_hub.visible import module_logger, visible
+from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)
 
@@ -270,12 +271,10 @@ def _git_checksum(path: Path) -> str:
 
 def _point(pointer: Path, blob: Path) -> None:
     """Let a name of a commit be that of a blob; without links, as on some disks, the blob moves there."""
-    part = pointer.with_name(f"{uuid.uuid4().hex}.part")
     try:
         if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
             raise OSError
-        part.symlink_to(os.path.relpath(blob, pointer.parent))
+        with replacing(pointer, shared=True) as part:
+            part.symlink_to(os.path.relpath(blob, pointer.parent))
     except OSError:
         blob.replace(pointer)
-    else:
-        part.replace(pointer)

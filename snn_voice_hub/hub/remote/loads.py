@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from snn_voice_hub.hub.choice import Choice
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.listing import COMMIT, is_path
 from snn_voice_hub.visible import module_logger, visible
+from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)
 
@@ -55,10 +55,8 @@ def remember(request: RepoRequest, commit: str, choice: Choice, version: str) ->
     """Keep for the next load what this one took; see `remembered`."""
     told = {"commit": commit, "weights": choice.weights, "config": choice.config, "version": version}
     try:
-        path = _memory(request)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(told))
-        part.replace(path)
+        with replacing(_memory(request), shared=True) as part:
+            part.write_text(json.dumps(told))
     except OSError as error:  # a read-only home: the load itself is fine
         logger.debug("the load of %s is not remembered: %s", request.where, error)
 

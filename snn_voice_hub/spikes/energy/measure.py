@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.errors import AudioError, ConfigError, SnnVoiceError
+from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.checkpoints import read_config, write_config
+from snn_voice_hub.hub.checkpoints import read_config
+from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.inference.ends import Clip, Ends
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
@@ -23,6 +24,7 @@ from snn_voice_hub.registry import find_architecture, get_architecture
 from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy.count import Counter
 from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.writing import writing_into
 
 _SPIKING, _PLAIN = "-snn", "-cnn"
 
@@ -191,7 +193,5 @@ def write_energy(folder: Path, energy: Energy) -> None:
     """
     config = read_config(folder)
     config = dataclasses.replace(config, metrics={**config.metrics, "energy": energy.summary()})
-    try:
-        write_config(folder, config)
-    except OSError as error:
-        raise SnnVoiceError(f"{folder} can't be written: {error.strerror}") from error
+    with writing_into(folder, "a folder of your own"):
+        config.save(folder / CONFIG_FILE)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.notation import microjoules
-from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE, matplotlib
+from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE, matplotlib, picture
 from snn_voice_hub.spikes.energy.estimate import Energy, named
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
 from snn_voice_hub.visible import visible
@@ -45,11 +44,8 @@ def draw_energy(energy: Energy, path: Path) -> None:
         note = f"{MAC_PJ} pJ a MAC, {AC_PJ} pJ an AC ({CONSTANTS}); without memory traffic and neuron updates"
         legend = figure.legend(loc="outside lower center", ncols=3, title=note, title_fontsize=9)
         legend.get_title().set_color(SOFT)
-        try:
-            figure.savefig(path, dpi=DPI)
-        except (OSError, ValueError) as error:  # among the second: a format that is not known
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{path} can't be written: {reason}", hint="a .png file") from error
+        with picture(path) as (part, form):
+            figure.savefig(part, dpi=DPI, format=form)
 
 
 def _bars(energy: Energy) -> list[tuple[str, float, float]]:

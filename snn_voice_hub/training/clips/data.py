@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections import Counter
@@ -22,6 +21,7 @@ from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
 from snn_voice_hub.training.clips.items import Item, files_of, items_of
 from snn_voice_hub.visible import module_logger
+from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)
 
@@ -350,13 +350,8 @@ def _save_reading(path: Path, reading: Reading) -> None:
         f"noise_{i}": wave for i, wave in enumerate(reading.noises.values())
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")  # never half a file under the right name
-    try:
-        with draft.open("wb") as file:
-            np.savez(file, waveforms=clips.waveforms, **arrays)  # type: ignore[arg-type]
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path, shared=True) as part, part.open("wb") as file:
+        np.savez(file, waveforms=clips.waveforms, **arrays)  # type: ignore[arg-type]
 
 
 def _load_reading(path: Path) -> Reading:

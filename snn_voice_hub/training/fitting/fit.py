@@ -18,7 +18,7 @@ from torch import Tensor
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.checkpoints import write_config
+from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.packages import package_of
@@ -296,4 +296,4 @@ def _finish(out: Path, val: Clips, keeper: Keeper) -> None:
     voice = SnnVoice.from_pretrained(out, device="cpu", engine="torch")
     config = calibrated(voice, val)
     how = {"best_epoch": int(keeper.best["epoch"]), "stopped": keeper.stopped}
-    write_config(out, dataclasses.replace(config, training={**config.training, **how}))
+    dataclasses.replace(config, training={**config.training, **how}).save(out / CONFIG_FILE)

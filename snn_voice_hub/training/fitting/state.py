@@ -19,6 +19,7 @@ from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.fitting.folder import LOG, STATE, TABLE, first_process
 from snn_voice_hub.training.fitting.job import Told, differences, read_job, refuse_other
 from snn_voice_hub.visible import module_logger
+from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)
 
@@ -110,10 +111,9 @@ class States(CheckpointIO):
             OSError: It can't be written; both that were there stay.
         """
         last = Path(path)
-        part = last.with_name(f"{last.name}.part")
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        try:
+        with replacing(last) as part:
             with part.open("wb") as file:
                 file.write(content.getbuffer())
                 file.write(_seal(content.getbuffer()))
@@ -121,10 +121,6 @@ class States(CheckpointIO):
                 os.fsync(file.fileno())  # else a power cut could leave a name without its content
             if last.exists():
                 last.replace(last.with_name(_BEFORE.name))
-            part.replace(last)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

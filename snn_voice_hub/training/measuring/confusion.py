@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from snn_voice_hub.plotting import matplotlib
+from snn_voice_hub.notation import csv_text
+from snn_voice_hub.plotting import matplotlib, picture
 from snn_voice_hub.visible import visible
 
 # With more answers than these, the counts in the cells and then the names could no longer be read.
@@ -78,13 +78,10 @@ class Confusion:
         """For JSON."""
         return {"words": self.words, "answers": self.answers, "counts": self.counts.tolist()}
 
-    def write_csv(self, path: Path) -> None:
+    def to_csv(self) -> str:
         """A row a true word, a column an answer."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["said", *self.answers])
-            for word, row in zip(self.words, self.counts.tolist(), strict=True):
-                writer.writerow([word, *row])
+        rows = ([word, *row] for word, row in zip(self.words, self.counts.tolist(), strict=True))
+        return csv_text([["said", *self.answers], *rows])
 
     def draw(self, path: Path, title: str) -> None:
         """A PNG: the shade is the share of a word's clips, the figure their number.
@@ -133,4 +130,5 @@ class Confusion:
             axis.set_xlabel("answered")
             axis.set_ylabel("said (clips)")
             axis.set_title(visible(title), loc="left", fontsize=11, wrap=True)
-            figure.savefig(path, dpi=110, format="png")
+            with picture(path) as (part, form):
+                figure.savefig(part, dpi=110, format=form)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.plotting import COLOURS, DPI, INK, STYLE, check_picture, matplotlib
+from snn_voice_hub.plotting import COLOURS, DPI, INK, STYLE, check_picture, matplotlib, picture
 from snn_voice_hub.visible import visible
 
 # Less than this could not be measured in an hour or two; what has none is drawn here.
@@ -73,8 +72,5 @@ def draw_curves(
         axes.set_ylabel("words missed, %")
         axes.set_title(visible(title))
         axes.legend()
-        try:
-            figure.savefig(path, dpi=DPI)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{path} can't be written: {reason}", hint="a .png file") from error
+        with picture(path) as (part, form):
+            figure.savefig(part, dpi=DPI, format=form)

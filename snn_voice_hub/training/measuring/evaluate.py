@@ -17,7 +17,7 @@ from torch import Tensor
 from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.hub.checkpoints import local_path, write_config
+from snn_voice_hub.hub.checkpoints import local_path
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.local import exists, is_checkpoint, named_path
 from snn_voice_hub.inference.windows import split
@@ -33,6 +33,7 @@ from snn_voice_hub.training.measuring.logits import clip_logits, logits_of
 from snn_voice_hub.training.measuring.metrics import accuracy, fit_temperature
 from snn_voice_hub.training.measuring.robustness import robustness
 from snn_voice_hub.voice import SnnVoice
+from snn_voice_hub.writing import writing_into
 
 # What few validation clips say about the scores has little weight against these.
 _PRIOR_CLIPS = 10.0
@@ -258,8 +259,6 @@ def write_metrics(folder: Path, figures: Mapping[str, Any], parameters: int) -> 
     config = VoiceConfig.load(folder / CONFIG_FILE)
     metrics = {**config.metrics, "parameters": parameters, "test": dict(figures)}
     config = dataclasses.replace(config, metrics=metrics)
-    try:
-        write_config(folder, config)
-    except OSError as error:
-        raise SnnVoiceError(f"{folder / CONFIG_FILE} can't be written: {error.strerror}") from error
+    with writing_into(folder / CONFIG_FILE, "a folder of your own"):
+        config.save(folder / CONFIG_FILE)
     return config

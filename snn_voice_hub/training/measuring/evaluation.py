@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.config import DetectionConfig
-from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
+from snn_voice_hub.errors import MissingExtraError
+from snn_voice_hub.notation import csv_text
 from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.curve_plot import draw_curves, points
 from snn_voice_hub.training.measuring.listening import Sounds
+from snn_voice_hub.writing import write_together, writing_into
 
 
 @dataclass(frozen=True)
@@ -67,37 +69,35 @@ class Evaluation:
         Raises:
             SnnVoiceError: The folder can't be written.
         """
-        try:
+        columns = ("precision", "recall", "f1", "clips")
+        words = ([word, *(row[name] for name in columns)] for word, row in self.words.items())
+        files = {
+            "report.json": json.dumps(self.report(**about), indent=2, ensure_ascii=False) + "\n",
+            "words.csv": csv_text([["word", *columns], *words]),
+            "confusion.csv": self.confusion.to_csv(),
+        }
+        pictures = {"confusion.png": partial(self.confusion.draw, title=title)}
+        if self.sounds is not None:
+            curve, streams = self.sounds.curve(self.point), list(self.sounds.streams)
+            files["listening.csv"] = _curve_csv(curve, streams)
+            curves = {f"words at {name.replace('_db', ' dB')}": points(curve, name) for name in streams}
+            pictures["listening.png"] = partial(draw_curves, curves, title=title)
+        with writing_into(out, "another folder"):
             out.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.report(**about), indent=2, ensure_ascii=False)
-            (out / "report.json").write_text(text + "\n", encoding="utf-8")
-            with (out / "words.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["word", "precision", "recall", "f1", "clips"])
-                for word, row in self.words.items():
-                    writer.writerow([word, row["precision"], row["recall"], row["f1"], row["clips"]])
-            self.confusion.write_csv(out / "confusion.csv")
-            notes = [_drawn(out / "confusion.png", lambda path: self.confusion.draw(path, title))]
-            if self.sounds is not None:
-                notes.append(self._write_curve(self.sounds, out, title))
-        except OSError as error:
-            raise SnnVoiceError(f"{out} can't be written: {error.strerror}") from error
+            write_together({out / name: text for name, text in files.items()})
+            notes = [_drawn(out / name, draw) for name, draw in pictures.items()]
         return [note for note in notes if note]
 
-    def _write_curve(self, sounds: Sounds, out: Path, title: str) -> str:
-        """Write `listening.csv` and `listening.png`: words missed and false alarms an hour by threshold."""
-        curve = sounds.curve(self.point)
-        with (out / "listening.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            streams, noises = list(sounds.streams), list(curve[0][1]["false_alarms"])
-            writer.writerow(
-                ["threshold", *(f"missed_{s}" for s in streams), *(f"alarms_{n}" for n in noises)]
-            )
-            for threshold, figures in curve:
-                values = [*(figures["missed"][s] for s in streams), *figures["false_alarms"].values()]
-                writer.writerow([threshold, *(f"{value:.4f}" for value in values)])
-        curves = {f"words at {name.replace('_db', ' dB')}": points(curve, name) for name in streams}
-        return _drawn(out / "listening.png", lambda path: draw_curves(curves, path, title=title))
+
+def _curve_csv(curve: Sequence[tuple[float, Mapping[str, Any]]], streams: Sequence[str]) -> str:
+    """Words missed and false alarms an hour, a row a threshold."""
+    noises = list(curve[0][1]["false_alarms"])
+    head = ["threshold", *(f"missed_{s}" for s in streams), *(f"alarms_{n}" for n in noises)]
+    values = (
+        [*(figures["missed"][s] for s in streams), *figures["false_alarms"].values()] for _, figures in curve
+    )
+    rows = ([at, *(f"{value:.4f}" for value in told)] for (at, _), told in zip(curve, values, strict=True))
+    return csv_text([head, *rows])
 
 
 def _drawn(path: Path, draw: Callable[[Path], None]) -> str:

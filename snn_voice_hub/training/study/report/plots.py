@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from snn_voice_hub.notation import percent
-from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, ORANGE, STYLE, matplotlib
+from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, ORANGE, STYLE, matplotlib, picture
 from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.study.findings import Cell, Group, costs
 from snn_voice_hub.training.study.results import RunResult
@@ -39,7 +39,8 @@ def draw(groups: Sequence[Group], out: Path) -> dict[str, Path]:
 
     def keep(name: str, file: str, figure: Any) -> None:
         made[name] = folder / file
-        figure.savefig(made[name], dpi=DPI)
+        with picture(made[name]) as (part, form):
+            figure.savefig(part, dpi=DPI, format=form)
 
     with mpl.rc_context(STYLE):
         if groups:

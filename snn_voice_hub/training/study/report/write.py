@@ -11,6 +11,7 @@ from snn_voice_hub.training.study.grid import failure_of, load_plan
 from snn_voice_hub.training.study.report.plots import draw
 from snn_voice_hub.training.study.report.text import Missing, markdown, rows_csv
 from snn_voice_hub.training.study.results import RUNS, Run, load_results
+from snn_voice_hub.writing import write_together, writing_into
 
 REPORT_FILE = "report.md"
 TABLE_FILE = "results.csv"
@@ -67,7 +68,7 @@ def write_report(out: Path) -> Report:
         note = str(error)
     found = findings(groups)
     ordered = [result for group in groups for result in group.results]
-    (out / TABLE_FILE).write_text(rows_csv(ordered, missing), encoding="utf-8")
-    path = out / REPORT_FILE
-    path.write_text(markdown(groups, found, missing, figures, note), encoding="utf-8")
-    return Report(path, len(results), missing, found, note)
+    text = markdown(groups, found, missing, figures, note)
+    with writing_into(out, "make room, and draw it again"):
+        write_together({out / REPORT_FILE: text, out / TABLE_FILE: rows_csv(ordered, missing)})
+    return Report(out / REPORT_FILE, len(results), missing, found, note)
