@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.common import ROOT, Report, Table, begin, disturbance, make_parser
-from benchmarks.serving_client import parse_response, request_bytes
-from benchmarks.serving_process import environment, parse_rollup
-from benchmarks.serving_tables import percentile
+from benchmarks.serving.client import parse_response, request_bytes
+from benchmarks.serving.process import environment, parse_rollup
+from benchmarks.serving.tables import percentile
 
 _PAUSE = 5.0  # between the bytes of a slow client
 _HEAD = b"POST /classify HTTP/1.1\r\nHost: x\r\n"

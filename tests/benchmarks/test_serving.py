@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import serving_client as client
-from benchmarks import serving_process as process
-from benchmarks.serving_contenders import (
+from benchmarks.serving import client, process
+from benchmarks.serving.contenders import (
     LITSERVE,
     NULL,
     OURS,
@@ -23,8 +22,8 @@ from benchmarks.serving_contenders import (
     with_steps,
     write_clips,
 )
-from benchmarks.serving_overload import burst_of, burst_table, say_tries
-from benchmarks.serving_tables import (
+from benchmarks.serving.overload import burst_of, burst_table, say_tries
+from benchmarks.serving.tables import (
     Cell,
     Offline,
     Record,

@@ -13,8 +13,8 @@ import ray  # type: ignore[import-not-found,unused-ignore]
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.serving_peers.common import Answer, Model, options
-from benchmarks.serving_process import PRIVATE
+from benchmarks.serving.peers.common import Answer, Model, options
+from benchmarks.serving.process import PRIVATE
 
 
 # By default five requests reach a replica at a time, which would leave nothing to put together.

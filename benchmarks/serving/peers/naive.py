@@ -8,7 +8,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import Body, FastAPI
 
-from benchmarks.serving_peers.common import MEDIA_TYPE, Answer, loop_classify, options, plain_classify
+from benchmarks.serving.peers.common import MEDIA_TYPE, Answer, loop_classify, options, plain_classify
 
 
 def main() -> None:

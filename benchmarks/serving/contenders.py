@@ -21,9 +21,9 @@ import numpy as np
 import soundfile
 
 from benchmarks.common import ROOT
-from benchmarks.serving_client import first_label
-from benchmarks.serving_peers.null import LABEL as NULL_LABEL
-from benchmarks.serving_process import Running, ServerError, environment, free_port
+from benchmarks.serving.client import first_label
+from benchmarks.serving.peers.null import LABEL as NULL_LABEL
+from benchmarks.serving.process import Running, ServerError, environment, free_port
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
 
@@ -72,8 +72,8 @@ class Contender:
 
 
 def peer(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command of a program of `serving_peers`."""
-    return (sys.executable, "-m", f"benchmarks.serving_peers.{module}", *arguments)
+    """The command of a program of `serving/peers/`."""
+    return (sys.executable, "-m", f"benchmarks.serving.peers.{module}", *arguments)
 
 
 def our_command() -> tuple[str, ...]:
@@ -249,7 +249,7 @@ class Served:
     wrong: int
 
     def load(self, clips: Sequence[tuple[str, str]], **settings: Any) -> dict[str, Any]:
-        """Settings of `serving_client.Load` for this server."""
+        """Settings of `client.Load` for this server."""
         return {"host": HOST, "port": self.port, "path": PATH, "clips": list(clips), **settings}
 
 
@@ -313,12 +313,12 @@ def ask(port: int, file: str, timeout: float = 10.0) -> tuple[str | None, str]:
 
 
 def run_offline(subject: Subject, seconds: float) -> dict[str, Any]:
-    """What `benchmarks.serving_offline` measures, in a process set up like the servers.
+    """What `benchmarks.serving.offline` measures, in a process set up like the servers.
 
     Raises:
         ServerError: It fails.
     """
-    command = [sys.executable, "-m", "benchmarks.serving_offline", subject.model, subject.engine]
+    command = [sys.executable, "-m", "benchmarks.serving.offline", subject.model, subject.engine]
     command += [str(seconds), *(file for file, _ in subject.clips)]
     limit = START_SECONDS + 10 * seconds
     env = environment(_QUIET, keep_malloc=subject.keep_malloc)

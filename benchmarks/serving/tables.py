@@ -57,7 +57,7 @@ def cell_of(
     """Figures of the window from `begin` to `end`.
 
     Args:
-        seen: What the clients saw, see `serving_client.Seen`.
+        seen: What the clients saw, see `client.Seen`.
         begin: Seconds of the monotonic clock.
         end: The same.
         server_cpu: CPU seconds of the server's processes within the window.

@@ -267,10 +267,10 @@ class Running:
 
 
 class Loading:
-    """The clients of `benchmarks.serving_client` in a process of their own.
+    """The clients of `benchmarks.serving.client` in a process of their own.
 
     Args:
-        settings: See `serving_client.Load`.
+        settings: See `client.Load`.
         folder: Where its settings are written.
     """
 
@@ -279,7 +279,7 @@ class Loading:
         path.write_text(json.dumps(settings))
         self._limit = float(settings["timeout"]) + 30.0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.serving_client", str(path)],
+            [sys.executable, "-m", "benchmarks.serving.client", str(path)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -307,7 +307,7 @@ class Loading:
             raise ServerError("the clients could not begin")
 
     def finish(self, wait: float = 0.0) -> dict[str, Any]:
-        """End the load, and get what the clients saw (see `serving_client.Seen`).
+        """End the load, and get what the clients saw (see `client.Seen`).
 
         Args:
             wait: Let a burst last so long, in seconds.

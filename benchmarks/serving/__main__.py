@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import serving_overload
 from benchmarks.common import RESULTS, Report, Table, begin, disturbance, stop
-from benchmarks.serving_contenders import (
+from benchmarks.serving import overload
+from benchmarks.serving.contenders import (
     LITSERVE,
     LOOP,
     NAIVE,
@@ -40,8 +40,8 @@ from benchmarks.serving_contenders import (
     run_offline,
     serving,
 )
-from benchmarks.serving_process import Loading, ServerError, adopt_orphans, enter_private_network
-from benchmarks.serving_tables import (
+from benchmarks.serving.process import Loading, ServerError, adopt_orphans, enter_private_network
+from benchmarks.serving.tables import (
     Cell,
     Offline,
     Record,
@@ -277,7 +277,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--malloc", choices=("kept", "default"), default="default", help="allocator of servers and library"
     )
-    serving_overload.add_options(parser)
+    overload.add_options(parser)
     return parser
 
 
@@ -308,7 +308,7 @@ def main() -> None:
             report_race(report, subject, taking_part, given)
         else:
             variants, _ = choose_variants(taking_part, subject, given)
-            serving_overload.report_burst(report, subject, taking_part, variants, given)
+            overload.report_burst(report, subject, taking_part, variants, given)
         warning = disturbance(usable_cores())
         if warning:
             report.add(warning)

@@ -10,7 +10,7 @@ import litserve  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from fastapi import Body
 from torch import Tensor
 
-from benchmarks.serving_peers.common import MEDIA_TYPE, Answer, Model, options
+from benchmarks.serving.peers.common import MEDIA_TYPE, Answer, Model, options
 
 
 class VoiceAPI(litserve.LitAPI):  # type: ignore[misc,unused-ignore]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.common import Report, Table
-from benchmarks.serving_contenders import NULL, OURS, Contender, Subject, Variant, serving
-from benchmarks.serving_process import Loading, ServerError
-from benchmarks.serving_tables import percentile
+from benchmarks.serving.contenders import NULL, OURS, Contender, Subject, Variant, serving
+from benchmarks.serving.process import Loading, ServerError
+from benchmarks.serving.tables import percentile
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ class Burst:
 
 
 def burst_of(seen: Mapping[str, Any], pss_mib: float = 0.0) -> Burst:
-    """Figures of what the clients saw, see `serving_client.Seen`."""
+    """Figures of what the clients saw, see `client.Seen`."""
     began, first = seen["began"], seen["first"]
     accepted = [1e3 * (at - began) for kind, at in first if kind == "ok"]
     return Burst(
