@@ -16,8 +16,9 @@ import time
 
 import torch
 
-from benchmarks.common import ALLOCATOR, Report, Table, begin, disturbance, in_a_process, make_parser
+from benchmarks.common import ALLOCATOR, begin, disturbance, in_a_process, make_parser
 from benchmarks.memory import resident
+from benchmarks.report import Report, Table
 from benchmarks.subjects import CHILD_OPTIONS, SUBJECTS, add_weights, load_subject, steps, title_of
 from benchmarks.training import OURS, batch_of, make_step
 

@@ -13,12 +13,10 @@ import argparse
 import dataclasses
 import statistics
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.common import Report, Table, make_parser, stop, use_allocator
+from benchmarks.common import begin_training, make_parser
+from benchmarks.report import Report, Table
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.notation import percent, points
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
@@ -89,16 +87,10 @@ def trained(choice: Choice, seed: int, given: argparse.Namespace, dataset: Datas
 def main() -> None:
     """Train, and print a table of what is there after each run."""
     parser = make_parser(__doc__)
-    parser.add_argument("--runs", type=Path, required=True, help="where the runs are kept")
     parser.add_argument("--cnn", default="resmel-cnn", help="bundled CNN twin, for starts and as the teacher")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given: argparse.Namespace = parser.parse_args()
-    use_allocator(given.malloc)
-    torch.set_num_threads(given.threads)
-    if given.data is None:
-        stop("--data names the corpus: a folder with train.tar and val.tar")
+    given = begin_training(parser, "train.tar and val.tar")
     dataset = load_dataset(given.data, cache=given.cache)
     found: dict[str, list[dict[str, float]]] = {choice.name: [] for choice in CHOICES}
     for seed in range(given.seeds):

@@ -18,9 +18,10 @@ from unittest import mock
 import soundfile
 import torch
 
-from benchmarks.common import Report, Table, begin, in_a_process, interleave, make_parser
+from benchmarks.common import begin, in_a_process, interleave, make_parser
 from benchmarks.features import recordings
 from benchmarks.memory import resident, settle
+from benchmarks.report import Report, Table
 from snn_voice_hub.inference import pipeline
 from snn_voice_hub.inference.decode import decoding_threads
 from snn_voice_hub.voice import SnnVoice

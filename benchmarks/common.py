@@ -1,4 +1,4 @@
-"""What the benchmarks share: the clock, the machine's description, tables, real clips, the allocator."""
+"""What the benchmarks share: the clock, the machine's description, options, real clips, the allocator."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from snn_voice_hub.machine import ALLOCATOR_SETTINGS, allocator_name, processor_name
 from snn_voice_hub.training.clips import data as clips_data
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.measuring.metrics import right_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -71,11 +73,6 @@ class Timing:
     def cpu_min_ms(self) -> float:
         """Least CPU time in milliseconds."""
         return 1e3 * min(self.cpu)
-
-    @property
-    def wall_min_ms(self) -> float:
-        """Least wall time in milliseconds."""
-        return 1e3 * min(self.wall)
 
     def ms(self, clock: str) -> float:
         """Median milliseconds by `clock`, "cpu" or "wall"."""
@@ -228,6 +225,26 @@ def begin(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
     return given
 
 
+def begin_training(
+    parser: argparse.ArgumentParser, parts: str, argv: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """The same for what trains: with all threads, `--runs`, and a corpus that `--data` has to name.
+
+    Args:
+        parser: Of `make_parser`.
+        parts: Archives that the corpus must have, for the message.
+        argv: The command line.
+    """
+    parser.add_argument("--runs", type=Path, required=True, help="where the runs are kept")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args(argv)
+    use_allocator(given.malloc)
+    torch.set_num_threads(given.threads)
+    if given.data is None:
+        stop(f"--data names the corpus: a folder with {parts}")
+    return given
+
+
 def stop(message: str) -> NoReturn:
     """End with a message and status 2."""
     print(message, file=sys.stderr)
@@ -311,104 +328,12 @@ def load_clips(data: Path | None, count: int | None = None, cache: Path | None =
     return clips.pick(picks)
 
 
-# --- tables -------------------------------------------------------------------------------------------
+@torch.inference_mode()
+def in_batches(call: Callable[[Tensor], Tensor], x: Tensor, size: int = 32) -> Tensor:
+    """What `call` gives for the parts of a batch `[n, ...]`, one after the other."""
+    return torch.cat([call(part) for part in torch.split(x, size)])
 
 
-Cell = str | int | float | None
-
-
-class Table:
-    """A Markdown table whose columns line up in the source as well.
-
-    Args:
-        *columns: Headings.
-    """
-
-    def __init__(self, *columns: str) -> None:
-        self.columns = columns
-        self.rows: list[tuple[str, ...]] = []
-        self._numeric = [True] * len(columns)
-
-    def add(self, *cells: Cell) -> None:
-        """Add a row; floats are shown with three significant digits, None as an empty cell.
-
-        Raises:
-            ValueError: Not as many cells as columns.
-        """
-        if len(cells) != len(self.columns):
-            raise ValueError(f"{len(cells)} cells for {len(self.columns)} columns")
-        for i, cell in enumerate(cells):
-            self._numeric[i] &= not isinstance(cell, str) or _looks_numeric(cell)
-        self.rows.append(tuple(show(cell) for cell in cells))
-
-    def __str__(self) -> str:
-        """The table as Markdown."""
-        lines = [self.columns, *self.rows]
-        widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(self.columns))]
-        rule = [
-            "-" * (width - 1) + ":" if number else "-" * width
-            for width, number in zip(widths, self._numeric, strict=True)
-        ]
-        padded = [
-            [
-                cell.rjust(width) if number else cell.ljust(width)
-                for cell, width, number in zip(line, widths, self._numeric, strict=True)
-            ]
-            for line in lines
-        ]
-        return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
-
-
-def show(cell: Cell) -> str:
-    """A cell's text: floats with three significant digits, None as nothing."""
-    if cell is None:
-        return ""
-    if not isinstance(cell, float):
-        return str(cell)
-    if cell == 0 or not np.isfinite(cell):
-        return f"{cell:g}"
-    size = abs(cell)
-    if size >= 1e5 or size < 1e-3:
-        return f"{cell:.2e}"
-    return f"{cell:,.0f}" if size >= 999.5 else f"{cell:#.3g}".rstrip(".")
-
-
-def _looks_numeric(text: str) -> bool:
-    return text == "" or text.lstrip("\N{MULTIPLICATION SIGN}+-")[:1].isdigit()
-
-
-# --- results ------------------------------------------------------------------------------------------
-
-
-def save(name: str, text: str, folder: Path = RESULTS) -> Path:
-    """Write `folder/name.md`, at once or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.md"
-    part = path.with_suffix(".part")
-    part.write_text(text.rstrip() + "\n")
-    part.replace(path)
-    return path
-
-
-class Report:
-    """A result that is printed and kept as it grows.
-
-    Args:
-        name: The file's name without `.md`.
-        title: Its heading.
-        folder: Where it is written.
-    """
-
-    def __init__(self, name: str, title: str, folder: Path = RESULTS) -> None:
-        self.name = name
-        self.folder = folder
-        self.parts: list[str] = []
-        self.add(f"# {title}")
-        self.add(machine())
-
-    def add(self, part: object) -> None:
-        """Print a paragraph or table, and write the report so far."""
-        text = str(part)
-        print(text, end="\n\n", flush=True)
-        self.parts.append(text)
-        save(self.name, "\n\n".join(self.parts), self.folder)
+def share_right(logits: Tensor, clips: Clips, labels: Sequence[str]) -> float:
+    """Share of the clips whose best word is right."""
+    return float(right_answers(logits, clips.labels, labels).float().mean())

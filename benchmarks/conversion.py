@@ -13,12 +13,12 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmarks.common import Report, Table, begin, load_clips, make_parser, stop
+from benchmarks.common import begin, in_batches, load_clips, make_parser, share_right, stop
+from benchmarks.report import Report, Table
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.bundled import bundled_root
@@ -26,6 +26,7 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.notation import points
 from snn_voice_hub.registry import build_network
+from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.conversion import convert
 from snn_voice_hub.training.fitting.teaching import adopt
 
@@ -41,12 +42,9 @@ PERCENTILES = (90.0, 95.0, 98.0, 99.0, 99.9)
 _TO_CONVERT = 512
 
 
-@torch.no_grad()
-def right(network: Network, batches: Sequence[Tensor], targets: Tensor) -> str:
+def right(network: Network, features: Tensor, clips: Clips, labels: Sequence[str]) -> str:
     """Share of clips that a network names, in percent."""
-    network.eval()
-    found = torch.cat([network(x).argmax(1) for x in batches])
-    return f"{points(float((found == targets).float().mean()))}"
+    return points(share_right(in_batches(network.eval(), features, 64), clips, labels))
 
 
 def converted(cnn: str, twin: VoiceConfig) -> SpikingNetwork:
@@ -79,21 +77,18 @@ def main() -> None:
             source, architecture=twin.architecture, network={**twin.network, **changes, "learn_beta": False}
         )
         features = Features(source.features).eval()
-        heard, learned = (
-            [features(part.batch(slice(i, i + 64))) for i in range(0, len(part), 64)]
-            for part in (clips, some)
-        )
-        targets = torch.from_numpy(np.array([source.labels.index(word) for word in clips.labels]))
+        heard, learned = (in_batches(features, part.batch(slice(None)), 64) for part in (clips, some))
+        asked = (heard, clips, source.labels)
         original = build_network(source)
         original.load_state_dict(load_file(bundled_root() / cnn / "model.safetensors"))
-        cells = [right(converted(cnn, twin), heard, targets)]
+        cells = [right(converted(cnn, twin), *asked)]
         for percentile in PERCENTILES:
             network = converted(cnn, twin)
-            convert(network, learned, percentile)
-            cells.append(right(network, heard, targets))
+            convert(network, torch.split(learned, 64), percentile)
+            cells.append(right(network, *asked))
         network = converted(cnn, twin)
         beta = next(float(b) for name, b in network.state_dict().items() if name.endswith("beta"))
-        table.add(cnn, right(original, heard, targets), network.num_steps, f"{beta:g}", *cells)
+        table.add(cnn, right(original, *asked), network.num_steps, f"{beta:g}", *cells)
         print(f"{cnn} {changes}: {cells}", flush=True)
     report = Report("conversion", "From activations to spikes without training", given.out)
     report.add(

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.common import Report, Table, begin, disturbance, interleave, load_clips, make_parser
+from benchmarks.common import begin, disturbance, in_batches, interleave, load_clips, make_parser, share_right
+from benchmarks.report import Report, Table
 from benchmarks.subjects import make_engines, say_missing
 from snn_voice_hub.inference.early_exit import run_until_sure
 from snn_voice_hub.models.network import SpikingNetwork
@@ -54,15 +55,13 @@ class Subject:
 
     def share_right(self, logits: Tensor) -> float:
         """Share of the clips whose best word is right."""
-        return float(right_answers(logits, self.clips.labels, self.voice.labels).float().mean())
+        return share_right(logits, self.clips, self.voice.labels)
 
 
-@torch.inference_mode()
 def load(name: str, clips: Clips) -> Subject:
     """A bundled model and the features of all clips."""
     voice = SnnVoice.from_pretrained(name).requires_grad_(False)
-    parts = [voice.features(clips.batch(slice(at, at + 64))) for at in range(0, len(clips), 64)]
-    return Subject(name, voice, clips, torch.cat(parts))
+    return Subject(name, voice, clips, in_batches(voice.features, clips.batch(slice(None)), 64))
 
 
 @torch.inference_mode()
@@ -122,8 +121,8 @@ def timed(subject: Subject, given: argparse.Namespace, batch: int) -> dict[str, 
 def by_score(subject: Subject, given: argparse.Namespace) -> Table:
     """Accuracy, steps and time for each score at which a clip stops, and for all steps at once."""
     alone, together = timed(subject, given, 1), timed(subject, given, _BATCH)
-    everything = [subject.network(part) for part in subject.features.split(_BATCH)]
-    right, num_steps = subject.share_right(torch.cat(everything)), subject.network.num_steps
+    everything = in_batches(subject.network, subject.features)
+    right, num_steps = subject.share_right(everything), subject.network.num_steps
     table = Table("stops at", "right", "mean steps", "CPU ms a clip, alone", f"of {_BATCH} clips together")
     for name in alone:
         found, steps = (right, float(num_steps)) if name in ENGINES else stopped(subject, float(name))

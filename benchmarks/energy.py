@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from benchmarks.common import Report, Table, begin, load_clips, make_parser
+from benchmarks.common import begin, in_batches, load_clips, make_parser, share_right
+from benchmarks.report import Report, Table
 from benchmarks.subjects import Subject, add_options, load_subject, steps
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.notation import percent
@@ -19,11 +18,9 @@ from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ
 from snn_voice_hub.spikes.energy.measure import write_energy
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
 CLIPS = 400
-_BATCH = 32
 
 
 @dataclass
@@ -46,11 +43,9 @@ def measure(subject: Subject, clips: Clips) -> Measured:
     return Measured(subject, subject.voice.energy(list(clips.waveforms), twin=subject.twin, sample_rate=rate))
 
 
-@torch.inference_mode()
 def right(voice: SnnVoice, clips: Clips) -> str:
     """Share of the clips whose best word is right."""
-    parts = [voice(clips.batch(slice(at, at + _BATCH))) for at in range(0, len(clips), _BATCH)]
-    return percent(float(right_answers(torch.cat(parts), clips.labels, voice.labels).float().mean()))
+    return percent(share_right(in_batches(voice, clips.batch(slice(None))), clips, voice.labels))
 
 
 def totals(found: Sequence[Measured], clips: Clips) -> Table:

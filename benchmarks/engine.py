@@ -14,18 +14,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import memory, roofline, wav
-from benchmarks.common import (
-    Report,
-    Table,
-    Timing,
-    begin,
-    disturbance,
-    interleave,
-    load_clips,
-    make_parser,
-    ratios,
-)
+from benchmarks.common import Timing, begin, disturbance, interleave, load_clips, make_parser, ratios
 from benchmarks.naive import NaiveNetwork, check_equal
+from benchmarks.report import Report, Table
 from benchmarks.subjects import (
     ENGINE_NAMES,
     SUBJECTS,

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.common import Report, Table, begin, clip_source, load_clips, make_parser
+from benchmarks.common import begin, clip_source, in_batches, load_clips, make_parser
+from benchmarks.report import Report, Table
 from benchmarks.subjects import (
     ENGINE_NAMES,
     Subject,
@@ -42,8 +43,7 @@ Row = dict[str, Any]
 
 def all_logits(call: Callable[[Tensor], Tensor], features: Tensor, batch: int) -> Tensor:
     """Logits `[n, C]` of all clips, in float64."""
-    with torch.inference_mode():
-        return torch.cat([call(part).double() for part in torch.split(features, batch)])
+    return in_batches(lambda part: call(part).double(), features, batch)
 
 
 def loop_logits(network: SpikingNetwork, features: Tensor, batch: int) -> Tensor:

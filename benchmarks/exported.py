@@ -15,7 +15,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from benchmarks.common import Report, Table, begin, load_clips, make_parser
+from benchmarks.common import begin, in_batches, load_clips, make_parser, share_right
+from benchmarks.report import Report, Table
 from benchmarks.subjects import load_subject
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export import nir
@@ -26,18 +27,11 @@ from snn_voice_hub.hub.choice import WEIGHTS_FILE
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.measuring.metrics import right_answers
 from snn_voice_hub.voice import SnnVoice
 
 _BATCH = 32
 
 Call = Callable[[Tensor], Tensor]
-
-
-def all_logits(call: Call, waves: Tensor) -> Tensor:
-    """Logits `[n, C]` of many inputs."""
-    with torch.inference_mode():
-        return torch.cat([call(part) for part in waves.split(_BATCH)])  # type: ignore[no-untyped-call]
 
 
 def onnx_call(path: Path) -> Call:
@@ -68,7 +62,7 @@ def compare_spikes(
 
 def top1(logits: Tensor, clips: Clips, labels: list[str]) -> str:
     """Percentage of right answers."""
-    return f"{100 * float(right_answers(logits, clips.labels, labels).float().mean()):.2f}"
+    return f"{100 * share_right(logits, clips, labels):.2f}"
 
 
 def said(found: Agreement) -> tuple[str, str, str]:
@@ -90,19 +84,17 @@ def measure(
     network, config, labels = voice.network, voice.config, voice.labels
     trained = name in bundled_names()
     waves = clips.batch(slice(None))
-    expected = all_logits(voice, waves)
-    with torch.inference_mode():
-        parts = waves.split(_BATCH)  # type: ignore[no-untyped-call]
-        features = torch.cat([voice.features(part) for part in parts])
+    expected = in_batches(voice, waves)
+    features = in_batches(voice.features, waves)
 
     onnx_file, torch_file, int8_file = (folder / f for f in ("m.onnx", "m.pt2", "m.int8.onnx"))
     export_onnx(network, config, onnx_file)
     export_torch(network, config, torch_file)
     export_onnx(network, config, int8_file, int8=True)
     for title, path, call in (("ONNX", onnx_file, onnx_call), ("torch", torch_file, torch_call)):
-        found = agreement(all_logits(call(path), waves), expected)
+        found = agreement(in_batches(call(path), waves), expected)
         tables["files"].add(name, title, megabytes(path), f"{found.clips:,}", *said(found))
-    int8_logits = all_logits(onnx_call(int8_file), waves)
+    int8_logits = in_batches(onnx_call(int8_file), waves)
 
     sizes = {}
     halves = {}
@@ -111,7 +103,7 @@ def measure(
         sizes[dtype] = megabytes(folder / dtype / WEIGHTS_FILE)
     for dtype in ("float32", "float16"):
         half = SnnVoice.from_pretrained(folder / "float16", dtype=dtype, engine="torch")
-        halves[dtype] = all_logits(half, waves)
+        halves[dtype] = in_batches(half, waves)
     tables["weights"].add(
         name,
         sizes["float32"],
@@ -141,7 +133,7 @@ def measure(
         )
     letter = nir.load(folder / "lif.nir", reset="zero")
     equal, found = compare_spikes(network, letter, features)
-    reset = all_logits(letter, features)
+    reset = in_batches(letter, features)
     tables["nir"].add(
         name,
         "lif, reset to 0",

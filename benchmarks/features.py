@@ -16,7 +16,8 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from benchmarks.common import DEFAULT_DATA, ROOT, Report, Table, begin, interleave, load_clips, make_parser
+from benchmarks.common import DEFAULT_DATA, ROOT, begin, interleave, load_clips, make_parser
+from benchmarks.report import Report, Table
 from snn_voice_hub import audio
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features

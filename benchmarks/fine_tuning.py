@@ -11,15 +11,14 @@ goes on where the first one stopped.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import statistics
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from benchmarks.common import Report, Table, make_parser, stop, use_allocator
+from benchmarks.common import begin_training, make_parser, share_right, stop
+from benchmarks.report import Report, Table
 from snn_voice_hub.notation import percent, points
 from snn_voice_hub.training.clips.corpus import speaker
 from snn_voice_hub.training.clips.data import Clips
@@ -82,23 +81,16 @@ def learn(way: str, base: Path, small: Dataset, out: Path, seed: int) -> Fitted:
 def right(folder: Path, test: Clips) -> float:
     """Share of the test clips that a checkpoint names."""
     voice = SnnVoice.from_pretrained(folder)
-    guesses = [voice.labels[int(i)] for i in clip_logits(voice, test).argmax(1)]
-    return float(np.mean([guess == word for guess, word in zip(guesses, test.labels, strict=True)]))
+    return share_right(clip_logits(voice, test), test, voice.labels)
 
 
 def main() -> None:
     """Train, measure, print a table."""
     parser = make_parser(__doc__)
-    parser.add_argument("--runs", type=Path, required=True, help="where the runs are kept")
     parser.add_argument("--model", default="resmel-snn", choices=sorted(RECIPES))
     parser.add_argument("--base-epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the clips")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given: argparse.Namespace = parser.parse_args()
-    use_allocator(given.malloc)
-    torch.set_num_threads(given.threads)
-    if given.data is None:
-        stop("--data names the corpus: a folder with train.tar, val.tar and test.tar")
+    given = begin_training(parser, "train.tar, val.tar and test.tar")
     whole = load_dataset(given.data, cache=given.cache)
     if whole.test is None or not set(NEW) <= set(whole.test.labels):
         stop(f"the data have no test clips of {', '.join(NEW)}")

@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common import ChildFailed, Report, Table, begin, in_a_process, load_clips, make_parser
+from benchmarks.common import ChildFailed, begin, in_a_process, load_clips, make_parser
 from benchmarks.naive import NaiveNetwork
+from benchmarks.report import Report, Table
 from benchmarks.subjects import CHILD_OPTIONS, ENGINE_NAMES, add_options, load_subject, make_engines, steps
 
 _STATUS = Path("/proc/self/status")

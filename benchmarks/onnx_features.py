@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.common import Report, Table, begin, interleave, load_clips, make_parser
+from benchmarks.common import begin, interleave, load_clips, make_parser
+from benchmarks.report import Report, Table
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.export.front_end import FrontEnd
 from snn_voice_hub.features import Features, MelPower

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from playwright.sync_api import sync_playwright
 
-from benchmarks.common import RESULTS, ROOT, Report, Table
+from benchmarks.common import RESULTS, ROOT
+from benchmarks.report import Report, Table
 from snn_voice_hub import audio
 from snn_voice_hub.export.whole import export_onnx
 from snn_voice_hub.hub.bundled import bundled_names

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import Table, Timing
+from benchmarks.common import Timing
+from benchmarks.report import Table
 from snn_voice_hub.models.network import SpikingNetwork
 
 

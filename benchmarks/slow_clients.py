@@ -17,7 +17,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.common import ROOT, Report, Table, begin, disturbance, make_parser
+from benchmarks.common import ROOT, begin, disturbance, make_parser
+from benchmarks.report import Report, Table
 from benchmarks.serving.client import parse_response, request_bytes
 from benchmarks.serving.process import environment, parse_rollup
 from benchmarks.serving.tables import percentile

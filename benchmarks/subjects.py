@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks.common import in_batches
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.hub.catalog import list_models
 from snn_voice_hub.inference.engines.base import Engine
@@ -65,14 +66,9 @@ class Subject:
         assert isinstance(network, Network)
         return network
 
-    @torch.inference_mode()
     def features(self, clips: Clips) -> Tensor:
         """Model input `[B, 1, ...]` of clips; the twin takes the same."""
-        parts = [
-            self.voice.features(clips.batch(slice(i, i + 64))).to(self.voice.dtype)
-            for i in range(0, len(clips), 64)
-        ]
-        return torch.cat(parts)
+        return in_batches(lambda x: self.voice.features(x).to(self.voice.dtype), clips.batch(slice(None)), 64)
 
 
 def _spiking() -> dict[str, str]:

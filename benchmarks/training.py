@@ -19,8 +19,6 @@ from torch.nn import functional
 from benchmarks import roofline
 from benchmarks.common import (
     ChildFailed,
-    Report,
-    Table,
     begin,
     disturbance,
     in_a_process,
@@ -31,6 +29,7 @@ from benchmarks.common import (
 )
 from benchmarks.memory import growth
 from benchmarks.naive import NaiveNetwork
+from benchmarks.report import Report, Table
 from benchmarks.subjects import CHILD_OPTIONS, Subject, add_options, load_subject, steps
 
 NAIVE, OURS, HALF, TWIN = "naive loop (snnTorch)", "ours", "ours, products in bfloat16", "CNN twin"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import soundfile
 import torch
 
-from benchmarks.common import Report, Table, Timing, begin, interleave, load_clips, make_parser
+from benchmarks.common import Timing, begin, interleave, load_clips, make_parser
+from benchmarks.report import Report, Table
 from benchmarks.subjects import ENGINE_NAMES, make_engines, say_missing
 from snn_voice_hub import audio
 from snn_voice_hub.inference.windows import fit

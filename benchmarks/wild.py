@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import Report, Table, begin, make_parser, stop
+from benchmarks.common import begin, make_parser, stop
+from benchmarks.report import Report, Table
 from snn_voice_hub.config import DetectionConfig
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives

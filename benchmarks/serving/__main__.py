@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.common import RESULTS, Report, Table, begin, disturbance, stop
+from benchmarks.common import RESULTS, begin, disturbance, stop
+from benchmarks.report import Report, Table
 from benchmarks.serving import overload
 from benchmarks.serving.contenders import (
     LITSERVE,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.common import Report, Table
+from benchmarks.report import Report, Table
 from benchmarks.serving.contenders import NULL, OURS, Contender, Subject, Variant, serving
 from benchmarks.serving.process import Loading, ServerError
 from benchmarks.serving.tables import percentile

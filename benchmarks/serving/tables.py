@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.common import Table, show
+from benchmarks.report import Table, show
 
 # What our service is to keep: CPU time a request above that of a list, and latency above a direct call.
 MOST_CPU_MS, MOST_LATENCY_MS = 2.0, 3.0

@@ -15,7 +15,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from benchmarks import common, peer_nets, roofline
+from benchmarks import common, peer_nets, report, roofline
 from benchmarks.equivalence import compare, flipped
 from benchmarks.memory import growth
 from benchmarks.naive import NaiveNetwork, check_equal, leaky
@@ -168,11 +168,11 @@ def test_interleaved_rounds() -> None:
     assert ratios["fast"] > 1.5
     for timing in timings.values():
         assert 0 < timing.cpu_min_ms <= timing.cpu_ms
-        assert 0 < timing.wall_min_ms <= timing.wall_ms
+        assert timing.wall_ms > 0
 
 
 def test_table_lines_up() -> None:
-    table = common.Table("name", "ms", "share")
+    table = report.Table("name", "ms", "share")
     table.add("a", 1.2345, "12%")
     table.add("bcd", 1234.5, None)
     assert str(table).splitlines() == [
@@ -199,12 +199,12 @@ def test_table_lines_up() -> None:
     ],
 )
 def test_cells(cell: float | None, text: str) -> None:
-    assert common.show(cell) == text
+    assert report.show(cell) == text
 
 
 def test_reports_are_kept_as_they_grow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = common.Report("x", "A question", tmp_path / "results")
-    report.add("An answer")
+    made = report.Report("x", "A question", tmp_path / "results")
+    made.add("An answer")
     text = (tmp_path / "results" / "x.md").read_text()
     assert text.startswith("# A question\n\n- CPU: ")
     assert text.endswith("An answer\n")
