@@ -25,6 +25,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snn_voice_hub.folders import walk
+
 ROOT = Path(__file__).parents[1]
 _PORT = 8123
 _START_SECONDS = 180.0
@@ -224,8 +226,7 @@ def main() -> None:
     parser.add_argument("--max-queue", type=int, default=256)
     parser.add_argument("--max-batch-size", type=int, default=32)
     options = parser.parse_args()
-    paths = [path for path in sorted(options.clips.rglob("*")) if path.suffix in (".wav", ".flac")]
-    files = [path.read_bytes() for path in paths]
+    files = [Path(found.path).read_bytes() for found in walk(options.clips) if not found.problem]
     clients = Clients(files, options.clients, until_refused=options.scene == "stop")
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command(options), stdout=log, stderr=log)

@@ -75,7 +75,7 @@ def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
     Raises:
         OSError: It can't be exchanged. Then, or where the block fails, what was there stays.
     """
-    part = target.with_name(f".{target.name}{f'.{uuid.uuid4().hex[:12]}' if shared else ''}.part")
+    part = target.with_name(f".{uuid.uuid4().hex if shared else target.name}.part")
     try:
         yield part
         part.replace(target)

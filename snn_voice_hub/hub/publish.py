@@ -20,7 +20,7 @@ from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.listing import COMMIT, Listed, Listing, is_revision, list_repository
-from snn_voice_hub.hub.remote.refusals import NO_ANSWER, explained, progress
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained, progress
 from snn_voice_hub.hub.remote.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
 from snn_voice_hub.visible import module_logger, visible
@@ -77,8 +77,8 @@ def push_folder(
     Raises:
         CheckpointError: The folder is no sound checkpoint, or the Hub does not take it. `code` is one of
             `bad_checkpoint`, `bad_repo_id`, `bad_request`, `not_logged_in`, `no_access`, `no_repository`,
-            `no_revision`, `not_private`, `bad_card`, `own_handler`, `conflict`, `rate_limit`, `offline`,
-            `upload`.
+            `no_revision`, `gated`, `not_private`, `bad_card`, `own_handler`, `conflict`, `rate_limit`,
+            `offline`, `upload`.
         ConfigError: `config.json` is not legal.
     """
     folder = named_path(folder)
@@ -95,12 +95,8 @@ def push_folder(
             "not logged in to the Hub", hint="hf auth login, or give a token", code="not_logged_in"
         )
     api = HfApi(token=token, library_name=LIBRARY_NAME)
-    with (
-        progress(quiet),
-        hiding(token),
-        explained(repo_id, "pushing to", create_pr=create_pr),
-        bounded(repo_id),
-    ):
+    talk = Talk(doing="pushing to", repo_id=repo_id, revision=branch, writes=True, create_pr=create_pr)
+    with progress(quiet), hiding(token), explained(talk), bounded(repo_id):
 
         def create(_: Meter) -> RepoUrl:
             return api.create_repo(repo_id, private=private, exist_ok=True)

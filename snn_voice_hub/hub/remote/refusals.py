@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -21,6 +27,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.visible import visible
 
 # Seconds until a Hub that does not answer counts as out of reach.
 PATIENCE = 8.0
@@ -44,93 +51,166 @@ def progress(quiet: bool) -> Iterator[None]:
         enable_progress_bars()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Talk:
+    """A conversation with the Hub, as far as its refusals are told of.
+
+    Attributes:
+        doing: What is done, before the name: "downloading", "searching", "pushing to".
+        repo_id: `owner/name`; "" for the Hub as a whole.
+        where: How messages name it, where not by `repo_id`.
+        revision: Branch, tag or commit.
+        folder: Where files are written.
+        begun: Whether the Hub has answered before: then no answer is one that broke off.
+        writes: Whether the Hub is to change something.
+        create_pr: Whether that is done by a pull request.
+    """
+
+    doing: str
+    repo_id: str = ""
+    where: str = ""
+    revision: str | None = None
+    folder: str | Path = ""
+    begun: bool = False
+    writes: bool = False
+    create_pr: bool = False
+
+    def __str__(self) -> str:
+        """What is done, and with what."""
+        return f"{self.doing} {self.where or self.repo_id or 'the Hub'}"
+
+    @property
+    def code(self) -> str:
+        """Of an error that has no code of its own."""
+        return "upload" if self.writes else "download"
+
+
 @contextmanager
-def explained(repo_id: str, doing: str, *, create_pr: bool = False) -> Iterator[None]:
+def explained(talk: Talk) -> Iterator[None]:
     """Turn what the client raises into one line that says what to do."""
-    where = f"{doing} {repo_id or 'the Hub'}"
     try:
         yield
     except CheckpointError:
         raise
-    except RevisionNotFoundError as error:
-        raise CheckpointError(
-            f"{repo_id} has no such branch or pull request", hint="check the name", code="no_revision"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"no repository {repo_id} on the Hub, or no access to it",
-            hint="check the spelling and the account: hf auth whoami",
-            code="no_repository",
-        ) from error
-    except HfHubHTTPError as error:
-        raise _refused(error, repo_id, where, create_pr) from error
-    except OfflineModeIsEnabled as error:
-        raise CheckpointError(
-            f"{where} needs the network, and HF_HUB_OFFLINE is set", hint="unset it", code="offline"
-        ) from error
-    except NO_ANSWER as error:
-        raise CheckpointError(
-            f"{where} failed: the Hub ({constants.ENDPOINT}) can't be reached",
-            hint="check the network, HF_ENDPOINT and proxies",
-            code="offline",
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        # What the client raises of answers in another form than the Hub's.
-        raise CheckpointError(
-            f"{where} failed: the answer is none of a Hub ({type(error).__name__})",
-            hint=f"is {constants.ENDPOINT} one? HF_ENDPOINT chooses it",
-            code="bad_answer",
-        ) from error
-    except ValueError as error:
-        # The client validates the card with the Hub before it uploads anything.
-        raise CheckpointError(
-            f"{where} failed: {' '.join(str(error).split())}", hint="mend README.md", code="bad_card"
-        ) from error
-    except OSError as error:
-        raise CheckpointError(
-            f"{where} failed: {' '.join(str(error).split())}", hint="try again", code="upload"
-        ) from error
+    except Exception as error:
+        said = _told(error, talk)
+        if said is None:
+            raise
+        raise said from error
 
 
-def _refused(error: HfHubHTTPError, repo_id: str, where: str, create_pr: bool) -> CheckpointError:
+def _told(error: Exception, talk: Talk) -> CheckpointError | None:
+    """What to say of an error; None where it is none of the Hub's."""
+    match error:
+        case GatedRepoError():
+            terms = f"accept its terms at {constants.ENDPOINT}/{talk.repo_id}, then log in: hf auth login"
+            return CheckpointError(f"{talk.repo_id} is gated", hint=terms, code="gated")
+        case RevisionNotFoundError():
+            message = f"{talk.repo_id} has no revision {visible(repr(talk.revision))}"
+            return CheckpointError(message, hint="a branch, a tag or a commit", code="no_revision")
+        case RepositoryNotFoundError():
+            return CheckpointError(
+                f"no repository {talk.repo_id} on the Hub, or no access to it",
+                hint="a private repository looks the same: check the spelling, or log in with hf auth login",
+                code="no_repository",
+            )
+        case EntryNotFoundError():
+            message = f"{talk.where or talk.repo_id}: a file that the Hub lists is not there"
+            return CheckpointError(message, hint="try again", code=talk.code)
+        case HfHubHTTPError():
+            return _refused(error, talk)
+        case HFValidationError():
+            name = visible(repr(talk.repo_id))
+            return CheckpointError(f"{name} is no legal repository id", hint="owner/name")
+        case OfflineModeIsEnabled():
+            message = f"{talk} needs the network, and HF_HUB_OFFLINE is set"
+            return CheckpointError(message, hint="unset it", code="offline")
+        case _ if isinstance(error, NO_ANSWER) and talk.begun:
+            return CheckpointError(
+                f"{talk} broke off", hint="check the network, and try again", code=talk.code
+            )
+        case _ if isinstance(error, NO_ANSWER):
+            return CheckpointError(
+                f"{talk} failed: the Hub ({constants.ENDPOINT}) can't be reached",
+                hint="check the network, HF_ENDPOINT and proxies",
+                code="offline",
+            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT) if talk.folder:
+            return CheckpointError(
+                f"the disk is full: {talk.where} does not fit into {talk.folder}",
+                hint="make room, or choose another disk with cache_dir= or HF_HOME",
+                code="disk_full",
+            )
+        case OSError():
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            message = f"{talk} failed: {lines[0] if lines else type(error).__name__}"
+            return CheckpointError(message, hint="try again", code=talk.code)
+    return _client_told(error, talk) if talk.writes else None
+
+
+def _client_told(error: Exception, talk: Talk) -> CheckpointError | None:
+    """What to say where the client itself reads the Hub's answers, and looks at what it sends."""
+    match error:
+        # Of answers in another form than the Hub's.
+        case (
+            json.JSONDecodeError()
+            | KeyError()
+            | TypeError()
+            | AttributeError()
+            | IndexError()
+            | RecursionError()
+        ):
+            return CheckpointError(
+                f"{talk} failed: the answer is none of a Hub ({type(error).__name__})",
+                hint=f"is {constants.ENDPOINT} one? HF_ENDPOINT chooses it",
+                code="bad_answer",
+            )
+        case ValueError():
+            # It validates the card with the Hub before it uploads anything.
+            message = f"{talk} failed: {' '.join(str(error).split())}"
+            return CheckpointError(message, hint="mend README.md", code="bad_card")
+    return None
+
+
+def _refused(error: HfHubHTTPError, talk: Talk) -> CheckpointError:
     status = error.response.status_code
-    said = " ".join((error.server_message or "").split())
-    if status == 401:
+    if status == 429:
+        wait = _seconds(error)
+        hint = f"try again in {wait} s" if wait else "try again in some minutes"
+        return CheckpointError(f"the Hub asks to slow down ({talk})", hint=hint, code="rate_limit")
+    if talk.writes and status < 500:
+        return _not_written(error, talk)
+    if status in (401, 403):
         return CheckpointError(
-            "the Hub does not take the token", hint="hf auth login, or another token", code="not_logged_in"
+            f"the Hub refuses access to {talk.where or 'it'} (status {status})",
+            hint="the token may be wrong or lack the right to read: hf auth login",
+            code="no_access",
         )
+    message = f"{talk} failed: the Hub answers with status {status}"
+    return CheckpointError(message, hint="try again later", code=talk.code)
+
+
+def _not_written(error: HfHubHTTPError, talk: Talk) -> CheckpointError:
+    status = error.response.status_code
+    if status == 401:
+        hint = "hf auth login, or another token"
+        return CheckpointError("the Hub does not take the token", hint=hint, code="not_logged_in")
     if status == 403:
-        owner = repo_id.rpartition("/")[0]
-        other = "" if create_pr else ", or a pull request (create_pr, --create-pr)"
+        owner = talk.repo_id.rpartition("/")[0]
+        other = "" if talk.create_pr else ", or a pull request (create_pr, --create-pr)"
         return CheckpointError(
-            f"no right to write to {repo_id}",
+            f"no right to write to {talk.repo_id}",
             hint=f"a token that may write{f' for {owner}' if owner else ''}: hf auth login{other}",
             code="no_access",
         )
     if status in (409, 412):
-        return CheckpointError(
-            f"{repo_id} was changed by someone else in the meantime", hint="push again", code="conflict"
-        )
-    if status == 429:
-        return slow_down(error, where)
-    if status < 500:
-        return CheckpointError(
-            f"{where} failed: {said or f'the Hub answers with status {status}'}",
-            hint="change what the Hub objects to" if said else "check name, branch and files",
-            code="bad_request",
-        )
+        message = f"{talk.repo_id} was changed by someone else in the meantime"
+        return CheckpointError(message, hint="push again", code="conflict")
+    said = " ".join((error.server_message or "").split())
     return CheckpointError(
-        f"{where} failed: the Hub answers with status {status}", hint="try again later", code="upload"
-    )
-
-
-def slow_down(error: HfHubHTTPError, where: str) -> CheckpointError:
-    """What to say of a 429."""
-    wait = _seconds(error)
-    return CheckpointError(
-        f"the Hub asks to slow down ({where})",
-        hint=f"try again in {wait} s" if wait else "try again in some minutes",
-        code="rate_limit",
+        f"{talk} failed: {said or f'the Hub answers with status {status}'}",
+        hint="change what the Hub objects to" if said else "check name, branch and files",
+        code="bad_request",
     )
 
 

@@ -7,22 +7,12 @@ So each load is remembered here, as commit and files.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, try_to_load_from_cache
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME
@@ -31,7 +21,7 @@ from snn_voice_hub.hub.choice import Choice, choose
 from snn_voice_hub.hub.remote.cache import CHECKSUM
 from snn_voice_hub.hub.remote.listing import COMMIT, Listing, is_path, is_revision, list_repository
 from snn_voice_hub.hub.remote.loads import RepoRequest, remember, remembered
-from snn_voice_hub.hub.remote.refusals import NO_ANSWER, slow_down
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained
 from snn_voice_hub.hub.remote.wire import hiding
 from snn_voice_hub.visible import module_logger, visible
 
@@ -75,7 +65,15 @@ def fetch(request: RepoRequest, spared: Spared = lambda version, origin: False) 
             `no_checkpoint`, `several_checkpoints`, `offline`, `rate_limit`, `download`, `damaged`,
             `too_large`, `bad_answer`, `disk_full`.
     """
-    with hiding(request.token), _explained(request):
+    talk = Talk(
+        doing="downloading",
+        repo_id=request.repo_id,
+        where=request.where,
+        revision=request.revision,
+        folder=request.cache_dir or constants.HF_HUB_CACHE,
+        begun=True,  # where nothing has come yet, there may be an earlier load
+    )
+    with hiding(request.token), explained(talk):
         validate_repo_id(request.repo_id)
         if request.revision is not None and not is_revision(request.revision):
             raise CheckpointError(
@@ -218,79 +216,3 @@ def _cached(request: RepoRequest, commit: str, choice: Choice) -> Fetched | None
         origin=choice.weights,
         version=kept if CHECKSUM.fullmatch(kept) else commit,
     )
-
-
-# --- errors ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _explained(request: RepoRequest) -> Iterator[None]:
-    """Turn what the client raises into one line that says what to do."""
-    where = request.where
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except GatedRepoError as error:
-        raise CheckpointError(
-            f"{request.repo_id} is gated",
-            hint=f"accept its terms at {constants.ENDPOINT}/{request.repo_id}, then log in: hf auth login",
-            code="gated",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(
-            f"{request.repo_id} has no revision {visible(repr(request.revision))}",
-            hint="a branch, a tag or a commit",
-            code="no_revision",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"no repository {request.repo_id} on the Hub, or no access to it",
-            hint="a private repository looks the same: check the spelling, or log in with hf auth login",
-            code="no_repository",
-        ) from error
-    except EntryNotFoundError as error:
-        raise CheckpointError(
-            f"{where}: a file that the Hub lists is not there", hint="try again", code="download"
-        ) from error
-    except HfHubHTTPError as error:
-        raise _refused(error, where) from error
-    except HFValidationError as error:
-        raise CheckpointError(
-            f"{visible(repr(request.repo_id))} is no legal repository id", hint="owner/name"
-        ) from error
-    except NO_ANSWER as error:
-        raise CheckpointError(
-            f"downloading {where} broke off", hint="check the network, and try again", code="download"
-        ) from error
-    except OSError as error:
-        raise _os_error(error, request) from error
-
-
-def _refused(error: HfHubHTTPError, where: str) -> CheckpointError:
-    status = error.response.status_code
-    if status in (401, 403):
-        return CheckpointError(
-            f"the Hub refuses access to {where} (status {status})",
-            hint="the token may be wrong or lack the right to read: hf auth login",
-            code="no_access",
-        )
-    if status == 429:
-        return slow_down(error, where)
-    return CheckpointError(
-        f"downloading {where} failed: the Hub answers with status {status}",
-        hint="try again later",
-        code="download",
-    )
-
-
-def _os_error(error: OSError, request: RepoRequest) -> CheckpointError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        folder = request.cache_dir or constants.HF_HUB_CACHE
-        return CheckpointError(
-            f"the disk is full: {request.where} does not fit into {folder}",
-            hint="make room, or choose another disk with cache_dir= or HF_HOME",
-            code="disk_full",
-        )
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return CheckpointError(f"downloading {request.where} failed: {first}", hint="try again", code="download")

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.remote.listing import is_text
-from snn_voice_hub.hub.remote.refusals import explained
+from snn_voice_hub.hub.remote.refusals import Talk, explained
 from snn_voice_hub.hub.remote.wire import ask_json, hiding, odd_answer
 from snn_voice_hub.visible import NAME_LIMIT, visible
 
@@ -57,7 +57,7 @@ def search_models(query: str = "", *, limit: int = 50, token: str | bool | None 
         if not is_text(query):
             raise CheckpointError(f"{visible(repr(query))} can't be searched for", hint="part of an id")
         wanted["search"] = query
-    with hiding(token), explained("", "searching"):
+    with hiding(token), explained(Talk(doing="searching")):
         found = ask_json(f"{constants.ENDPOINT}/api/models", "models", token=token, params=wanted)
         if not isinstance(found, list):
             raise odd_answer("models", "it is no list")
