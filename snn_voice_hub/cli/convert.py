@@ -36,7 +36,7 @@ def convert(
     from snn_voice_hub.hub.cards.page import make_card
     from snn_voice_hub.hub.checkpoints import read_config
     from snn_voice_hub.hub.choice import WEIGHTS_FILE
-    from snn_voice_hub.hub.legacy.lightning import convert_lightning
+    from snn_voice_hub.hub.legacy.conversion import convert_lightning
 
     try:
         convert_lightning(checkpoint, out, num_steps=num_steps, name=name, dtype=dtype)

@@ -273,7 +273,7 @@ def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
     if out.exists():
         return out
     # Rarely needed, and it brings a reader of pickles.
-    from snn_voice_hub.hub.legacy.lightning import convert_lightning
+    from snn_voice_hub.hub.legacy.conversion import convert_lightning
 
     try:
         return convert_lightning(found.weights, out, origin=found.origin, num_steps=num_steps)

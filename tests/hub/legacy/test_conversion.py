@@ -24,8 +24,9 @@ from snn_voice_hub import audio
 from snn_voice_hub.cli.convert import convert
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.legacy import lightning
-from snn_voice_hub.hub.legacy.lightning import convert_lightning, read_lightning
+from snn_voice_hub.hub.legacy import conversion
+from snn_voice_hub.hub.legacy.conversion import convert_lightning
+from snn_voice_hub.hub.legacy.lightning import read_lightning
 from tests.hub.legacy.test_lightning import changed, equal
 from tests.hub.legacy.writer import network, write
 from tests.places import ROOT
@@ -145,7 +146,7 @@ def test_a_failed_conversion_leaves_nothing(
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lightning, "save_file", full)
+        patch.setattr(conversion, "save_file", full)
         with pytest.raises(OSError, match="No space left") as caught:
             convert_lightning(small, tmp_path / "deep" / "out")
         assert caught.value.errno == 28
@@ -159,15 +160,15 @@ def test_a_failed_conversion_leaves_nothing(
 def test_the_slower_of_two_conversions_drops_its_copy(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_weights = lightning._save_weights
+    save_weights = conversion._save_weights
 
     def slow(*arguments: Any) -> None:
         save_weights(*arguments)
         with monkeypatch.context() as patch:
-            patch.setattr(lightning, "_save_weights", save_weights)
+            patch.setattr(conversion, "_save_weights", save_weights)
             convert_lightning(small, tmp_path / "out", name="faster")
 
-    monkeypatch.setattr(lightning, "_save_weights", slow)
+    monkeypatch.setattr(conversion, "_save_weights", slow)
     assert convert_lightning(small, tmp_path / "out", name="slower") == tmp_path / "out"
     assert sv.VoiceConfig.load(tmp_path / "out" / "config.json").name == "faster"
     assert names(tmp_path) == ["out", "x.ckpt"]
@@ -176,15 +177,15 @@ def test_the_slower_of_two_conversions_drops_its_copy(
 def test_a_conversion_that_ends_just_as_another_begins(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_complete = lightning._is_complete
+    is_complete = conversion._is_complete
 
     def meanwhile(folder: Path) -> bool:
         before = is_complete(folder)
-        monkeypatch.setattr(lightning, "_is_complete", is_complete)
+        monkeypatch.setattr(conversion, "_is_complete", is_complete)
         convert_lightning(small, folder, name="faster")
         return before
 
-    monkeypatch.setattr(lightning, "_is_complete", meanwhile)
+    monkeypatch.setattr(conversion, "_is_complete", meanwhile)
     assert convert_lightning(small, tmp_path / "out", name="slower") == tmp_path / "out"
     assert sv.VoiceConfig.load(tmp_path / "out" / "config.json").name == "faster"
     assert names(tmp_path) == ["out", "x.ckpt"]
@@ -192,7 +193,7 @@ def test_a_conversion_that_ends_just_as_another_begins(
 
 CONVERT = (
     "import sys; from pathlib import Path\n"
-    "from snn_voice_hub.hub import lightning\n"
+    "from snn_voice_hub.hub.legacy import conversion\n"
     "path, out, go = map(Path, sys.argv[1:4])\n"
 )
 
@@ -203,7 +204,7 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     code = CONVERT + (
         "print('ready', flush=True)\n"
         "while not go.exists(): pass\n"
-        "for i in range(20): print(lightning.convert_lightning(path, out.with_name(str(i))))"
+        "for i in range(20): print(conversion.convert_lightning(path, out.with_name(str(i))))"
     )
     command = [sys.executable, "-c", code, str(path), str(out), str(go)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -224,12 +225,12 @@ def test_a_killed_conversion_leaves_nothing_half(small: Path, tmp_path: Path) ->
     out = tmp_path / "cache" / "out"
     code = CONVERT + (
         "import os, signal\n"
-        "save_weights = lightning._save_weights\n"
+        "save_weights = conversion._save_weights\n"
         "def die(weights, path):\n"
         "    save_weights(weights, path)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "lightning._save_weights = die\n"
-        "lightning.convert_lightning(path, out)"
+        "conversion._save_weights = die\n"
+        "conversion.convert_lightning(path, out)"
     )
     for _ in range(2):
         ran = subprocess.run([sys.executable, "-c", code, str(small), str(out), "-"], check=False)
@@ -275,9 +276,9 @@ def test_a_large_file_is_never_in_memory_twice(dtype: str, large: Path, small: P
         "def peak():\n"
         "    lines = Path('/proc/self/status').read_text().splitlines()\n"
         "    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM')) / 1000\n"
-        "lightning.convert_lightning(path, out.with_name('small'), dtype=sys.argv[5])\n"
+        "conversion.convert_lightning(path, out.with_name('small'), dtype=sys.argv[5])\n"
         "before = peak()\n"
-        "lightning.convert_lightning(Path(sys.argv[4]), out, dtype=sys.argv[5])\n"
+        "conversion.convert_lightning(Path(sys.argv[4]), out, dtype=sys.argv[5])\n"
         "print(peak() - before)"
     )
     arguments = [str(small), str(tmp_path / "out"), "-", str(large), dtype]

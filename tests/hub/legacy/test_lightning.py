@@ -16,7 +16,8 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.legacy.lightning import convert_lightning, read_lightning
+from snn_voice_hub.hub.legacy.conversion import convert_lightning
+from snn_voice_hub.hub.legacy.lightning import read_lightning
 from snn_voice_hub.hub.legacy.paper import LAYOUTS
 from snn_voice_hub.hub.legacy.stand_ins import STORAGES
 from tests.hub.legacy.writer import (
