@@ -1,10 +1,8 @@
-"""A run whose folder was damaged or moved, or that was killed at a write: it goes on, or says why not."""
+"""A run whose folder was damaged or moved: it goes on, or says why not."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import logging
 import os
@@ -324,77 +322,6 @@ def test_a_run_goes_on_where_it_was_moved_to(runs: Runs, tmp_path: Path) -> None
     (new / "base" / "model.safetensors").write_bytes((runs.other / "model.safetensors").read_bytes())
     with pytest.raises(sv.SnnVoiceError, match="has another start: the weights of"):
         run(new / "run", job(new), resume=True)
-
-
-# --- cut off --------------------------------------------------------------------------------------
-
-
-def test_the_table_has_each_row_once_wherever_a_run_was_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snn_voice_hub.training.fitting.keeping._LOG_EVERY", 1)
-    wanted = outcome(run(tmp_path / "whole").folder)
-    rows = list(csv.DictReader(io.StringIO(wanted[3])))
-    assert [(row["epoch"], row["step"]) for row in rows] == [
-        (str(epoch), str(step)) for epoch, step in ((0, 0), (0, 1), (0, 1), (1, 2), (1, 3), (1, 3))
-    ]
-    out = tmp_path / "cut"
-    for at in ((0, 1), (1, 0), (1, 1)):
-        shutil.rmtree(out, ignore_errors=True)
-        cut(out, at)
-        with (out / "logs/csv/metrics.csv").open("a") as file:
-            file.write("1,7,half of a ro")
-        run(out, resume=True)
-        assert outcome(out) == wanted
-
-
-def test_a_run_that_ended_early_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = dataclasses.replace(JOB, recipe=dataclasses.replace(SMALL, epochs=6, lr=1e-12, patience=1, ema=0.0))
-    whole = run(tmp_path / "whole", job)
-    assert len(whole.history) < 6
-
-    def killed(*_: Any) -> None:
-        raise Cut
-
-    with monkeypatch.context() as patch:
-        patch.setattr("snn_voice_hub.training.fitting.fit._finish", killed)
-        with pytest.raises(Cut):
-            run(tmp_path / "cut", job)
-    again = run(tmp_path / "cut", job, resume=True)
-    assert (again.stopped, again.best_epoch) == (whole.stopped, whole.best_epoch)
-    assert outcome(again.folder) == outcome(whole.folder)
-
-
-def test_a_run_goes_on_after_a_kill_at_any_write(
-    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace, out = Path.replace, tmp_path / "run"
-    left = [0]
-
-    def watched(self: Path, target: Path) -> Path:
-        if left[0] == 0:
-            raise Cut
-        left[0] -= 1
-        return replace(self, target)
-
-    def killed(path: Path, missing_ok: bool = False) -> None:
-        raise Cut  # who is killed puts nothing right
-
-    for number in range(30):
-        shutil.rmtree(out, ignore_errors=True)
-        left[0] = number
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", watched)
-            patch.setattr(Path, "unlink", killed)
-            try:
-                run(out)
-                break
-            except Cut:
-                pass
-        run(out, resume=True)
-        assert outcome(out) == runs.wanted, number
-    assert number > 12
-    assert not list(out.rglob("*.part"))
 
 
 def test_arrays_in_another_order_are_other_clips() -> None:
