@@ -188,10 +188,10 @@ def train(
         cache=cache,
         download=download,
     )
-    others = None
+    others = kept = None
     if negatives:
         read = read_negatives(negatives, sample_rate=features.sample_rate)
-        dataset, others = with_negatives(
+        dataset, others, kept = with_negatives(
             dataset, read, num_samples=features.num_samples, share=val_share, unknown=first.unknown > 0
         )
     if first_process():
@@ -214,6 +214,7 @@ def train(
         out,
         synthetic=made,
         negatives=others,
+        kept=kept,
         resume=resume,
         accelerator=accelerator,
         devices=devices,

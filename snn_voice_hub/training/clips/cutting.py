@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,24 @@ _KEPT = 0.1
 _FADE = 0.05
 
 
+class Divided(NamedTuple):
+    """Clips and negatives, divided into what is learned from and what is not.
+
+    Attributes:
+        dataset: The clips: rare words of the negatives joined those to learn from, windows of other speech
+            those to validate with.
+        learned: The negatives to learn from.
+        kept: Those that nothing is learned from: by them the operating point is chosen.
+    """
+
+    dataset: Dataset
+    learned: Negatives
+    kept: Negatives
+
+
 def with_negatives(
     dataset: Dataset, negatives: Negatives, *, num_samples: int, share: float, unknown: bool
-) -> tuple[Dataset, Negatives]:
+) -> Divided:
     """Add to labelled clips what negatives have for them.
 
     Args:
@@ -32,10 +48,6 @@ def with_negatives(
         num_samples: Length of a clip.
         share: How much of the negatives is kept to validate with.
         unknown: Whether the class `_unknown_` is learned.
-
-    Returns:
-        The clips: rare words join those to learn from, windows of other speech those to validate with. And
-        the negatives that are left to learn from.
     """
     learned, kept = negatives.divided(share)
     labels = sorted(set(dataset.train.labels))
@@ -43,7 +55,7 @@ def with_negatives(
     val = _joined(dataset.val, windows(kept, labels, num_samples)) if unknown else dataset.val
     skipped = [*dataset.skipped, *negatives.skipped]
     facts = [*dataset.facts, *learned.facts()]
-    return replace(dataset, train=train, val=val, skipped=skipped, facts=facts), learned
+    return Divided(replace(dataset, train=train, val=val, skipped=skipped, facts=facts), learned, kept)
 
 
 def rare_words(negatives: Negatives, labels: Collection[str], num_samples: int) -> Clips:

@@ -184,13 +184,14 @@ def test_clips_and_negatives_are_put_together(written: Written) -> None:
     items = [item(path, "thin", speaker=path, word_times=times, source="here") for path in files]
     clips = dataset()
     negatives = read_negatives([written(files, items)])
-    both, rest = with_negatives(clips, negatives, num_samples=RATE, share=0.5, unknown=True)
+    both, rest, kept = with_negatives(clips, negatives, num_samples=RATE, share=0.5, unknown=True)
     assert 0 < len(rest.sounds) < 12
+    assert {sound.name for sound in kept.sounds} == set(files) - {sound.name for sound in rest.sounds}
     assert len(both.train) == len(clips.train) + len(rest.sounds)
     assert both.train.waveforms.shape == (len(both.train), RATE)
     assert set(both.val.labels) == {*clips.val.labels, "_unknown_"}
     assert both.facts[-1]["name"].startswith("here (")
-    plain, _ = with_negatives(clips, negatives, num_samples=RATE, share=0.5, unknown=False)
+    plain, *_ = with_negatives(clips, negatives, num_samples=RATE, share=0.5, unknown=False)
     assert plain.val == clips.val
 
 

@@ -240,9 +240,11 @@ def test_unknown_words_are_measured_apart() -> None:
 
 def test_a_run_with_negatives_goes_on_with_the_same_only(negatives: Negatives, tmp_path: Path) -> None:
     job = Job(name="tones", recipe=recipe(silence=0.1, unknown=0.3, epochs=1, augmentation=EVERYTHING))
-    fitted = fit(job, dataset(), tmp_path / "run", negatives=negatives, accelerator="cpu")
+    fitted = fit(job, dataset(), tmp_path / "run", negatives=negatives, kept=negatives, accelerator="cpu")
     voice = sv.SnnVoice.from_pretrained(fitted.folder)
     assert voice.labels == LABELS
+    assert voice.config.detection is not None
+    assert voice.config.metrics["listening_validation"]["words"]["false_alarms"]["speech"] <= 10
     again = fit(job, dataset(), tmp_path / "run", negatives=negatives, resume=True)
     assert again.history == fitted.history
     fewer = Negatives(negatives.sounds[1:], RATE)
