@@ -68,8 +68,9 @@ def extrapolated(logits: Tensor, steps: int, num_steps: int) -> Tensor:
 def combine(windows: Tensor, labels: Sequence[str]) -> Tensor:
     """Scores of a clip from those of its windows.
 
-    A word is there if any window holds it: the maximum. Silence (and any other class that is no word) is
-    only there if no window holds a word: the minimum.
+    A word is there if any window holds it: the maximum. No word is there only if no window holds one: the
+    minimum of what silence and all other classes that are no word have together. It is divided among them as
+    it is in the mean of the windows.
 
     Args:
         windows: `[W, C]`.
@@ -81,7 +82,9 @@ def combine(windows: Tensor, labels: Sequence[str]) -> Tensor:
     if len(windows) == 1:
         return windows[0]
     word = torch.tensor([is_word(label) for label in labels], device=windows.device)
-    return torch.where(word, windows.amax(0), windows.amin(0))
+    none = windows.masked_fill(word, 0.0)
+    shares = none.mean(0) / none.mean(0).sum().clamp_min(1e-12)
+    return torch.where(word, windows.amax(0), none.sum(1).amin() * shares)
 
 
 def clearest(windows: Sequence[Window]) -> int:

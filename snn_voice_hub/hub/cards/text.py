@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snn_voice_hub import install
-from snn_voice_hub.config import LIBRARY_NAME, SILENCE, VoiceConfig, is_word
+from snn_voice_hub.config import LIBRARY_NAME, SILENCE, UNKNOWN, VoiceConfig, is_word
 from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section
 from snn_voice_hub.notation import markdown_table
 from snn_voice_hub.visible import LINE_LIMIT, visible
@@ -162,7 +162,18 @@ def _labels(config: VoiceConfig) -> str:
     return section(
         "Labels",
         f"{len(words)} words: {', '.join(words)}.",
-        f"Besides: {', '.join(others)}, which is no word." if others else "",
+        _besides(others),
+    )
+
+
+def _besides(others: list[str]) -> str:
+    if not others:
+        return ""
+    *first, last = others
+    return (
+        f"Besides: {', '.join(first)} and {last}, which are no words."
+        if first
+        else f"Besides: {last}, which is no word."
     )
 
 
@@ -253,10 +264,17 @@ def _limits(config: VoiceConfig) -> str:
             "- Silence and noise: it has no class for them and answers with a word; `min_score=` drops "
             "words that it is not sure of."
         )
-    lines.append(
-        "- Other words: one that is not among the labels gets the label that sounds most like it to the "
-        "network, and the score need not be low."
-    )
+    if UNKNOWN in config.labels:
+        lines.append(
+            f"- Other words: speech that holds none of its words is the class `{UNKNOWN}`, which it learned "
+            "from other speakers and languages, and from pieces of its own words. What sounds much like a "
+            "word may still be taken for it."
+        )
+    else:
+        lines.append(
+            "- Other words: one that is not among the labels gets the label that sounds most like it to the "
+            "network, and the score need not be low."
+        )
     f = config.features
     if f.feature_rate < 8000:
         lines.append(

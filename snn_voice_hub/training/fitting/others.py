@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from snn_voice_hub.config import UNKNOWN, is_word
+from snn_voice_hub.config import is_word
 from snn_voice_hub.training.clips.data import Clips, Wave, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives, Span
 from snn_voice_hub.training.fitting.recipe import Mixture
@@ -71,7 +71,6 @@ class Others:
         words = np.array([is_word(label) for label in self.recorded.labels])
         self._words = np.flatnonzero(words)
         self._turned = np.flatnonzero(words & ~np.isin(self.recorded.labels, _SAME_REVERSED))
-        self._given = np.flatnonzero(np.array(self.recorded.labels) == UNKNOWN)
         spans = self.negatives.spans(self.labels) if self.negatives else []
         self._running = self._weighted([span for span in spans if not span.single])
         self._single = self._weighted([span for span in spans if span.single])

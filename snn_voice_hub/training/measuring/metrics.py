@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from snn_voice_hub.config import is_word
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.corpus import COVERED
 
@@ -87,6 +88,9 @@ def accuracy(
 ) -> dict[str, Any]:
     """Figures over labelled clips; a clip whose word the model does not know counts as wrong.
 
+    Clips of labels that are no word (`_unknown_`, `_silence_`) count in the calibration errors alone, and
+    what becomes of them is told apart.
+
     Args:
         logits: `[n, C]`.
         words: The n true words.
@@ -97,19 +101,22 @@ def accuracy(
         Top-1, top-2 and top-5 over all clips, mean top-1 over the covered words, top-1 over the thin words
         (all their clips together), calibration error at the temperature and before it (at 1), and n of each.
         `unknown_words` holds the number of clips of each word that the model does not know, where there are
-        such.
+        such; `no_word`, where there are such, the number of clips that hold no word, and the share of them
+        that is taken for one.
     """
     right = right_answers(logits, words, labels)
-    each: Bools = right.numpy()
+    spoken = torch.tensor([is_word(word) for word in words], device="cpu")
+    everything, logits, words = logits, logits[spoken], [word for word in words if is_word(word)]
+    each: Bools = right[spoken].numpy()
     names = np.array(words)
     covered = [word for word in COVERED if (names == word).any()]
     thin = ~np.isin(names, COVERED)
 
     def calibration_error(divisor: float) -> float:
-        return expected_calibration_error((logits / divisor).softmax(1).amax(1), right)
+        return expected_calibration_error((everything / divisor).softmax(1).amax(1), right)
 
     figures: dict[str, Any] = {
-        **top_shares(logits, words, labels),
+        **(top_shares(logits, words, labels) if len(each) else dict.fromkeys(("top1", "top2", "top5"))),
         "covered_mean": mean_by_word(each, names, covered) if covered else None,
         "thin_top1": float(each[thin].mean()) if thin.any() else None,
         "calibration_error_before": calibration_error(1.0),
@@ -121,4 +128,8 @@ def accuracy(
     unknown = sorted(set(words) - set(labels))
     if unknown:
         figures["unknown_words"] = {word: int((names == word).sum()) for word in unknown}
+    if len(strange := everything[~spoken]):
+        is_one = torch.tensor([is_word(label) for label in labels], device="cpu")
+        taken = float(is_one[strange.argmax(1)].float().mean())
+        figures["no_word"] = {"clips": len(strange), "taken_for_a_word": round(taken, 4)}
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}

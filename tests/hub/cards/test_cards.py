@@ -216,6 +216,12 @@ def test_other_words_and_other_data() -> None:
     assert "hott.wav" in card.text  # a file name that any shell takes
     assert "2 words: hüh, hott." in card.text
     assert "knows them as the class `_silence_`" in card.text
+    assert "Besides: `_silence_`, which is no word." in card.text
+    assert "the score need not be low" in card.text
+    knowing = make_card(dataclasses.replace(config, labels=[*config.labels, "_unknown_"])).text
+    assert "Besides: `_silence_` and `_unknown_`, which are no words." in knowing
+    assert "holds none of its words is the class `_unknown_`" in knowing
+    assert "the score need not be low" not in knowing
     assert "depends on the other clips of its batch" in card.text
     private = dataclasses.replace(config, data=[])
     assert metadata(str(make_card(private)))["model-index"][0]["results"][0]["dataset"]["type"] == "custom"

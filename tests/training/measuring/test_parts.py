@@ -40,8 +40,13 @@ def clips_of(count: int, names: list[str] | None = None) -> Clips:
 def test_ranks_and_words_that_the_model_does_not_know() -> None:
     logits = torch.tensor([[3.0, 2, 1, 0], [3, 2, 1, 0], [3, 2, 1, 0], [3, 2, 1, 0]])
     figures = accuracy(logits, ["yes", "no", "_silence_", "zebra"], LABELS, 1.0)
-    assert (figures["top1"], figures["top2"], figures["top5"]) == (0.25, 0.5, 0.75)
+    assert (figures["top1"], figures["top2"], figures["top5"]) == (0.3333, 0.6667, 0.6667)
     assert figures["unknown_words"] == {"zebra": 1}
+    # What is no word is no word's accuracy.
+    assert (figures["clips"], figures["no_word"]) == (3, {"clips": 1, "taken_for_a_word": 1.0})
+    assert "no_word" not in accuracy(logits, ["yes"] * 4, LABELS, 1.0)
+    silent = accuracy(torch.tensor([[0.0, 0, 1, 2]]), ["_silence_"], LABELS, 1.0)
+    assert (silent["top1"], silent["no_word"]) == (None, {"clips": 1, "taken_for_a_word": 0.0})
     assert "unknown_words" not in accuracy(logits, ["yes"] * 4, LABELS, 1.0)
 
 
