@@ -11,17 +11,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_hub.packages import use_packages
+from snn_voice_server.http import catalogue, classify, errors, operations, spikes
 from snn_voice_server.http import documentation as document
-from snn_voice_server.http import errors, operations, routes
 from snn_voice_server.http.keys import ApiKeys, read_keys
 from snn_voice_server.http.middleware import HeadAsGet, Seen
 from snn_voice_server.http.service import Service
 from snn_voice_server.http.tracing import tracer_from_environment
-from snn_voice_server.models.compute import Device, check_answers, resolve_devices
-from snn_voice_server.models.interfaces import Models
+from snn_voice_server.models.compute import Device, load_voice, resolve_devices
 from snn_voice_server.models.library import Library
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import check_sources, source_of, sources_of
+from snn_voice_server.models.served import Entry, Models
 from snn_voice_server.settings import Settings
 from snn_voice_server.web import pages, reference
 
@@ -30,6 +30,8 @@ _ABOUT = """Which word is spoken in a sound file? A spiking neural network answe
 Every error is `{"error": {"code": "...", "message": "...", "hint": "..."}}`.
 `huggingface_hub.InferenceClient().audio_classification("yes.wav", model="http://127.0.0.1:8000/classify")`
 works as it is."""
+
+_ROUTES = (classify, spikes, catalogue, operations)
 
 
 def create_app(model: SnnVoice | None = None, settings: Settings | None = None) -> FastAPI:
@@ -69,24 +71,19 @@ def make_library(
     """
     devices = [str(model.device)] if model is not None else resolve_devices(settings.device)
 
-    def load(spec: str, device: str) -> SnnVoice:
-        voice = SnnVoice.from_pretrained(spec, device=device, engine=settings.engine, dtype=settings.dtype)
-        check_answers(voice)
-        return voice
-
     sources = [source_of(model)] if model is not None else sources_of(settings.model)
     check_sources(sources)
     return Library(
         sources,
         [Device(name) for name in devices],
-        load,
+        lambda spec, device: load_voice(spec, device, settings.engine, settings.dtype),
         settings.limits(len(keys)),
         max_megabytes=settings.max_models_mb,
         watcher=metrics,
     )
 
 
-def assemble(settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics) -> FastAPI:
+def assemble(settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: Metrics) -> FastAPI:
     """The application over any models.
 
     Args:
@@ -116,8 +113,8 @@ def assemble(settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(routes.router)
-    app.include_router(operations.router)
+    for part in _ROUTES:
+        app.include_router(part.router)
     pages.install(app, page=settings.page)
     reference.install(app)
     errors.install(app)

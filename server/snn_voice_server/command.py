@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,12 @@ from snn_voice_hub.containers.quiet import keep_stderr
 from snn_voice_server.options import ServeCommand
 from snn_voice_server.process.extra import serve_extra
 from snn_voice_server.process.starting import minding_signals
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from snn_voice_server.http.service import Service
+    from snn_voice_server.settings import Settings
 
 
 def serve(context: typer.Context) -> None:
@@ -33,29 +40,24 @@ def _serve(arguments: Sequence[str]) -> None:
         logs.set_up(settings.log_level, settings.log_format)
         logs.take_over()
         warn_of_unknown()
-        if settings.ray:
-            from snn_voice_server.on_ray.command import serve_on_ray
-
-            serve_on_ray(settings)
-            return
-        from snn_voice_server.app import create_app
         from snn_voice_server.http.operations import reload_models
-        from snn_voice_server.http.service import Service
-        from snn_voice_server.models.compute import resolve_devices, set_threads, settle
+        from snn_voice_server.models.compute import settle
         from snn_voice_server.process.running import Life, bind, configuration, run, url_of
-    set_threads(settings.threads)
-    with closing(bind(settings.host, settings.port)) as listener:
-        app = create_app(settings=settings)
+
+        if settings.ray:
+            from snn_voice_server.on_ray.command import on_ray as opened
+        else:
+            opened = _here
+    with closing(bind(settings.host, settings.port)) as listener, opened(settings) as (app, where):
         service: Service = app.state.service
         service.on_loaded = settle
-        devices = ", ".join(resolve_devices(settings.device))
 
         def stop() -> None:
             service.draining = True
 
         url = url_of(listener)
         greeting = (
-            f"snn-voice: {service.models.default} on {devices}, {url} (docs: /docs); "
+            f"snn-voice: {service.models.default} on {where}, {url} (docs: /docs); "
             f"try: curl --data-binary @examples/yes.wav {url}/classify"
         )
         life = Life(
@@ -69,6 +71,16 @@ def _serve(arguments: Sequence[str]) -> None:
         )
         config = configuration(app, lifespan="off", timeout_graceful_shutdown=settings.grace)
         run(config, listener, greeting, life)
+
+
+@contextmanager
+def _here(settings: Settings) -> Iterator[tuple[FastAPI, str]]:
+    """The application, and where its models run: in this process."""
+    from snn_voice_server.app import create_app
+    from snn_voice_server.models.compute import resolve_devices, set_threads
+
+    set_threads(settings.threads)
+    yield create_app(settings=settings), ", ".join(resolve_devices(settings.device))
 
 
 serve.command_class = ServeCommand  # type: ignore[attr-defined]

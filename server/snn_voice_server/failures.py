@@ -13,17 +13,6 @@ class RequestError(SnnVoiceError):
     code = "bad_request"
 
 
-class NoSpikes(RequestError):
-    """The spikes of a model that has none."""
-
-    code = "no_spikes"
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """The model of that name."""
-        return cls(f"{name} has no spikes", hint="a spiking model; GET /models names those that are served")
-
-
 class Unauthorized(SnnVoiceError):
     """No key, or one that is not known."""
 

@@ -16,7 +16,7 @@ from snn_voice_hub.config import MAX_THREADS
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_server.process.door import DoorLimits
-from snn_voice_server.queue.batching import Limits
+from snn_voice_server.queue.places import Limits
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,10 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 from snn_voice_server.models import compute
-from snn_voice_server.models.library import Entry
+from snn_voice_server.models.served import Entry
+from snn_voice_server.models.work import LOGITS
 from snn_voice_server.process.running import bind, configuration
+from snn_voice_server.queue.batching import Batcher
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN
@@ -100,18 +102,20 @@ def queued(app: FastAPI) -> int:
     """How many windows hold places in the default model's queue."""
     entry = app.state.service.models.loaded()
     assert isinstance(entry, Entry)
-    return entry.batcher.held
+    return entry.queue(LOGITS).held
 
 
 def decoded(app: FastAPI) -> int:
     """How many windows wait for a batch."""
     entry = app.state.service.models.loaded()
     assert isinstance(entry, Entry)
-    return entry.batcher.waiting
+    queue = entry.queue(LOGITS)
+    assert isinstance(queue, Batcher)
+    return queue.waiting
 
 
 class Slowly:
-    """Takes the place of `library.logits_of`, and waits in the device's thread until it may go on.
+    """Takes the place of `work.logits_of`, and waits in the device's thread until it may go on.
 
     Attributes:
         go_on: Lets it run; it stays so.

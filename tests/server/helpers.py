@@ -97,7 +97,7 @@ class Running:
     url: str
 
     @classmethod
-    def wait_for(cls, process: subprocess.Popen[str], log: Path, seconds: float = 60.0) -> Running:
+    def wait_for(cls, process: subprocess.Popen[str], log: Path, seconds: float = 180.0) -> Running:
         assert process.stdout is not None
         if not select.select([process.stdout], [], [], seconds)[0]:
             process.kill()

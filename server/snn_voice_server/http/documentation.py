@@ -7,33 +7,13 @@ import io
 import math
 import struct
 import wave
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from snn_voice_hub.inference.answers import FUNCTIONS
+from snn_voice_server.http.questions import SETTINGS, Question
 from snn_voice_server.http.schemas import ErrorAnswer
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_TOP_K = {
-    "type": "integer",
-    "minimum": 1,
-    "default": 5,
-    "description": "At most so many labels; a larger number than there are gives them all.",
-}
-_FUNCTION = {
-    "type": "string",
-    "enum": list(FUNCTIONS),
-    "default": "softmax",
-    "description": 'How logits become scores; "none" leaves them as they are.',
-}
-
-_WINDOWS = {
-    "type": "boolean",
-    "default": False,
-    "description": "An answer for each window of a longer sound, with its start and end in seconds.",
-}
-_MODEL = {"type": "string", "default": "", "description": "One of GET /models; by default the first of them."}
-_SETTINGS = {"top_k": _TOP_K, "function_to_apply": _FUNCTION, "windows": _WINDOWS, "model": _MODEL}
 
 _ABOUT_SOUND = (
     "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF, CAF, AU): raw, in a form, or as base64 in the "
@@ -54,17 +34,22 @@ def _example_sound() -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def _query(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in settings.items()
-    ]
+def _schemas(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return {name: {**SETTINGS[name].schema, "default": getattr(Question, name)} for name in settings}
 
 
-def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
-    """A request of one sound and some settings."""
+def _query(schemas: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "required": False, "schema": schemas[name]} for name in schemas]
+
+
+def one_sound(settings: Iterable[str] = SETTINGS) -> dict[str, Any]:
+    """A request of one sound and some settings.
+
+    The routes that take sound read their request by themselves, so nothing of it stands in a signature.
+    """
+    schemas = _schemas(settings)
     return {
-        "parameters": _query(settings),
+        "parameters": _query(schemas),
         "requestBody": {
             "required": True,
             "description": _ABOUT_SOUND,
@@ -76,7 +61,7 @@ def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
                         "type": "object",
                         "required": ["file"],
                         "additionalProperties": False,
-                        "properties": {"file": {"type": "string", "format": "binary"}, **settings},
+                        "properties": {"file": {"type": "string", "format": "binary"}, **schemas},
                     }
                 },
                 "application/json": {
@@ -92,7 +77,7 @@ def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
                             "parameters": {
                                 "type": "object",
                                 "additionalProperties": False,
-                                "properties": settings,
+                                "properties": schemas,
                             },
                         },
                     },
@@ -103,84 +88,30 @@ def _one_sound(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# The routes that take sound read their request by themselves, so nothing of it stands in a signature.
-CLASSIFY = _one_sound(_SETTINGS)
-SPIKES = _one_sound({"top_k": _TOP_K, "model": _MODEL})
-
-CLASSIFY_BATCH: dict[str, Any] = {
-    "parameters": _query(_SETTINGS),
-    "requestBody": {
-        "required": True,
-        "description": "A form with a part `file` for each sound file. Settings in it win over the query.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        **_SETTINGS,
-                    },
+def several_sounds(settings: Iterable[str] = SETTINGS) -> dict[str, Any]:
+    """A form of several sounds and some settings."""
+    schemas = _schemas(settings)
+    return {
+        "parameters": _query(schemas),
+        "requestBody": {
+            "required": True,
+            "description": "A form with a part `file` for each sound file. "
+            "Settings in it win over the query.",
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                            **schemas,
+                        },
+                    }
                 }
-            }
-        },
-    },
-}
-
-WORDS = [{"label": "yes", "score": 0.97}, {"label": "left", "score": 0.01}]
-SPIKES_ANSWER = {
-    "model": "resmel-snn",
-    "start": 0.0,
-    "end": 0.75,
-    "windows": 1,
-    "num_steps": 2,
-    "predictions": WORDS,
-    "decision": {
-        "labels": ["yes", "left"],
-        "scores": [[0.91, 0.03], [0.97, 0.01]],
-        "logits": [[1.25, 0.16], [1.38, -0.02]],
-        "settled": 1,
-    },
-    "layers": [
-        {
-            "name": "lif",
-            "shape": [192, 13],
-            "neurons": 2496,
-            "rate": 0.07,
-            "dead": 2186,
-            "saturated": 80,
-            "first_spike": 1.7,
-            "rows": [0, 96],
-            "columns": [0, 6],
-            "spikes": [[3], [0, 3]],
-        }
-    ],
-    "energy": {
-        "synops": 11114808,
-        "macs": 3867384,
-        "acs": 7247424,
-        "energy_uj": 24.31,
-        "energy_once_uj": 11.01,
-        "cnn": {"energy_dense_uj": 64.81},
-        "pj_a_mac": 4.6,
-        "pj_an_ac": 0.9,
-        "constants": "Horowitz 2014, 45 nm, 32-bit floating point",
-    },
-}
-BATCH = {
-    "results": [
-        {"file": "yes.wav", "predictions": WORDS},
-        {
-            "file": "notes.txt",
-            "error": {
-                "code": "not_audio",
-                "message": "the audio data is not sound in a known format",
-                "hint": "WAV, FLAC, OGG, MP3 or AIFF",
             },
         },
-    ]
-}
+    }
 
 
 def answer(example: object) -> dict[str, Any]:

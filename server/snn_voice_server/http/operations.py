@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.failures import NotReady, RequestError
 from snn_voice_server.http import documentation as doc
-from snn_voice_server.http.routes import Caller, ServiceOf
-from snn_voice_server.http.schemas import Health, Ready, Reloaded
+from snn_voice_server.http.receiving import Caller, ServiceOf
 from snn_voice_server.http.service import Service
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,25 @@ router = APIRouter()
 
 # These need no key, whoever asks.
 OPEN = ("/health", "/ready", "/metrics")
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """The model is loaded and warm."""
+
+    status: Literal["ready"] = "ready"
+    model: str = Field(description="Name of the model.", examples=["resmel-snn"])
+
+
+class Reloaded(BaseModel):
+    """What was loaded again."""
+
+    reloaded: list[str]
 
 
 @router.get("/health", summary="Is the process alive?", response_model=Health)

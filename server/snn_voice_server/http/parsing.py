@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from snn_voice_hub.inference.answers import FUNCTIONS
 from snn_voice_hub.text import decoded_text
 from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.http.forms import Part, read_form
+from snn_voice_server.http.questions import SETTINGS, Question, question_of, with_settings, with_texts
 
 _SOUND = (
     *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff.\x91\xcf\x11", b"FORM", b"caff", b".snd", b"dns."),
@@ -31,28 +29,10 @@ _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 # Base64 has none of these characters, so a request has few; millions would become gigabytes of objects.
 _STRUCTURE = (b"[", b"{", b",")
 _MAX_STRUCTURE = 1000
-_SETTINGS = ("top_k", "function_to_apply", "windows", "model")
 # Of /classify/batch; both are usual.
 _FILE_FIELDS = ("file", "files")
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_USUAL = Question()
 _HUB_FORM = '{"inputs": "<base64 of a sound file>", "parameters": {"top_k": 5}}'
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about a sound.
-
-    Attributes:
-        top_k: At most so many labels.
-        function_to_apply: One of `snn_voice_hub.inference.answers.FUNCTIONS`.
-        windows: Whether each window gets an answer of its own.
-        model: Which model is asked; "" for the default.
-    """
-
-    top_k: int = 5
-    function_to_apply: str = "softmax"
-    windows: bool = False
-    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +45,7 @@ class ClassifyRequest:
     """
 
     audio: bytes
-    question: Question = Question()
+    question: Question = _USUAL
 
 
 @dataclass(frozen=True)
@@ -78,7 +58,7 @@ class BatchRequest:
     """
 
     files: list[tuple[str, bytes]]
-    question: Question = Question()
+    question: Question = _USUAL
 
 
 def parse(body: bytes, content_type: str, query: Iterable[tuple[str, str]] = ()) -> ClassifyRequest:
@@ -134,7 +114,7 @@ def parse_batch(
         hint=f"at most {max_files} a request",
         code="too_many_files",
     )
-    parts = read_form(body, content_type, max_parts=max_files + len(_SETTINGS), too_many=too_many)
+    parts = read_form(body, content_type, max_parts=max_files + len(SETTINGS), too_many=too_many)
     question = _with_fields(question, parts, _FILE_FIELDS)
     files = [(part.file_name, part.data) for part in parts if part.name in _FILE_FIELDS]
     if not files:
@@ -142,34 +122,6 @@ def parse_batch(
     if len(files) > max_files:
         raise too_many
     return BatchRequest(files, question)
-
-
-def question_of(query: Iterable[tuple[str, str]]) -> Question:
-    """The settings of a query string.
-
-    Raises:
-        RequestError: One is not known, or not legal.
-    """
-    pairs = list(query)
-    check_query([name for name, _ in pairs], _SETTINGS)
-    return _with_settings(Question(), pairs)
-
-
-def check_query(names: Iterable[str], legal: Collection[str]) -> None:
-    """Passing over what is not known would answer another question than the one that was asked.
-
-    Raises:
-        RequestError: A name is not legal.
-    """
-    for name in names:
-        if name not in legal:
-            near = difflib.get_close_matches(name, legal, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise RequestError(
-                f"unknown query parameter {shown(name)}",
-                hint=f"{meant}legal: {', '.join(legal)}" if legal else "this route takes none",
-                code="bad_query",
-            )
 
 
 def _media(content_type: str) -> str:
@@ -200,65 +152,26 @@ def _begins_an_object(body: bytes) -> bool:
     return decoded_text(body[:_START], "ignore").lstrip().startswith("{")
 
 
-# --- settings -------------------------------------------------------------------------------------
-
-
-def _with_settings(question: Question, pairs: list[tuple[str, str]]) -> Question:
-    """The question with settings that came as text, in the query or in fields of a form."""
-    settings: dict[str, Any] = {}
-    for name, text in pairs:
-        if name in settings:
-            raise RequestError(f"{name} is given twice", code=f"bad_{name}")
-        # int() would also take "1_0", " 1" and digits of other scripts, and refuses very long numbers.
-        whole = name == "top_k" and re.fullmatch(r"[0-9]{1,1000}", text)
-        settings[name] = int(text) if whole else text
-        if name == "windows":
-            settings[name] = _BOOLEANS.get(text.lower(), text)
-    return _checked(question, settings)
-
-
-def _checked(question: Question, settings: dict[str, Any]) -> Question:
-    top_k = settings.get("top_k", question.top_k)
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        raise RequestError(
-            f"top_k={shown(top_k)} is not legal", hint="a whole number of at least 1", code="bad_top_k"
-        )
-    function = settings.get("function_to_apply", question.function_to_apply)
-    if not isinstance(function, str) or function not in FUNCTIONS:
-        raise RequestError(
-            f"function_to_apply={shown(function)} is not legal",
-            hint=f"one of {', '.join(FUNCTIONS)}",
-            code="bad_function_to_apply",
-        )
-    windows = settings.get("windows", question.windows)
-    if not isinstance(windows, bool):
-        raise RequestError(f"windows={shown(windows)} is not legal", hint="true or false", code="bad_windows")
-    model = settings.get("model", question.model)
-    if not isinstance(model, str):
-        raise RequestError(f"model={shown(model)} is not legal", hint="see GET /models", code="bad_model")
-    return Question(top_k, function, windows, model)
-
-
 # --- forms ----------------------------------------------------------------------------------------
 
 
 def _with_fields(question: Question, parts: list[Part], files: Collection[str]) -> Question:
     """The question with the settings of a form, whose other fields must be files."""
-    unknown = [part.name for part in parts if part.name not in (*files, *_SETTINGS)]
+    unknown = [part.name for part in parts if part.name not in (*files, *SETTINGS)]
     if unknown:
         raise RequestError(
             f"the form has an unknown field {shown(unknown[0])}",
-            hint=f"legal fields: file, {', '.join(_SETTINGS)}",
+            hint=f"legal fields: file, {', '.join(SETTINGS)}",
             code="bad_form",
         )
-    fields = [(p.name, p.data.decode("utf-8", "replace").strip()) for p in parts if p.name in _SETTINGS]
-    return _with_settings(question, fields)
+    fields = [(p.name, p.data.decode("utf-8", "replace").strip()) for p in parts if p.name in SETTINGS]
+    return with_texts(question, fields)
 
 
 def _from_form(question: Question, parts: list[Part]) -> ClassifyRequest:
     files = [part.data for part in parts if part.name == "file"]
     if not files:
-        unknown = [part.name for part in parts if part.name not in _SETTINGS]
+        unknown = [part.name for part in parts if part.name not in SETTINGS]
         what = f"its field {shown(unknown[0])} is not read" if unknown else "it has none"
         raise RequestError(
             f"the form needs a field named 'file': {what}", hint="curl -F file=@yes.wav", code="no_file"
@@ -293,15 +206,15 @@ def _from_json(question: Question, body: bytes) -> ClassifyRequest:
     if not isinstance(parameters, dict | None):
         raise RequestError("'parameters' is no JSON object", hint=_HUB_FORM, code="bad_parameters")
     settings = {name: value for name, value in (parameters or {}).items() if value is not None}
-    unknown = [name for name in settings if name not in _SETTINGS]
+    unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
         # Passing over it would answer another question than the one that was asked.
         raise RequestError(
             f"unknown parameter {shown(unknown[0])}",
-            hint=f"legal parameters: {', '.join(_SETTINGS)}",
+            hint=f"legal parameters: {', '.join(SETTINGS)}",
             code="bad_parameters",
         )
-    return ClassifyRequest(_decode(data["inputs"]), _checked(question, settings))
+    return ClassifyRequest(_decode(data["inputs"]), with_settings(question, settings))
 
 
 def _decode(inputs: object) -> bytes:

@@ -1,49 +1,30 @@
-"""What a request goes through: its place in the queue, decoding, the model, the answer."""
+"""What the routes share: models, keys, metrics, the threads that decode."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import math
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import torch
-from torch import Tensor
-
-from snn_voice_hub import AudioError, Prediction
-from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.answers import Window
-from snn_voice_hub.inference.decode import decodes_at_once, usable_cores
-from snn_voice_hub.inference.ends import Ends, Prepared, too_loud
-from snn_voice_server.failures import (
-    Busy,
-    DeadlineExceeded,
-    NotReady,
-    OverShare,
-    Refused,
-    UnknownModel,
-)
+from snn_voice_hub.inference.decode import usable_cores
+from snn_voice_server.failures import NotReady, Refused, UnknownModel
 from snn_voice_server.http.bodies import BodyRoom
 from snn_voice_server.http.keys import ApiKeys
-from snn_voice_server.http.parsing import ClassifyRequest, Question, is_sound, parse, parse_batch
-from snn_voice_server.http.schemas import ModelFacts
-from snn_voice_server.models.interfaces import Models, Servable
+from snn_voice_server.http.parsing import ClassifyRequest, is_sound, parse
 from snn_voice_server.models.metrics import Metrics
+from snn_voice_server.models.served import Entry, Models
+from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
 
 T = TypeVar("T")
-Answer = list[Prediction] | list[Window]
 
 _MAX_DECODE_THREADS = 4
 # Forms and base64 of more bytes than these are unpacked in a thread.
 _SMALL_BODY = 1 << 16
-# A batch's next file asks again for room after so long.
-_AGAIN_SECONDS = 0.02
 
 
 @dataclass
@@ -86,7 +67,7 @@ class Service:
         bodies: Memory for the bodies of requests.
     """
 
-    def __init__(self, settings: Settings, models: Models, keys: ApiKeys, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: Metrics) -> None:
         self.settings = settings
         self.models = models
         self.keys = keys
@@ -109,7 +90,7 @@ class Service:
         Raises:
             SnnVoiceError: The model can't be used.
         """
-        await self.models.get()
+        await self.models.start()
         if self.on_loaded is not None:
             self.on_loaded()
 
@@ -138,33 +119,8 @@ class Service:
         if not model and len(self.models.names) > 1:
             return
         if (entry := self.models.loaded(model)) is not None:
-            with entry.admit(key, seconds=math.inf):
+            with entry.admit(LOGITS, key):
                 pass
-
-    async def classify(
-        self, body: bytes, content_type: str, query: list[tuple[str, str]], key: str, timings: Timings
-    ) -> Answer:
-        """The answer to a request of one sound.
-
-        Args:
-            body: The request's whole body.
-            content_type: The header of that name, or "".
-            query: Names and values of the query string.
-            key: Who asks.
-            timings: Is filled in.
-
-        Returns:
-            The labels, best first; or the windows.
-
-        Raises:
-            RequestError: The request is not legal.
-            AudioError: Its sound can't be used.
-            Refused: There is no room.
-            DeadlineExceeded: It took too long.
-        """
-        end = time.monotonic() + self.settings.deadline
-        request = await self.unpack(body, content_type, query)
-        return await self._answer(request.audio, request.question, key, end, timings)
 
     async def unpack(self, body: bytes, content_type: str, query: list[tuple[str, str]]) -> ClassifyRequest:
         """The sound of a request, and what is asked about it.
@@ -177,84 +133,16 @@ class Service:
         quick = len(body) <= _SMALL_BODY or is_sound(body)
         return unpack() if quick else await self.in_thread(unpack)
 
-    async def classify_batch(
-        self, body: bytes, content_type: str, query: list[tuple[str, str]], key: str
-    ) -> list[tuple[str, Answer | SnnVoiceError]]:
-        """The answers to a request of several sounds, each an answer or an error, in order.
-
-        Raises:
-            RequestError: The request is not legal.
-            Refused: There is no room for its first file.
-        """
-        end = time.monotonic() + self.settings.deadline
-        most = self.settings.max_files
-        request = await self.in_thread(
-            functools.partial(parse_batch, body, content_type, query, max_files=most)
-        )
-        question = request.question
-        entry = await self.entry(question)  # an unknown model is an error of the request
-        self.check_room(key, entry.name)
-        # So many at once fill a batch, and leave the queue to others.
-        together = asyncio.Semaphore(self.settings.max_batch_size)
-
-        async def one(audio: bytes) -> Answer | SnnVoiceError:
-            async with together:
-                try:
-                    return await self._answer(audio, question, key, end, Timings(), patient=True)
-                except SnnVoiceError as error:
-                    return error
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(audio)) for _, audio in request.files]
-        return [(name, task.result()) for (name, _), task in zip(request.files, tasks, strict=True)]
-
-    async def _answer(
-        self,
-        audio: bytes,
-        question: Question,
-        key: str,
-        end: float,
-        timings: Timings,
-        *,
-        patient: bool = False,
-    ) -> Answer:
-        """The answer for one sound. Who is patient waits for room in the queue, others are refused."""
-        if not audio:
-            raise AudioError("the file is empty", code="empty")
-        prepared: Prepared | None = None
-        while True:
-            entry = await self.entry(question)
-            timings.model = entry.name
-            ends = self.ends(entry.config, question)
-            left = end - time.monotonic()
-            if left <= 0:
-                raise DeadlineExceeded.after(self.settings.deadline - left)
-            try:
-                with entry.admit(key, seconds=left) as place:
-                    if prepared is None:
-                        prepared = await self.decode(ends, audio, timings, left)
-                    queued = time.monotonic()
-                    outcome = await place.run(prepared.windows, entry.config.features.seconds)
-                break
-            except (Busy, OverShare):
-                if not patient:
-                    raise
-            await asyncio.sleep(_AGAIN_SECONDS)
-        timings.add("queue", queued, outcome.queue_seconds)
-        timings.add("compute", queued + outcome.queue_seconds, outcome.compute_seconds)
-        timings.windows, timings.batch = len(prepared.windows), outcome.batch_windows
-        return _checked(ends, prepared, outcome.rows, question)
-
-    async def entry(self, question: Question) -> Servable:
-        """The model that is asked.
+    async def entry(self, name: str) -> Entry:
+        """The model of that name; "" stands for the default.
 
         Raises:
             UnknownModel: It is not served.
             NotReady: It can't be had now.
         """
-        if (loaded := self.models.loaded(question.model)) is not None:
+        if (loaded := self.models.loaded(name)) is not None:
             return loaded
-        loading = asyncio.ensure_future(self.models.get(question.model))
+        loading = asyncio.ensure_future(self.models.get(name))
         try:
             # A model that takes longer goes on loading for the next who asks.
             return await asyncio.wait_for(asyncio.shield(loading), self.settings.deadline)
@@ -265,87 +153,6 @@ class Service:
         except SnnVoiceError as error:  # its words are for the log of the start
             raise NotReady.because("the model can't be loaded now", 30) from error
 
-    async def decode(self, ends: Ends, audio: bytes, timings: Timings, left: float) -> Prepared:
-        """The windows of a sound.
-
-        Args:
-            ends: Of the model.
-            audio: A sound file.
-            timings: Is filled in.
-            left: Seconds that it may take.
-
-        Raises:
-            AudioError: It can't be used.
-            DeadlineExceeded: It took too long.
-        """
-
-        def decode() -> tuple[Prepared, float, float]:
-            begun = time.monotonic()
-            prepared = ends.prepare(audio)
-            return prepared, begun, time.monotonic() - begun
-
-        try:
-            if decodes_at_once(audio, ends.config.features.sample_rate):
-                # A thread would take longer to be woken than this takes, and the loop would wait for both.
-                prepared, begun, seconds = decode()
-            else:
-                async with asyncio.timeout(left):
-                    prepared, begun, seconds = await self.in_thread(decode)
-        except TimeoutError:
-            raise DeadlineExceeded.after(self.settings.deadline) from None
-        except AudioError as error:
-            if error.code == "too_long":  # the loader's hint is for Python
-                hint = f"this service takes up to {self.settings.max_seconds:g} s"
-                raise AudioError(error.message, hint=hint, code=error.code) from error
-            raise
-        timings.add("decode", begun, seconds)
-        self.metrics.decode.labels(timings.model).observe(seconds)
-        return prepared
-
-    def ends(self, config: VoiceConfig, question: Question) -> Ends:
-        """What is before and after a network, for a question."""
-        return Ends(
-            config,
-            top_k=min(question.top_k, max(1, len(config.labels))),
-            function_to_apply=question.function_to_apply,
-            max_seconds=self.settings.max_seconds,
-        )
-
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something in one of the threads that decode."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
-
-    # --- what is served ---------------------------------------------------------------------------
-
-    async def facts(self, name: str = "") -> ModelFacts:
-        """What is known about a model.
-
-        Raises:
-            UnknownModel: It is not served.
-        """
-        entry = await self.models.get(name)
-        config = entry.config
-        return ModelFacts(
-            name=entry.name,
-            description=config.description,
-            license=config.license,
-            architecture=config.architecture,
-            sample_rate=config.features.sample_rate,
-            window_seconds=config.features.seconds,
-            labels=list(config.labels),
-            data=config.data,
-            metrics=config.metrics,
-            config=config.to_dict(),
-            max_seconds=self.settings.max_seconds,
-            max_body_bytes=self.settings.max_body_bytes,
-            **entry.facts(),
-        )
-
-
-def _checked(ends: Ends, prepared: Prepared, rows: list[Tensor], question: Question) -> Answer:
-    logits = torch.stack(rows)
-    # A model whose scores are never finite is not served: loading looks at its weights and at silence.
-    if not bool(logits.isfinite().all()):
-        raise too_loud("the sound")
-    scores = ends.scores(logits)
-    return ends.window_answers(prepared, scores) if question.windows else ends.answer(scores)

@@ -1,95 +1,230 @@
-"""What a request to `/spikes` goes through: its places in the queues, decoding, the recording, the answer."""
+"""`POST /spikes`: which neurons fire for a sound file."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import torch
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from torch import Tensor
 
-from snn_voice_hub.errors import AudioError
-from snn_voice_hub.inference.answers import FUNCTIONS, clearest
-from snn_voice_hub.inference.ends import too_loud
+from snn_voice_hub import SnnVoice
+from snn_voice_hub.inference.answers import clearest
+from snn_voice_hub.inference.pipeline import too_loud
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.spikes.energy.clip import clip_energy
 from snn_voice_hub.spikes.raster import clip_raster
-from snn_voice_server.failures import DeadlineExceeded, RequestError
+from snn_voice_hub.spikes.record import Row, check_spiking
+from snn_voice_server.failures import RequestError
 from snn_voice_server.http.answers import encode
-from snn_voice_server.http.parsing import Question
-from snn_voice_server.http.service import Service, Timings
-from snn_voice_server.models.compute import Recorded
+from snn_voice_server.http.receiving import sound_route
+from snn_voice_server.http.schemas import WORDS, LabelScore
+from snn_voice_server.http.sounds import Sound
+from snn_voice_server.models.compute import logits_of
+from snn_voice_server.models.work import Work
+
+router = APIRouter()
+
+# --- what is answered -----------------------------------------------------------------------------
 
 
-async def record(
-    service: Service, body: bytes, content_type: str, query: list[tuple[str, str]], key: str, timings: Timings
-) -> bytes:
-    """The answer to a request, as JSON.
+class LayerSpikes(BaseModel):
+    """The spikes of one layer, of which a grid of neurons is shown: columns go along the sound."""
 
-    Recordings have a queue of their own, and run one by one in the device's thread, between the batches.
+    name: str = Field(examples=["snn.0.lif1"])
+    shape: list[int] = Field(description="Channels, then bands if there are any, then positions.")
+    neurons: int = Field(description="How many it has; the figures are those of all.")
+    rate: float = Field(description="Spikes a neuron and step.")
+    dead: int = Field(description="Neurons that never fire for this sound.")
+    saturated: int = Field(description="Neurons that fire at every step.")
+    first_spike: float | None = Field(
+        description="Mean step of the first spike, from 1, of those that fire; null if none does."
+    )
+    rows: list[int] = Field(description="Which channels (times bands) are shown.")
+    columns: list[int] = Field(description="Which positions are shown.")
+    spikes: list[list[int]] = Field(
+        description="For each step the shown neurons that fire: row * number of columns + column, counted "
+        "within what is shown."
+    )
 
-    Args:
-        service: The service.
-        body: The request's whole body.
-        content_type: The header of that name, or "".
-        query: Names and values of the query string.
-        key: Who asks.
-        timings: Is filled in.
+
+class DecisionOverTime(BaseModel):
+    """How the answer comes about."""
+
+    labels: list[str] = Field(description="The best labels after the last step, best first.")
+    scores: list[list[float]] = Field(description="For each step the scores of the steps so far.")
+    logits: list[list[float]] = Field(description="For each step what it adds.")
+    settled: int = Field(description="The step, from 1, from which on the best label is the final one.")
+
+
+class TwinEnergy(BaseModel):
+    """What a CNN of the same layers would take."""
+
+    energy_dense_uj: float = Field(description="Microjoules, if it multiplies by zeros too.")
+    energy_uj: float | None = Field(
+        None, description="Microjoules of the measured twin, which skips zeros, on average over test clips."
+    )
+    model: str | None = Field(None, description="That twin's name.")
+
+
+class ClipEnergy(BaseModel):
+    """An estimate of the arithmetic of one window of sound, by operations that are not skipped."""
+
+    synops: int = Field(description="Synaptic operations: a weight that is not 0 meets an input that is not.")
+    macs: int = Field(description="Of these, multiply-accumulates: where inputs are no spikes.")
+    acs: int = Field(description="Of these, accumulates: where inputs are spikes.")
+    energy_uj: float = Field(description="Microjoules, each time step in full.")
+    energy_once_uj: float = Field(
+        description="Microjoules, if a layer whose input is the same at each step runs once."
+    )
+    cnn: TwinEnergy
+    pj_a_mac: float = Field(description="Picojoules of a multiply-accumulate.")
+    pj_an_ac: float = Field(description="Picojoules of an accumulate.")
+    constants: str = Field(description="Where these are from.")
+
+
+class SpikesAnswer(BaseModel):
+    """What a network's neurons do with one window of sound."""
+
+    model: str
+    start: float = Field(description="Where the window begins, in seconds.")
+    end: float = Field(description="Where it ends, in seconds.")
+    windows: int = Field(description="How many the sound has; the one with the clearest word is shown.")
+    num_steps: int = Field(description="Time steps.")
+    predictions: list[LabelScore]
+    decision: DecisionOverTime
+    layers: list[LayerSpikes] = Field(description="From the sound to the answer.")
+    energy: ClipEnergy | None = Field(
+        None, description="Without memory traffic, neuron updates and the front end."
+    )
+
+
+_EXAMPLE = {
+    "model": "resmel-snn",
+    "start": 0.0,
+    "end": 0.75,
+    "windows": 1,
+    "num_steps": 2,
+    "predictions": WORDS,
+    "decision": {
+        "labels": ["yes", "left"],
+        "scores": [[0.91, 0.03], [0.97, 0.01]],
+        "logits": [[1.25, 0.16], [1.38, -0.02]],
+        "settled": 1,
+    },
+    "layers": [
+        {
+            "name": "lif",
+            "shape": [192, 13],
+            "neurons": 2496,
+            "rate": 0.07,
+            "dead": 2186,
+            "saturated": 80,
+            "first_spike": 1.7,
+            "rows": [0, 96],
+            "columns": [0, 6],
+            "spikes": [[3], [0, 3]],
+        }
+    ],
+    "energy": {
+        "synops": 11114808,
+        "macs": 3867384,
+        "acs": 7247424,
+        "energy_uj": 24.31,
+        "energy_once_uj": 11.01,
+        "cnn": {"energy_dense_uj": 64.81},
+        "pj_a_mac": 4.6,
+        "pj_an_ac": 0.9,
+        "constants": "Horowitz 2014, 45 nm, 32-bit floating point",
+    },
+}
+
+# --- what the model does --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a network did with one window.
+
+    Attributes:
+        row: Its spikes and logits.
+        energy: An estimate of its arithmetic, see `clip_energy`; None where there is none.
+    """
+
+    row: Row
+    energy: dict[str, Any] | None = None
+
+
+def spikes_of(model: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
+    """What the network does with each of W windows `[N]`.
 
     Raises:
-        RequestError: The request is not legal, or the model has no spikes.
-        AudioError: Its sound can't be used.
-        Refused: There is no room.
-        DeadlineExceeded: It took too long.
+        OutOfMemory: The device has no memory for so many.
     """
-    begun = time.monotonic()
-    request = await service.unpack(body, content_type, query)
-    question = request.question
-    _check(question)
-    if not request.audio:
-        raise AudioError("the file is empty", code="empty")
-    entry = await service.entry(question)
-    timings.model = entry.name
-    ends = service.ends(entry.config, question)
-    seconds = entry.config.features.seconds
-    left = service.settings.deadline - (time.monotonic() - begun)
-    if left <= 0:
-        raise DeadlineExceeded.after(service.settings.deadline - left)
-    with entry.admit_recording(key, seconds=left) as place:
-        prepared = await service.decode(ends, request.audio, timings, left)
-        shown, windows = 0, prepared.windows
+    with model.record_spikes() as rec:
+        logits_of(model, windows)
+    network = check_spiking(model.network)
+    rows = [rec.row(index) for index in range(len(rec))]
+    return [Recorded(row, clip_energy(network, row, model.config.metrics)) for row in rows]
+
+
+def _check(model: SnnVoice, name: str) -> None:
+    if not isinstance(model.network, SpikingNetwork):
+        raise RequestError(
+            f"{name} has no spikes",
+            hint="a spiking model; GET /models names those that are served",
+            code="no_spikes",
+        )
+
+
+SPIKES = Work("spikes", spikes_of, check=_check)
+
+# --- the route ------------------------------------------------------------------------------------
+
+
+@sound_route(
+    router,
+    "/spikes",
+    summary="Which neurons fire for a sound file",
+    response_model=SpikesAnswer,
+    example=_EXAMPLE,
+    settings=("top_k", "model"),
+)
+async def spikes(sound: Sound) -> bytes:
+    """Send a sound as to `/classify`; the answer is what the network's neurons do with it, step by step.
+
+    Of a sound that is longer than the model's window, the window with the clearest word is shown. Of a large
+    layer some neurons are shown, evenly spread; the figures are those of all.
+
+        curl --data-binary @yes.wav http://127.0.0.1:8000/spikes
+    """
+    shown = 0
+
+    async def clearest_window() -> list[Tensor]:
+        nonlocal shown
+        windows = sound.prepared.windows
         if len(windows) > 1:
-            with entry.admit(key, seconds=left) as in_batches:
-                scored = await in_batches.run(windows, seconds)
-            shown = clearest(ends.window_answers(prepared, ends.scores(torch.stack(scored.rows))))
-        queued = time.monotonic()
-        outcome = await place.run([windows[shown]], seconds)
-    timings.add("queue", queued, outcome.queue_seconds)
-    timings.add("compute", queued + outcome.queue_seconds, outcome.compute_seconds)
-    timings.windows, timings.batch = len(windows), outcome.batch_windows
-    rate = entry.config.features.sample_rate
-    start = prepared.begins[shown]
-    where = {
-        "model": entry.name,
-        "start": start / rate,
-        "end": (start + prepared.length) / rate,
-        "windows": len(windows),
-    }
-    recorded = outcome.rows[0]
-    labels, temperature = entry.config.labels, entry.config.temperature
+            shown = clearest(sound.pipeline.window_answers(sound.prepared, await sound.logits()))
+        return [windows[shown]]
+
+    (recorded,) = await sound.run(SPIKES, clearest_window)
     # Tens of thousands of numbers: the loop has others to serve.
-    return await service.in_thread(lambda: _encoded(recorded, where, labels, temperature, question.top_k))
+    return await sound.service.in_thread(lambda: _encoded(sound, recorded, shown))
 
 
-def _check(question: Question) -> None:
-    for name, usual in (("windows", False), ("function_to_apply", FUNCTIONS[0])):
-        if getattr(question, name) != usual:
-            raise RequestError(
-                f"/spikes does not take {name}", hint="top_k and model; see /classify", code=f"bad_{name}"
-            )
-
-
-def _encoded(
-    recorded: Recorded, where: dict[str, object], labels: list[str], temperature: float, top_k: int
-) -> bytes:
-    row = recorded.row
+def _encoded(sound: Sound, recorded: Recorded, shown: int) -> bytes:
+    config, prepared, row = sound.entry.config, sound.prepared, recorded.row
     if not bool(row.logits.isfinite().all()):
         raise too_loud("the sound")
+    rate, start = config.features.sample_rate, prepared.begins[shown]
+    where = {
+        "model": sound.entry.name,
+        "start": start / rate,
+        "end": (start + prepared.length) / rate,
+        "windows": len(prepared.windows),
+    }
+    raster = clip_raster(row, config.labels, config.temperature, top_k=sound.question.top_k)
     energy = {} if recorded.energy is None else {"energy": recorded.energy}
-    return encode(where | clip_raster(row, labels, temperature, top_k=top_k) | energy).encode()
+    return encode(where | raster | energy).encode()

@@ -9,7 +9,6 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -19,10 +18,8 @@ from snn_voice_hub import CheckpointError, ConfigError, SnnVoice
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.models.pretrained import pick_device
-from snn_voice_hub.spikes.energy.clip import clip_energy
-from snn_voice_hub.spikes.record import Row, check_spiking
 from snn_voice_server.failures import OutOfMemory
-from snn_voice_server.queue.batching import Limits
+from snn_voice_server.queue.places import Limits
 
 T = TypeVar("T")
 
@@ -46,18 +43,6 @@ class Device:
     async def do(self, work: Callable[[], T]) -> T:
         """Run something in the device's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    def close(self) -> None:
-        """Let the thread end with what it is at."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def run(self, model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
-        """Logits `[W, C]` on the CPU of W windows `[N]`, in the device's thread.
-
-        Raises:
-            OutOfMemory: The device has no memory for so many.
-        """
-        return await self.do(lambda: logits_of(model, windows))
 
 
 @torch.inference_mode()
@@ -96,34 +81,33 @@ def check_answers(model: SnnVoice) -> None:
         ) from error
 
 
-# Recordings of one model that wait: each takes as long as several windows in a batch.
-RECORDINGS = 16
+def load_voice(spec: str, device: str, engine: str, dtype: str) -> SnnVoice:
+    """A model that answers, in evaluation mode.
 
-
-@dataclass(frozen=True)
-class Recorded:
-    """What a network did with one window.
-
-    Attributes:
-        row: Its spikes and logits.
-        energy: An estimate of its arithmetic, see `clip_energy`; None where there is none.
-    """
-
-    row: Row
-    energy: dict[str, Any] | None = None
-
-
-def spikes_of(model: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
-    """What the network does with each of W windows `[N]`.
+    Args:
+        spec: A bundled name, a path or a Hub id.
+        device: Where it runs, as PyTorch writes it.
+        engine: How its network is run.
+        dtype: What the network computes in.
 
     Raises:
-        OutOfMemory: The device has no memory for so many.
+        SnnVoiceError: It can't be loaded, or can't answer.
     """
-    with model.record_spikes() as rec:
-        logits_of(model, windows)
-    network = check_spiking(model.network)
-    rows = [rec.row(index) for index in range(len(rec))]
-    return [Recorded(row, clip_energy(network, row, model.config.metrics)) for row in rows]
+    voice = SnnVoice.from_pretrained(spec, device=device, engine=engine, dtype=dtype).eval()
+    check_answers(voice)
+    return voice
+
+
+def warm_up(voice: SnnVoice, limits: Limits) -> None:
+    """Run batches of silence, so that no request waits for what only a first one needs.
+
+    Where each size compiles or allocates anew, these are the powers of two and the largest batch.
+    """
+    largest = largest_batch(voice.config.features, limits)
+    sizes = {1, largest}
+    if voice.engine == "compile" or voice.device.type != "cpu":
+        sizes.update(1 << bit for bit in range(largest.bit_length()))
+    voice.warm_up(*sorted(sizes))
 
 
 def runs_alone(features: FeatureConfig) -> bool:

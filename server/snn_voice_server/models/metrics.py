@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from prometheus_client import (
@@ -17,7 +18,7 @@ from prometheus_client import (
 )
 from torch import Tensor
 
-from snn_voice_server.queue.batching import Batcher
+from snn_voice_server.queue.places import Queue
 
 # When a counter began is of no use where the process' start is known, and it doubles the page.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -100,10 +101,10 @@ class Metrics:
         """For the queue of the model of that name."""
         return ModelMetrics(self, name)
 
-    def loaded(self, name: str, batcher: Batcher[Tensor, Tensor]) -> None:
+    def loaded(self, name: str, queue: Queue[Tensor, Any]) -> None:
         """A model answers from now on."""
         self.loaded_models.labels(name).set(1)
-        self.queue.labels(name).set_function(lambda: batcher.held)
+        self.queue.labels(name).set_function(lambda: queue.held)
 
     def gone(self, name: str) -> None:
         """A model was taken out of memory."""

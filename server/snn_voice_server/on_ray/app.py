@@ -25,7 +25,7 @@ from snn_voice_server.http.keys import ApiKeys, read_keys
 from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import Source, sources_of
-from snn_voice_server.on_ray.models import RayModels
+from snn_voice_server.on_ray.models import Deployments, RayModels
 from snn_voice_server.on_ray.replica import Replica
 from snn_voice_server.process import logs
 from snn_voice_server.settings import Settings
@@ -57,9 +57,7 @@ def build(args: Mapping[str, Any]) -> serve.Application:
 
     def make() -> FastAPI:  # runs in each replica
         logs.set_up(settings.log_level, settings.log_format)
-        return make_app(
-            settings, sources, keys, lambda name: serve.get_deployment_handle(deployment_name(name))
-        )
+        return make_app(settings, sources, keys, _Beside())
 
     # The models are arguments so that they belong to the application.
     ingress: serve.Application = serve.deployment(
@@ -70,6 +68,20 @@ def build(args: Mapping[str, Any]) -> serve.Application:
         ray_actor_options={"num_cpus": settings.ray_cpus},
     ).bind(*models)
     return ingress
+
+
+class _Beside:
+    """The deployments of the same application, which Ray starts and ends."""
+
+    async def start(self) -> None:
+        """See `Deployments.start`."""
+
+    def handle(self, name: str) -> Any:
+        """See `Deployments.handle`."""
+        return serve.get_deployment_handle(deployment_name(name))
+
+    async def stop(self) -> None:
+        """See `Deployments.stop`."""
 
 
 def portable(settings: Settings) -> tuple[Settings, list[Source]]:
@@ -89,17 +101,18 @@ def _absolute(spec: str) -> str:
     return spec if path is None else str(path.resolve())
 
 
-def make_app(settings: Settings, sources: list[Source], keys: ApiKeys, handle: Any) -> FastAPI:
+def make_app(settings: Settings, sources: list[Source], keys: ApiKeys, deployments: Deployments) -> FastAPI:
     """The FastAPI application over models that run in replicas.
 
     Args:
         settings: Limits.
         sources: What is served, the default first.
         keys: Who may ask.
-        handle: Name of a model -> handle of its deployment.
+        deployments: Where the replicas are.
     """
     metrics = Metrics()
-    return assemble(settings, RayModels(sources, settings.limits(len(keys)), handle, metrics), keys, metrics)
+    models = RayModels(sources, settings.limits(len(keys)), deployments, metrics)
+    return assemble(settings, models, keys, metrics)
 
 
 def deployment_name(model: str) -> str:
@@ -136,7 +149,7 @@ def model_application(source: Source, settings: Settings) -> serve.Application:
         graceful_shutdown_timeout_s=settings.grace,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": settings.ray_cpus, "num_gpus": int(device == "cuda")},
-    ).bind(source.spec, device, settings)
+    ).bind(source, device, settings)
     return application
 
 

@@ -1,4 +1,4 @@
-"""`snn-voice serve --ray`: this process answers HTTP, replicas of Ray Serve hold the models.
+"""What `snn-voice serve --ray` serves: this process answers HTTP, replicas of Ray Serve hold the models.
 
 Ray's own HTTP proxy is not used: it can't be told to stop listening and yet answer what it has taken, and
 this process can.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from fastapi import FastAPI
 
 from snn_voice_hub.bulk.ray_session import ray_session
 from snn_voice_hub.errors import ConfigError, SnnVoiceError, needs_extra
@@ -18,9 +21,6 @@ from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_server.failures import NotReady
 from snn_voice_server.http.keys import read_keys
-from snn_voice_server.http.operations import reload_models
-from snn_voice_server.http.service import Service
-from snn_voice_server.process.running import Life, bind, configuration, run, url_of
 from snn_voice_server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 _SHARED_BYTES = 128 << 20
 
 
-def serve_on_ray(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. `RAY_ADDRESS` joins that cluster; without it, Ray is started here.
+@contextmanager
+def on_ray(settings: Settings) -> Iterator[tuple[FastAPI, str]]:
+    """The application, and where its models run. `RAY_ADDRESS` joins that cluster; else Ray is started here.
 
     Args:
         settings: All of the service.
@@ -48,52 +49,13 @@ def serve_on_ray(settings: Settings) -> None:
         read_config(resolve(source.spec))
     if address is None:
         settings = _fitted(settings, len(sources))
-    with (
-        closing(bind(settings.host, settings.port)) as listener,
-        ray_session(address, usable_cores(), _SHARED_BYTES),
-    ):
+    with ray_session(address, usable_cores(), _SHARED_BYTES):
         own = f"snn-voice-{os.getpid()}-"  # others may serve the same model on the same cluster
         names = {source.name: own + deployment_name(source.name) for source in sources}
         applications = {source.name: model_application(source, settings) for source in sources}
-        handles: dict[str, Any] = {}
-
-        def handle(name: str) -> Any:
-            if name not in handles:
-                raise NotReady.because("the replicas of the model are being started", 5)
-            return handles[name]
-
-        app = make_app(settings, sources, keys, handle)
-        service: Service = app.state.service
-
-        async def start() -> None:
-            for name, application in applications.items():
-                handles[name] = await asyncio.to_thread(_deploy, application, names[name])
-            await service.start()
-
-        def stop() -> None:
-            service.draining = True
-
-        async def end() -> None:
-            await service.stop()
-            if address is not None:  # Ray itself ends with this process only where it was started by it
-                await asyncio.to_thread(_delete, list(names.values()))
-
-        url = url_of(listener)
-        greeting = (
-            f"snn-voice: {service.models.default} on Ray, {url} (docs: /docs); "
-            f"try: curl --data-binary @examples/yes.wav {url}/classify"
-        )
-        life = Life(
-            limits=settings.door,
-            watcher=service.metrics,
-            on_start=start,
-            on_stop=stop,
-            on_end=end,
-            on_hangup=lambda: reload_models(service),  # is refused, which is better than to end
-            drain_delay=settings.drain_delay,
-        )
-        config = configuration(app, lifespan="off", timeout_graceful_shutdown=settings.grace)
-        run(config, listener, greeting, life)
+        # Ray itself ends with this process only where it was started by it.
+        deployments = _Own(applications, names, end=address is not None)
+        yield make_app(settings, sources, keys, deployments), "Ray"
 
 
 def _fitted(settings: Settings, models: int) -> Settings:
@@ -114,12 +76,43 @@ def _fitted(settings: Settings, models: int) -> Settings:
     return settings.model_copy(update={"ray_max_replicas": min(most, settings.ray_max_replicas)})
 
 
-def _deploy(application: Any, name: str) -> Any:
-    """Start the replicas of one model and wait for them.
+class _Own:
+    """Deployments that this process starts.
 
-    Raises:
-        SnnVoiceError: They don't start.
+    Args:
+        applications: Name of a model -> its deployment.
+        names: Name of a model -> what that is called on the cluster.
+        end: Whether they are to be ended, because the cluster stays for others.
     """
+
+    def __init__(self, applications: Mapping[str, Any], names: Mapping[str, str], *, end: bool) -> None:
+        self._applications = applications
+        self._names = names
+        self._end = end
+        self._handles: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Start the replicas of each model and wait for them.
+
+        Raises:
+            SnnVoiceError: They don't start.
+        """
+        for name, application in self._applications.items():
+            self._handles[name] = await asyncio.to_thread(_deploy, application, self._names[name])
+
+    def handle(self, name: str) -> Any:
+        """See `Deployments.handle`."""
+        if name not in self._handles:
+            raise NotReady.because("the replicas of the model are being started", 5)
+        return self._handles[name]
+
+    async def stop(self) -> None:
+        """See `Deployments.stop`."""
+        if self._end:
+            await asyncio.to_thread(_delete, list(self._names.values()))
+
+
+def _deploy(application: Any, name: str) -> Any:
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
@@ -134,7 +127,6 @@ def _deploy(application: Any, name: str) -> Any:
 
 
 def _delete(names: list[str]) -> None:
-    """End our replicas on a cluster that others use, too."""
     from ray import serve
 
     for name in names:

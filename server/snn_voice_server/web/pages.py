@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -17,20 +20,17 @@ _STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css"]
 # The browser loads it by itself, into the thread of the sound.
 _WORKLET = "recorder-worklet.js"
 
-_ROUTES = """\
-POST /classify        sound in, words out; ?top_k=5&function_to_apply=softmax&windows=true&model=NAME
-POST /classify/batch  many files in one form
-POST /spikes          which neurons fire for a sound, step by step; ?top_k=5&model=NAME
-GET  /models          the models, and which of them are loaded
-GET  /models/NAME     labels, configuration, licence, measurements
-GET  /model           the same of the default model, or of ?model=NAME
-GET  /health          is the process alive?
-GET  /ready           can it classify?
-GET  /metrics         counters and times for Prometheus
-POST /admin/reload    read the checkpoints again; needs an API key
-GET  /docs            documentation to click on
-GET  /openapi.json    documentation for programs
-"""
+_LIST = """\
+snn-voice: which word is in a sound file?
+
+  curl --data-binary @yes.wav {url}/classify
+
+{routes}"""
+# Besides the routes that the OpenAPI document describes.
+_DOCUMENTS = (
+    ("GET", "/docs", "Documentation to click on"),
+    ("GET", "/openapi.json", "Documentation for programs"),
+)
 
 
 @cache
@@ -64,14 +64,22 @@ def wants_page(accept: str) -> bool:
     return html > 0 and html >= liked.get("text/plain", 0.0)
 
 
-def _list_of_routes(request: Request) -> Response:
-    url = str(request.base_url).rstrip("/")
-    text = (
-        "snn-voice: which word is in a sound file?\n\n"
-        f"  curl --data-binary @yes.wav {url}/classify\n\n"
-        f"{_ROUTES}"
-    )
-    return PlainTextResponse(text, headers={"Vary": "Accept", "X-Content-Type-Options": "nosniff"})
+def list_of_routes(document: dict[str, Any]) -> str:
+    """A line for each route of an OpenAPI document: method, path, what it is for, what may be asked."""
+    found = [
+        (method.upper(), re.sub(r"{(\w+)}", lambda name: name[1].upper(), path), _about(route))
+        for path, routes in document["paths"].items()
+        for method, route in routes.items()
+    ]
+    return "".join(f"{method:4} {path:15} {about}\n" for method, path, about in (*found, *_DOCUMENTS))
+
+
+def _about(route: dict[str, Any]) -> str:
+    settings = [one for one in route.get("parameters", ()) if one["in"] == "query"]
+    usual = [(one["name"], json.dumps(one["schema"]["default"]).strip('"')) for one in settings]
+    query = "&".join(f"{name}={value or 'NAME'}" for name, value in usual)
+    summary: str = route["summary"]
+    return f"{summary}; ?{query}" if query else summary
 
 
 def install(app: FastAPI, *, page: bool = True) -> None:
@@ -89,7 +97,9 @@ def install(app: FastAPI, *, page: bool = True) -> None:
 
     async def root(request: Request) -> Response:
         if index is None or not wants_page(request.headers.get("accept", "")):
-            return _list_of_routes(request)
+            url = str(request.base_url).rstrip("/")
+            text = _LIST.format(url=url, routes=list_of_routes(app.openapi()))
+            return PlainTextResponse(text, headers={"Vary": "Accept", "X-Content-Type-Options": "nosniff"})
         return index.answer(request, vary="Accept")
 
     async def web_file(request: Request) -> Response:

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
-from snn_voice_server.models import library
+from snn_voice_server.models import work
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
-from snn_voice_hub.inference.ends import Ends
+from snn_voice_hub.inference.pipeline import Pipeline
 from tests.server.conftest import Slowly, answering, queued, until
 from tests.server.helpers import check, wav
 
@@ -143,7 +143,7 @@ def test_a_full_queue_refuses_the_whole_form(model: SnnVoice, monkeypatch: pytes
     async def scene() -> httpx.Response:
         app = create_app(model, Settings(max_queue=2, max_batch_size=1))
         async with answering(app) as client:
-            monkeypatch.setattr(library, "logits_of", slowly)
+            monkeypatch.setattr(work, "logits_of", slowly)
             others = [asyncio.create_task(client.post("/classify", content=wav()))]
             await slowly.begun()
             others += [asyncio.create_task(client.post("/classify", content=wav())) for _ in range(2)]
@@ -161,9 +161,9 @@ def test_a_full_queue_refuses_the_whole_form(model: SnnVoice, monkeypatch: pytes
 def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long sounds need room for many windows, which is known only when they are decoded."""
     slowly, decoded = Slowly(), Counter[int]()
-    prepare = Ends.prepare
+    prepare = Pipeline.prepare
 
-    def counted(self: Ends, clip: bytes, *rest: float) -> object:
+    def counted(self: Pipeline, clip: bytes, *rest: float) -> object:
         decoded[len(clip)] += 1
         return prepare(self, clip, *rest)
 
@@ -171,8 +171,8 @@ def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch
 
     async def scene() -> list[dict[str, object]]:
         async with answering(app) as client:
-            monkeypatch.setattr(library, "logits_of", slowly)
-            monkeypatch.setattr(Ends, "prepare", counted)
+            monkeypatch.setattr(work, "logits_of", slowly)
+            monkeypatch.setattr(Pipeline, "prepare", counted)
             first = [asyncio.create_task(client.post("/classify", content=wav(seed))) for seed in range(4)]
             await slowly.begun()
             await until(lambda: queued(app) == 3)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
-from snn_voice_server.models import compute, library
+from snn_voice_server.models import compute, work
+from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def test_an_error_hits_only_its_own_request(
 
     async def scene() -> None:
         async with answering(app) as client:
-            monkeypatch.setattr(library, "logits_of", poisoned)
+            monkeypatch.setattr(work, "logits_of", poisoned)
             first = asyncio.create_task(client.post("/classify", content=wav()))
             await poisoned.begun()
             clips = [wav(1), wav(2), POISON, wav(3), wav(4)]
@@ -70,7 +71,7 @@ def test_an_error_in_a_form_stays_with_its_file(model: SnnVoice, monkeypatch: py
     poisoned = Poisoned()
     poisoned.go_on.set()
     with TestClient(create_app(model)) as client:
-        monkeypatch.setattr(library, "logits_of", poisoned)
+        monkeypatch.setattr(work, "logits_of", poisoned)
         files = [("file", (str(i), audio)) for i, audio in enumerate([wav(), POISON, wav(2)])]
         results = client.post("/classify/batch", files=files).json()["results"]
     assert ["error" in result for result in results] == [False, True, False]
@@ -126,12 +127,12 @@ def test_a_model_that_always_fails_is_not_ready_until_it_succeeds(
         raise RuntimeError("no")
 
     with TestClient(create_app(model)) as client:
-        monkeypatch.setattr(library, "logits_of", fail)
+        monkeypatch.setattr(work, "logits_of", fail)
         for _ in range(5):
             assert client.get("/ready").status_code == 200
             check(client.post("/classify", content=wav()), 500, "internal")
         check(client.get("/ready"), 503, "not_ready")
-        monkeypatch.setattr(library, "logits_of", compute.logits_of)
+        monkeypatch.setattr(work, "logits_of", compute.logits_of)
         assert client.post("/classify", content=wav()).status_code == 200
         assert client.get("/ready").status_code == 200
 
@@ -156,16 +157,16 @@ def test_work_of_clients_that_hung_up_is_skipped(model: SnnVoice, monkeypatch: p
         stays.write(raw_request(wav(1, seconds=3)))
         leaving = [await ask(wav(2, seconds=5)) for _ in range(3)]
         entry = app.state.service.models.loaded()
-        await until(lambda: entry.batcher.waiting > 27)
+        await until(lambda: entry.queue(LOGITS).waiting > 27)
         for writer in (running, *leaving):
             writer.close()
-        await until(lambda: entry.batcher.waiting < 8)
+        await until(lambda: entry.queue(LOGITS).waiting < 8)
         slowly.go_on.set()
         assert (await stays_reader.readline()).startswith(b"HTTP/1.1 200 ")
         stays.close()
 
     with on_a_socket(app) as address:
-        monkeypatch.setattr(library, "logits_of", slowly)
+        monkeypatch.setattr(work, "logits_of", slowly)
         asyncio.run(scene(address))
         metrics = app.state.service.metrics
         assert sum(slowly.sizes) == 1 + len(model.classify_windows(wav(1, seconds=3)))
@@ -190,7 +191,7 @@ def test_a_client_that_hung_up_is_no_error_in_the_log(
         slowly.go_on.set()
 
     with on_a_socket(app) as address:
-        monkeypatch.setattr(library, "logits_of", slowly)
+        monkeypatch.setattr(work, "logits_of", slowly)
         asyncio.run(scene(address))
     ours = [record for record in caplog.records if record.name.startswith(("snn_voice", "uvicorn"))]
     assert not [record for record in ours if record.levelno >= logging.WARNING]

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from snn_voice_server.app import create_app
-from snn_voice_server.models import library
+from snn_voice_server.models import work
 from snn_voice_server.process import logs
 from snn_voice_server.settings import Settings
 
@@ -114,7 +114,7 @@ def test_gauges_while_requests_wait(model: SnnVoice, monkeypatch: pytest.MonkeyP
 
     async def scene() -> None:
         async with answering(app) as client:
-            monkeypatch.setattr(library, "logits_of", slowly)
+            monkeypatch.setattr(work, "logits_of", slowly)
             tasks = [asyncio.create_task(client.post("/classify", content=wav()))]
             await slowly.begun()
             tasks += [asyncio.create_task(client.post("/classify", content=wav())) for _ in range(3)]
@@ -223,7 +223,7 @@ def test_json_lines(model: SnnVoice, logged: Callable[[], str], monkeypatch: pyt
         def fail(*_: object) -> None:
             raise RuntimeError("two\nlines")
 
-        monkeypatch.setattr(library, "logits_of", fail)
+        monkeypatch.setattr(work, "logits_of", fail)
         client.post("/classify", content=wav(), headers={"X-Request-ID": "failed"})
     lines = [json.loads(line) for line in logged().splitlines()]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 from snn_voice_server.app import create_app
-from snn_voice_server.models import library
+from snn_voice_server.models import work
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
@@ -30,7 +30,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slowly]:
 
 def arm(monkeypatch: pytest.MonkeyPatch, slowly: Slowly) -> None:
     """From now on batches wait; the warm-up has passed."""
-    monkeypatch.setattr(library, "logits_of", slowly)
+    monkeypatch.setattr(work, "logits_of", slowly)
 
 
 def asked(client: httpx.AsyncClient, audio: bytes = wav(), **more: Any) -> asyncio.Task[httpx.Response]:

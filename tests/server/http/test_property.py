@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snn_voice_server.app import create_app
 from snn_voice_server.failures import RequestError
-from snn_voice_server.http.parsing import ClassifyRequest, Question, parse, parse_batch
+from snn_voice_server.http.parsing import ClassifyRequest, parse, parse_batch
+from snn_voice_server.http.questions import Question
 
 from snn_voice_hub import SnnVoice
 from tests.server.helpers import FORMATS, clip, encoded

@@ -6,17 +6,18 @@ import asyncio
 import base64
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import httpx
 import pytest
 import torch
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
-from snn_voice_server.http.schemas import SpikesAnswer
-from snn_voice_server.models import compute, library
-from snn_voice_server.models.compute import Recorded
-from snn_voice_server.models.library import Entry
+from snn_voice_server.http import spikes
+from snn_voice_server.http.spikes import SPIKES, Recorded, SpikesAnswer, spikes_of
+from snn_voice_server.models.served import Entry
+from snn_voice_server.queue.batching import Batcher
 from snn_voice_server.settings import Settings
 from torch import Tensor
 
@@ -38,6 +39,11 @@ def wanted(model: SnnVoice, audio: bytes, top_k: int = 5) -> dict[str, object]:
     with model.record_spikes() as rec:
         model.classify(audio)
     return clip_raster(rec.row(0), model.labels, model.config.temperature, top_k=top_k)
+
+
+def does(monkeypatch: pytest.MonkeyPatch, run: Callable[..., list[Recorded]]) -> None:
+    """Let the model do something else."""
+    monkeypatch.setattr(spikes, "SPIKES", replace(SPIKES, run=run))
 
 
 # --- the answer -------------------------------------------------------------------------------------
@@ -97,7 +103,7 @@ def test_the_energy_of_the_clip(local: TestClient, model: SnnVoice) -> None:
 
 
 def test_no_energy_where_it_can_not_be_counted(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "clip_energy", lambda *_: None)
+    monkeypatch.setattr(spikes, "clip_energy", lambda *_: None)
     with TestClient(create_app(model)) as client:
         answer = client.post("/spikes", content=wav(3))
     assert answer.status_code == 200
@@ -140,11 +146,11 @@ def test_a_cnn_has_no_spikes() -> None:
 
 def test_scores_that_are_not_finite(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
     def loud(voice: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
-        row = compute.spikes_of(voice, windows)[0].row
+        row = spikes_of(voice, windows)[0].row
         return [Recorded(Row(row.spk, row.mem, row.logits * torch.inf, row.features))]
 
     with TestClient(create_app(model)) as client:
-        monkeypatch.setattr(library, "spikes_of", loud)
+        does(monkeypatch, loud)
         check(client.post("/spikes", content=wav()), 400, "not_finite")
 
 
@@ -152,7 +158,7 @@ def test_scores_that_are_not_finite(model: SnnVoice, monkeypatch: pytest.MonkeyP
 
 
 class SlowSpikes:
-    """Takes the place of `library.spikes_of`, and waits in the device's thread until it may go on."""
+    """Takes the place of `spikes_of`, and waits in the device's thread until it may go on."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -161,22 +167,23 @@ class SlowSpikes:
     def __call__(self, voice: SnnVoice, windows: Sequence[Tensor]) -> list[Recorded]:
         self.sizes.append(len(windows))
         assert self.go_on.wait(30)
-        return compute.spikes_of(voice, windows)
+        return spikes_of(voice, windows)
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSpikes]:
     found = SlowSpikes()
-    monkeypatch.setattr(library, "spikes_of", found)
+    does(monkeypatch, found)
     yield found
     found.go_on.set()
 
 
-def recorder_of(app: object) -> library.Batcher[Tensor, Recorded]:
+def recorder_of(app: object) -> Batcher[Tensor, Recorded]:
     entry = app.state.service.models.loaded()  # type: ignore[attr-defined]
     assert isinstance(entry, Entry)
-    assert entry.recorder is not None
-    return entry.recorder
+    queue = entry.queue(SPIKES)
+    assert isinstance(queue, Batcher)
+    return queue
 
 
 def asked(client: httpx.AsyncClient, path: str = "/spikes", seed: int = 0) -> asyncio.Task[httpx.Response]:
@@ -230,7 +237,7 @@ def test_an_error_of_the_model_stays_inside(model: SnnVoice, monkeypatch: pytest
         raise RuntimeError("secret in /home/someone")
 
     with TestClient(create_app(model)) as client:
-        monkeypatch.setattr(library, "spikes_of", fails)
+        does(monkeypatch, fails)
         answer = client.post("/spikes", content=wav())
         check(answer, 500, "internal")
         assert "secret" not in answer.text

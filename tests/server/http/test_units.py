@@ -12,9 +12,9 @@ import torch
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from snn_voice_server.app import create_app
-from snn_voice_server.http import bodies
+from snn_voice_server.http import bodies, sounds
 from snn_voice_server.http.parsing import parse
-from snn_voice_server.models import library
+from snn_voice_server.models import work
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import M5SNN, ConfigError, SnnVoice
@@ -106,7 +106,7 @@ def test_failure_of_the_model_tells_nothing(
 ) -> None:
     secret = RuntimeError("secret in /home/someone/file.py")
     with TestClient(create_app(model)) as client:
-        monkeypatch.setattr(library, "logits_of", fails_with(secret))
+        monkeypatch.setattr(work, "logits_of", fails_with(secret))
         answer = client.post("/classify", content=wav())
     check(answer, 500, "internal")
     assert "secret" not in answer.text
@@ -121,7 +121,7 @@ def test_failure_of_the_service_tells_nothing(
     for secret in (RuntimeError("secret in /home/someone/file.py"), ConfigError("secret in /home/someone")):
         app = create_app(model)
         with TestClient(app) as client:
-            monkeypatch.setattr(app.state.service, "ends", fails_with(secret))
+            monkeypatch.setattr(sounds, "Pipeline", fails_with(secret))
             answer = client.post("/classify", content=wav())
             check(answer, 500, "internal")
             assert "secret" not in answer.text
@@ -137,7 +137,7 @@ def test_sound_without_finite_scores_is_refused(monkeypatch: pytest.MonkeyPatch,
         for windows in ("false", "true"):
             for value in (float("nan"), float("inf")):
                 row = torch.full((classes,), value)
-                monkeypatch.setattr(library, "logits_of", lambda _, w, row=row: row.expand(len(w), -1))
+                monkeypatch.setattr(work, "logits_of", lambda _, w, row=row: row.expand(len(w), -1))
                 answer = client.post(f"/classify?windows={windows}", content=wav(seconds=3))
                 check(answer, 400, "not_finite")
 
@@ -186,7 +186,7 @@ def test_the_loop_is_free_and_one_computation_runs_at_a_time(
 
     async def scene() -> list[int]:
         async with answering(create_app(model)) as client:
-            monkeypatch.setattr(library, "logits_of", once)
+            monkeypatch.setattr(work, "logits_of", once)
             waiting = [asyncio.create_task(client.post("/classify", content=wav())) for _ in range(8)]
             await slowly.begun()
             assert (await client.get("/health")).status_code == 200

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from snn_voice_server.models.compute import Device
-from snn_voice_server.models.library import Entry, Library
+from snn_voice_server.models.library import Library
 from snn_voice_server.models.naming import Source
-from snn_voice_server.queue.batching import Limits
+from snn_voice_server.models.served import Entry
+from snn_voice_server.models.work import LOGITS
+from snn_voice_server.queue.places import Limits
 from torch import Tensor, nn
 
 from tests.server.queue.helpers import Notes
@@ -135,9 +137,9 @@ def library_of(
 
 async def answer(entry: Entry, value: float = 0.0) -> float:
     """What a model says to one window: its mark, and the window's value."""
-    with entry.admit("", seconds=30) as place:
+    with entry.admit(LOGITS, seconds=30) as place:
         outcome = await place.run([torch.full((4,), value)], 1.0)
-    return float(outcome.rows[0])
+    return float(outcome.rows[0].item())
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 
 import pytest
-from snn_voice_server.failures import NotReady, Stopped
+from snn_voice_server.failures import NotReady
 from snn_voice_server.models.naming import Source
-from snn_voice_server.queue.batching import Limits
+from snn_voice_server.models.work import LOGITS
+from snn_voice_server.queue.places import Limits
 
 from snn_voice_hub import CheckpointError
 from tests.server.models.helpers import MARKS, FakeVoice, Watch, answer, by_mark, library_of, play, until
@@ -46,7 +47,7 @@ def test_what_is_under_way_on_the_one_that_goes_is_answered() -> None:
         voice = watch.voices[-1]
         voice.go_on.clear()
         tasks = [asyncio.create_task(answer(old, value)) for value in range(4)]
-        await until(lambda: voice.threads and voice.mark == 200 and old.batcher.held == 3)
+        await until(lambda: voice.threads and voice.mark == 200 and old.queue(LOGITS).held == 3)
         loading = asyncio.create_task(library.get("c"))  # it waits for the device's thread
         await until(lambda: len(watch.loads) == 3)
         voice.go_on.set()
@@ -102,28 +103,30 @@ def test_reload_while_requests_run() -> None:
         old = {"a": 100.0, "b": 1200.0}
         done = asyncio.Event()
 
-        async def client(name: str) -> list[float]:
-            found = []
+        async def client(name: str, found: list[float]) -> None:
             while not done.is_set():
                 # As in the service: between these two nothing else happens.
                 entry = library.loaded(name)
                 assert entry is not None
                 found.append(await answer(entry))
-            return found
 
-        clients = [asyncio.create_task(client("ab"[index % 2])) for index in range(8)]
-        await asyncio.sleep(0.02)
+        found: list[list[float]] = [[] for _ in range(8)]
+        clients = [asyncio.create_task(client("ab"[index % 2], one)) for index, one in enumerate(found)]
+        await until(lambda: all(found))
         assert await library.reload() == ["a", "b"]
-        await asyncio.sleep(0.02)
+        before = list(map(len, found))
+        # The answer that was under way, and one more.
+        await until(lambda: all(len(one) > count + 1 for one, count in zip(found, before, strict=True)))
         done.set()
-        for index, answers in enumerate(await asyncio.gather(*clients)):
+        await asyncio.gather(*clients)
+        for index, answers in enumerate(found):
             name = "ab"[index % 2]
             new = {"a": 2100.0, "b": 3200.0}[name]
             assert answers[0] == old[name]
             assert answers[-1] == new
             assert answers == sorted(answers)
             assert set(answers) == {old[name], new}
-        await until(lambda: not library._closing)  # the old ones have ended
+        await until(lambda: not library._retiring)  # the old ones have ended
         await library.close()
 
     play(scene())
@@ -175,15 +178,14 @@ def test_trouble_of_any_model_is_trouble() -> None:
         await library.get()
         other = await library.get("b")
         for _ in range(3):
-            other.batcher.health.failed("out_of_memory", asyncio.get_running_loop().time())
+            other.queue(LOGITS).health.failed("out_of_memory", asyncio.get_running_loop().time())
         assert "out of memory" in library.trouble()
         await library.close()
 
     play(scene())
 
 
-@pytest.mark.parametrize("how", ["close", "abort"])
-def test_the_end(how: str) -> None:
+def test_the_end() -> None:
     """Of those that answer, and of one that was exchanged and still has requests."""
     watch = Watch(by_mark)
 
@@ -195,17 +197,11 @@ def test_the_end(how: str) -> None:
         await until(lambda: watch.voices[0].threads)
         library._retire(library._entries.pop("a"))
         tasks.append(asyncio.create_task(answer(other)))
-        await asyncio.sleep(0)
-        if how == "close":
-            ending = asyncio.create_task(library.close())
-            await asyncio.sleep(0.02)
-            watch.voices[0].go_on.set()
-            await ending
-            assert await asyncio.gather(*tasks) == [100, 100, 200]
-        else:
-            await library.abort()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-            assert [type(error) for error in found] == [Stopped] * 3
+        ending = asyncio.create_task(library.close())
+        await until(lambda: other._closing)
+        assert not ending.done()
         watch.voices[0].go_on.set()
+        await ending
+        assert await asyncio.gather(*tasks) == [100, 100, 200]
 
     play(scene())

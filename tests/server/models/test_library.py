@@ -6,13 +6,15 @@ import asyncio
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from snn_voice_server.failures import NotReady, UnknownModel
 from snn_voice_server.models.compute import Device
 from snn_voice_server.models.library import Library
 from snn_voice_server.models.naming import source_of, sources_of
-from snn_voice_server.queue.batching import Limits
+from snn_voice_server.models.work import LOGITS
+from snn_voice_server.queue.places import Limits
 
 from snn_voice_hub import CheckpointError, ConfigError, SnnVoice, TcySNN
 from tests.server.models.helpers import MARKS, FakeVoice, Watch, answer, by_mark, library_of, play, until
@@ -212,8 +214,8 @@ def test_batches_of_a_model(voice: dict[str, str], limits: Limits, size: int, wa
     async def scene() -> None:
         library = library_of(watch, limits=limits)
         entry = await library.get()
-        assert entry.batcher.limits.batch_windows == size
-        assert entry.batcher.limits.queue_windows == limits.queue_windows
+        assert entry.queue(LOGITS).limits.batch_windows == size
+        assert entry.queue(LOGITS).limits.queue_windows == limits.queue_windows
         await library.close()
 
     play(scene())
@@ -230,11 +232,11 @@ def test_a_model_that_the_caller_has_made() -> None:
         entry = await library.get()
         assert not voice.training
         wave = torch.randn(voice.config.features.num_samples)
-        with entry.admit("", seconds=30) as place:
+        with entry.admit(LOGITS, seconds=30) as place:
             outcome = await place.run([wave, -wave], voice.config.features.seconds)
         with torch.inference_mode():
             wanted = voice(torch.stack([wave, -wave]))
-        torch.testing.assert_close(torch.stack(outcome.rows), wanted)
+        torch.testing.assert_close(torch.from_numpy(np.stack(outcome.rows)), wanted)
         assert entry.facts()["parameters"] == voice.num_parameters()
         await library.close()
 

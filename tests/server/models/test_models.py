@@ -13,7 +13,8 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
-from snn_voice_server.models import library
+from snn_voice_server.models import work
+from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice, TcySNN
@@ -173,12 +174,12 @@ def test_a_busy_model_does_not_hold_up_another(folders: list[Path], monkeypatch:
     async def scene() -> None:
         async with answering(app) as client:
             await client.post("/classify?model=second", content=wav())
-            monkeypatch.setattr(library, "logits_of", slowly)
+            monkeypatch.setattr(work, "logits_of", slowly)
             first = [asyncio.create_task(client.post("/classify?model=first", content=wav()))]
             await slowly.begun()
             first.append(asyncio.create_task(client.post("/classify?model=first", content=wav())))
             entry = app.state.service.models.loaded("first")
-            await until(lambda: entry.batcher.held)
+            await until(lambda: entry.queue(LOGITS).held)
             check(await client.post("/classify?model=first", content=wav()), 503, "busy")
             second = asyncio.create_task(client.post("/classify?model=second", content=wav()))
             slowly.go_on.set()

@@ -100,3 +100,17 @@ def those_of(network: str, name: bytes = b"MapWorker") -> list[int]:
         except OSError:  # it has ended
             continue
     return found
+
+
+class Ready:
+    """Deployments that are there."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def start(self) -> None: ...
+
+    def handle(self, _: str) -> Any:
+        return self._handle
+
+    async def stop(self) -> None: ...

@@ -34,6 +34,7 @@ from snn_voice_server.failures import (
 from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.naming import Source
+from snn_voice_server.models.work import LOGITS, Work
 from snn_voice_server.on_ray.app import build, deployment_name, portable
 from snn_voice_server.on_ray.command import _fitted
 from snn_voice_server.on_ray.models import RayEntry, RayModels
@@ -41,7 +42,8 @@ from snn_voice_server.on_ray.replica import Failed, Ran
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from tests.server.on_ray.helpers import inside
+from tests.server.conftest import until
+from tests.server.on_ray.helpers import Ready, inside
 
 LABELS = 35
 
@@ -69,7 +71,7 @@ class Handle:
         self.responses: list[Response] = []
         self.run = self.facts = self
 
-    def remote(self, windows: np.ndarray | None = None) -> Response:
+    def remote(self, work: Work[Any] | None = None, windows: np.ndarray | None = None) -> Response:
         if windows is None:
             response = Response(_facts())
         else:
@@ -85,7 +87,7 @@ async def _facts() -> dict[str, Any]:
 
 async def echo(windows: np.ndarray) -> Ran:
     """Logits that tell which window they are of."""
-    return Ran(np.repeat(windows[:, :1], LABELS, axis=1), 0.001, len(windows), counts=True)
+    return Ran(list(np.repeat(windows[:, :1], LABELS, axis=1)), 0.001, len(windows), counts=True)
 
 
 def failing(*errors: BaseException) -> Callable[[np.ndarray], Awaitable[Any]]:
@@ -103,12 +105,12 @@ def failing(*errors: BaseException) -> Callable[[np.ndarray], Awaitable[Any]]:
 def models(handle: Handle, settings: Settings | None = None, *, several: bool = False) -> RayModels:
     settings = settings or Settings()
     limits = settings.limits(2 if several else 0)
-    return RayModels([Source("resmel-snn", "resmel-snn")], limits, lambda _: handle, Metrics())
+    return RayModels([Source("resmel-snn", "resmel-snn")], limits, Ready(handle), Metrics())
 
 
 async def ask(entry: RayEntry, count: int = 1, key: str = "", seconds: float = 5.0) -> list[float]:
     windows = [torch.full((16_000,), float(index)) for index in range(count)]
-    with entry.admit(key, seconds=seconds) as place:
+    with entry.admit(LOGITS, key, seconds=seconds) as place:
         outcome = await place.run(windows, 1.0)
     return [float(row[0]) for row in outcome.rows]
 
@@ -126,7 +128,7 @@ def test_long_sound_goes_in_pieces_and_comes_back_in_order() -> None:
         entry = await models(handle, Settings(max_batch_size=8)).get()
         assert await ask(entry, 10) == list(range(10))
         assert handle.sizes == [4, 4, 2]
-        assert entry.held == 0
+        assert entry.queue(LOGITS).held == 0
 
     run(scene())
 
@@ -155,7 +157,7 @@ def test_a_call_whose_replica_died_is_sent_again_but_not_for_ever() -> None:
         entry = await models(Handle(failing(*[ActorDiedError() for _ in range(3)]))).get()
         with pytest.raises(NotReady):
             await ask(entry)
-        assert entry.held == 0
+        assert entry.queue(LOGITS).held == 0
 
     run(scene())
 
@@ -208,12 +210,12 @@ def test_deadline_and_hang_up_cancel_the_call() -> None:
         with pytest.raises(DeadlineExceeded):
             await ask(entry, seconds=0.05)
         task = asyncio.ensure_future(ask(entry))
-        await asyncio.sleep(0.05)
+        await until(lambda: len(handle.responses) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert [response.cancelled for response in handle.responses] == [True, True]
-        assert entry.held == 0
+        assert entry.queue(LOGITS).held == 0
 
     run(scene())
 
@@ -225,11 +227,11 @@ def test_a_key_holds_its_share_and_no_more() -> None:
     async def scene() -> None:
         entry = await models(Handle(never), Settings(max_queue=8), several=True).get()
         task = asyncio.ensure_future(ask(entry, 4, "anna"))
-        await asyncio.sleep(0.05)
+        await until(lambda: entry.queue(LOGITS).held == 4)
         with pytest.raises(OverShare) as caught:
-            entry.admit("anna", seconds=1)
+            entry.admit(LOGITS, "anna")
         assert caught.value.retry_after >= 1
-        with entry.admit("bert", seconds=1):
+        with entry.admit(LOGITS, "bert"):
             pass
         task.cancel()
 
@@ -239,9 +241,9 @@ def test_a_key_holds_its_share_and_no_more() -> None:
 def test_sounds_that_are_decoded_are_bounded() -> None:
     async def scene() -> None:
         entry = await models(Handle(echo), Settings(max_queue=2)).get()
-        with entry.admit("", seconds=1), entry.admit("", seconds=1), pytest.raises(Busy):
-            entry.admit("", seconds=1)
-        assert entry.held == 0
+        with entry.admit(LOGITS), entry.admit(LOGITS), pytest.raises(Busy):
+            entry.admit(LOGITS)
+        assert entry.queue(LOGITS).held == 0
 
     run(scene())
 
@@ -253,8 +255,7 @@ def test_ready_when_a_replica_has_answered_and_reload_says_how() -> None:
         entry = await served.get()
         with pytest.raises(NotReady):
             entry.facts()
-        await asyncio.sleep(0.05)
-        assert not served.trouble()
+        await until(lambda: not served.trouble())
         assert entry.facts()["parameters"] == 1
         with pytest.raises(UnknownModel):
             await served.get("nothing")

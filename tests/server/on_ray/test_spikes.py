@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,18 +18,21 @@ pytest.importorskip("ray.serve", reason="the extra [ray] is not installed")
 from ray.exceptions import ActorDiedError
 from snn_voice_server.failures import Busy, ModelFailure
 from snn_voice_server.http.keys import read_keys
+from snn_voice_server.http.spikes import SPIKES
 from snn_voice_server.models.naming import Source
-from snn_voice_server.on_ray import replica as ray_replica
 from snn_voice_server.on_ray.app import make_app
 from snn_voice_server.on_ray.models import RayEntry
-from snn_voice_server.on_ray.replica import Failed, Replica, Seen
+from snn_voice_server.on_ray.replica import Failed, Ran, Replica
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.spikes.raster import clip_raster
 from tests.places import EXAMPLES
+from tests.server.conftest import until
+from tests.server.on_ray.helpers import Ready
 
 YES = (EXAMPLES / "yes.wav").read_bytes()
+RAN = Ran([None], 0.001, 1, counts=True)
 Answer = Callable[[np.ndarray], Awaitable[Any]]
 
 
@@ -52,15 +55,15 @@ class Handle:
         async def through(windows: np.ndarray) -> Any:
             frozen = pickle.loads(pickle.dumps(windows))
             frozen.setflags(write=False)
-            return pickle.loads(pickle.dumps(await replica.record(frozen)))
+            return pickle.loads(pickle.dumps(await replica.run(pickle.loads(pickle.dumps(SPIKES)), frozen)))
 
-        self.record = Method(record or through)
+        self.run = Method(lambda _, windows: (record or through)(windows))
         self.facts = Method(replica.facts)
 
 
 async def made(model: str = "resmel-snn") -> Replica:
     replica = Replica.__new__(Replica)
-    await Replica.__init__(replica, model, "cpu", Settings(device="cpu", engine="torch"))  # type: ignore[misc]
+    await Replica.__init__(replica, Source(model, model), "cpu", Settings(device="cpu", engine="torch"))  # type: ignore[misc]
     return replica
 
 
@@ -72,7 +75,7 @@ def scene(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def client_of(handle: Handle, model: str = "resmel-snn", **settings: Any) -> tuple[Any, httpx.AsyncClient]:
-    app = make_app(Settings(**settings), [Source(model, model)], read_keys([], None), lambda _: handle)
+    app = make_app(Settings(**settings), [Source(model, model)], read_keys([], None), Ready(handle))
     transport = httpx.ASGITransport(app=app)
     return app, httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60)
 
@@ -98,7 +101,7 @@ def test_the_answer_is_that_of_the_plain_service(default_model: SnnVoice) -> Non
             page = (await client.get("/metrics")).text
             assert 'snn_voice_windows_total{model="resmel-snn"} 1.0' in page
             assert 'snn_voice_queue_windows{model="resmel-snn"} 0.0' in page
-        assert handle.record.calls == 1
+        assert handle.run.calls == 1
 
     scene(work)
 
@@ -106,13 +109,17 @@ def test_the_answer_is_that_of_the_plain_service(default_model: SnnVoice) -> Non
 def test_a_cnn_has_no_spikes() -> None:
     async def work() -> None:
         replica = await made("m5-cnn")
-        assert await replica.record(np.zeros((1, 16_000), np.float32)) == Failed("no_spikes")
+        found = await replica.run(SPIKES, np.zeros((1, 16_000), np.float32))
+        assert isinstance(found, Failed)
+        assert found.kind == "refused"
         app, client = client_of(Handle(replica), "m5-cnn")
         async with app.router.lifespan_context(app), client:
-            answer = await client.post("/spikes", content=YES)
-            assert answer.status_code == 400
-            assert answer.json()["error"]["code"] == "no_spikes"
-            assert app.state.service.models.loaded().health.trouble(time.monotonic()) == ""
+            for _ in range(6):  # which are no failures of the model
+                answer = await client.post("/spikes", content=YES)
+                assert answer.status_code == 400
+                assert answer.json()["error"]["code"] == "no_spikes"
+                assert "m5-cnn has no spikes" in answer.json()["error"]["message"]
+            await until(lambda: app.state.service.models.trouble() == "")
 
     scene(work)
 
@@ -126,7 +133,7 @@ async def entry_of(handle: Handle, **settings: Any) -> RayEntry:
 
 
 async def ask(entry: RayEntry, seconds: float = 10.0) -> Any:
-    with entry.admit_recording("", seconds=seconds) as place:
+    with entry.admit(SPIKES, seconds=seconds) as place:
         return await place.run([torch.zeros(16_000)], 1.0)
 
 
@@ -134,20 +141,21 @@ def test_recordings_are_bounded() -> None:
     async def work() -> None:
         go_on = asyncio.Event()
 
-        async def slow(_: np.ndarray) -> Seen:
+        async def slow(_: np.ndarray) -> Ran:
             await go_on.wait()
-            return Seen([], 0.001, 1)
+            return RAN
 
-        entry = await entry_of(Handle(await made(), slow))
+        handle = Handle(await made(), slow)
+        entry = await entry_of(handle)
         tasks = [asyncio.create_task(ask(entry)) for _ in range(16)]
-        await asyncio.sleep(0.05)
+        await until(lambda: handle.run.calls == 16)
         with pytest.raises(Busy):
             await ask(entry)
-        assert entry.held == 16
+        assert entry.queue(SPIKES).held == 16
         go_on.set()
         await asyncio.gather(*tasks)
         await ask(entry)
-        assert entry.held == 0
+        assert entry.queue(SPIKES).held == 0
 
     scene(work)
 
@@ -156,28 +164,29 @@ def test_a_replica_that_ends_is_asked_no_more() -> None:
     async def work() -> None:
         left: list[BaseException] = [ActorDiedError()]
 
-        async def dying(_: np.ndarray) -> Seen:
+        async def dying(_: np.ndarray) -> Ran:
             if left:
                 raise left.pop()
-            return Seen([], 0.001, 1)
+            return RAN
 
         handle = Handle(await made(), dying)
         entry = await entry_of(handle)
         await ask(entry)
-        assert handle.record.calls == 2
+        assert handle.run.calls == 2
 
     scene(work)
 
 
-def test_a_failure_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_stays_inside() -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("secret")
 
     async def work() -> None:
         replica = await made()
-        monkeypatch.setattr(ray_replica, "spikes_of", fails)
-        assert await replica.record(np.zeros((1, 16_000), np.float32)) == Failed("error")
-        entry = await entry_of(Handle(replica))
+        failing = replace(SPIKES, run=fails)
+        windows = np.zeros((1, 16_000), np.float32)
+        assert await replica.run(failing, windows) == Failed("error")
+        entry = await entry_of(Handle(replica, lambda windows: replica.run(failing, windows)))
         with pytest.raises(ModelFailure, match="failed on this sound"):
             await ask(entry)
 

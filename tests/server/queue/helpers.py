@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from snn_voice_server.failures import OutOfMemory
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome, Run
+from snn_voice_server.queue.batching import Batcher, Run
+from snn_voice_server.queue.places import Limits, Outcome
 
 T = TypeVar("T")
 Row = tuple[int, int]
@@ -267,11 +268,11 @@ class Notes:
 
 def check_bounds(batcher: Batcher[Any, Any]) -> None:
     """Nobody holds more than the rules of `Limits` allow."""
-    holders = Counter(ticket._key for ticket in batcher._tickets if ticket._held)
+    holders = Counter(place.key for place in batcher._places if place.held)
     held = Counter[str]()
-    for ticket in batcher._tickets:
-        assert ticket._held >= 0
-        held[ticket._key] += ticket._held
+    for place in batcher._places:
+        assert place.held >= 0
+        held[place.key] += place.held
     assert +held == batcher._held_by
     assert batcher.held == held.total()
     assert 0 <= batcher.waiting <= batcher.held
@@ -286,6 +287,6 @@ def check_empty(batcher: Batcher[Any, Any]) -> None:
     """Nothing is left of any request."""
     assert batcher.held == batcher.waiting == 0
     assert not batcher._held_by
-    assert not batcher._tickets
+    assert not batcher._places
     assert not batcher._waiting
-    assert not batcher._release
+    assert not batcher._place_of

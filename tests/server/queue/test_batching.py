@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from snn_voice_server.failures import Busy, DeadlineExceeded, OverShare
-from snn_voice_server.queue.batching import Limits, Outcome
+from snn_voice_server.queue.places import Limits, Outcome
 
 from tests.server.queue.helpers import (
     FakeModel,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from snn_voice_server.failures import ModelFailure, OutOfMemory
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome
+from snn_voice_server.queue.batching import Batcher
+from snn_voice_server.queue.places import Limits, Outcome
 
 from tests.server.queue.helpers import (
     FakeModel,

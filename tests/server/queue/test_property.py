@@ -23,7 +23,8 @@ from snn_voice_server.failures import (
     Refused,
     Stopped,
 )
-from snn_voice_server.queue.batching import Batcher, Limits, Outcome
+from snn_voice_server.queue.batching import Batcher
+from snn_voice_server.queue.places import Limits, Outcome
 
 from tests.server.queue.helpers import (
     FakeModel,

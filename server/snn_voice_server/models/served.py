@@ -1,0 +1,164 @@
+"""What the service needs of the models that it serves, wherever they run."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from snn_voice_hub.config import VoiceConfig
+from snn_voice_server.failures import Stopped, UnknownModel
+from snn_voice_server.models.naming import Source
+from snn_voice_server.models.work import LOGITS, Work
+from snn_voice_server.queue.places import Limits, Observer, Place, Queue
+
+R = TypeVar("R")
+
+
+class Watcher(Protocol):
+    """Is told what is loaded, and gives an observer to each queue."""
+
+    def observer(self, name: str) -> Observer:
+        """For the queues of the model of that name."""
+
+    def loaded(self, name: str, queue: Queue[Tensor, Any]) -> None:
+        """A model answers from now on, and that is its queue."""
+
+    def gone(self, name: str) -> None:
+        """A model was taken out of memory."""
+
+
+class Entry(ABC):
+    """A model that is served.
+
+    Args:
+        name: As requests name it.
+        config: Its configuration.
+        limits: Of the service.
+        observer: Is told what happens in its queues.
+
+    Attributes:
+        used: When it was asked for last.
+    """
+
+    def __init__(self, name: str, config: VoiceConfig, limits: Limits, observer: Observer) -> None:
+        self.name = name
+        self.config = config
+        self.used = time.monotonic()
+        self._limits = limits
+        self._observer = observer
+        self._queues: dict[str, Queue[Tensor, Any]] = {}
+        self._closing = False
+
+    @property
+    def warm(self) -> bool:
+        """Whether it can answer at once."""
+        return True
+
+    def queue(self, work: Work[R]) -> Queue[Tensor, R]:
+        """The queue of a kind of work, which is opened when it is first asked for.
+
+        Raises:
+            RequestError: The model can't do that.
+            Stopped: The model is on its way out.
+        """
+        found = self._queues.get(work.name)
+        if found is None:
+            if self._closing:
+                raise Stopped.now()
+            limits = work.limits(self._limits, self.config.features)
+            found = self._queues[work.name] = self._open(work, limits)
+        return found
+
+    def admit(self, work: Work[R], key: str = "", *, seconds: float = math.inf) -> Place[Tensor, R]:
+        """Take a place in a queue; see `Queue.admit`."""
+        self.used = time.monotonic()
+        return self.queue(work).admit(key, seconds=seconds)
+
+    def trouble(self) -> str:
+        """Why requests should not be sent to it now; empty if all is well."""
+        return self.queue(LOGITS).health.trouble(asyncio.get_running_loop().time())
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What only the loaded model knows: `parameters`, `device` and `engine`."""
+
+    @abstractmethod
+    def _open(self, work: Work[R], limits: Limits) -> Queue[Tensor, R]:
+        """A queue that runs."""
+
+    async def close(self) -> None:
+        """Answer what has been admitted, then stop."""
+        self._closing = True
+        await asyncio.gather(*(queue.close() for queue in self._queues.values()))
+
+
+E_co = TypeVar("E_co", bound=Entry, covariant=True)
+
+
+class Models(ABC, Generic[E_co]):
+    """The models that are served; the first is the default.
+
+    Args:
+        sources: What is served; at least one.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = {source.name: source for source in sources}
+        self.default = sources[0].name
+        self._entries: dict[str, E_co] = {}
+        # One at a time: two models that load together would both find room.
+        self._loading = asyncio.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names, the default first."""
+        return list(self._sources)
+
+    def loaded(self, name: str = "") -> E_co | None:
+        """The model of that name, if it is loaded; "" stands for the default."""
+        return self._entries.get(name or self.default)
+
+    async def start(self) -> None:
+        """Load the default."""
+        await self.get()
+
+    async def get(self, name: str = "") -> E_co:
+        """The model of that name, loaded if need be; "" stands for the default.
+
+        Raises:
+            UnknownModel: It is not served.
+            SnnVoiceError: It can't be had.
+        """
+        name = name or self.default
+        if name not in self._sources:
+            hint = f"this service has {', '.join(self._sources)}"
+            raise UnknownModel("no model of that name is served", hint=hint)
+        if (entry := self._entries.get(name)) is not None:
+            return entry
+        async with self._loading:
+            return self._entries.get(name) or await self._load(name)
+
+    def trouble(self) -> str:
+        """Why requests should not be sent here now; empty if all is well."""
+        default = self._entries.get(self.default)
+        if default is None or not default.warm:
+            return "the model is not warmed up yet"
+        return next(filter(None, (entry.trouble() for entry in self._entries.values())), "")
+
+    @abstractmethod
+    async def _load(self, name: str) -> E_co:
+        """Load a model and enter it."""
+
+    @abstractmethod
+    async def reload(self) -> list[str]:
+        """Load every loaded model again from its source."""
+
+    async def close(self) -> None:
+        """Answer what has been admitted, then stop."""
+        await asyncio.gather(*(entry.close() for entry in self._entries.values()))
