@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -16,13 +17,15 @@ import uvicorn
 from fastapi import FastAPI
 from snn_voice_server.models import compute
 from snn_voice_server.models.served import Entry
-from snn_voice_server.models.work import LOGITS
+from snn_voice_server.models.work import LOGITS, Work
 from snn_voice_server.process.running import bind, configuration
 from snn_voice_server.queue.batching import Batcher
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcySNN
 from tests.server.helpers import Running, start
+
+R = TypeVar("R")
 
 SMALL_BODY_MB = 2
 SMALL_SECONDS = 5
@@ -80,9 +83,11 @@ def server(processes: Processes) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def small_server(processes: Processes) -> Running:
-    """A service with low limits and a thousand labels. A test ends it: use it before that one."""
-    return Running.wait_for(processes.small, processes.logs / "small")
+def small_server(processes: Processes) -> Iterator[Running]:
+    """A service with low limits and a thousand labels; ended by SIGTERM."""
+    running = Running.wait_for(processes.small, processes.logs / "small")
+    yield running
+    assert running.stop(signal.SIGTERM) == 0
 
 
 @pytest.fixture(scope="session")
@@ -98,20 +103,23 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-def queued(app: FastAPI) -> int:
-    """How many windows hold places in the default model's queue."""
+def queue_of(app: FastAPI, work: Work[R]) -> Batcher[Tensor, R]:
+    """The default model's queue of that work."""
     entry = app.state.service.models.loaded()
     assert isinstance(entry, Entry)
-    return entry.queue(LOGITS).held
+    queue = entry.queue(work)
+    assert isinstance(queue, Batcher)
+    return queue
+
+
+def queued(app: FastAPI) -> int:
+    """How many windows hold places in the default model's queue."""
+    return queue_of(app, LOGITS).held
 
 
 def decoded(app: FastAPI) -> int:
     """How many windows wait for a batch."""
-    entry = app.state.service.models.loaded()
-    assert isinstance(entry, Entry)
-    queue = entry.queue(LOGITS)
-    assert isinstance(queue, Batcher)
-    return queue.waiting
+    return queue_of(app, LOGITS).waiting
 
 
 class Slowly:

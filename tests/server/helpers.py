@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +78,14 @@ def start(log: Path, *arguments: str, descriptors: int | None = None) -> subproc
         )
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Look again and again until something is true."""
+    end, tick = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        tick.wait(0.02)
+
+
 def _allow(descriptors: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
@@ -106,10 +116,7 @@ class Running:
         assert "http://" in greeting, f"greeting {greeting!r}; stderr: {log.read_text()}"
         url = "http://" + greeting.split("http://")[1].split()[0]
         running = cls(process, log, greeting, url)
-        end = time.monotonic() + seconds
-        while httpx.get(f"{url}/ready").status_code != 200:
-            assert time.monotonic() < end, "never ready"
-            time.sleep(0.1)
+        wait_until(lambda: httpx.get(f"{url}/ready").status_code == 200, seconds)
         return running
 
     @property
@@ -119,6 +126,18 @@ class Running:
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=30)
+
+    def connections(self) -> float:
+        """How many are open, the one that asks among them."""
+        page = httpx.get(f"{self.url}/metrics").text
+        return float(page.partition("\nsnn_voice_connections ")[2].partition("\n")[0])
+
+    def refuses_connections(self) -> bool:
+        try:
+            self.connect().close()
+        except OSError:
+            return True
+        return False
 
     def peak_megabytes(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

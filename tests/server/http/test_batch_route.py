@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
 from snn_voice_server.models import work
+from snn_voice_server.models.served import Entry
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
@@ -160,12 +161,16 @@ def test_a_full_queue_refuses_the_whole_form(model: SnnVoice, monkeypatch: pytes
 
 def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long sounds need room for many windows, which is known only when they are decoded."""
-    slowly, decoded = Slowly(), Counter[int]()
-    prepare = Pipeline.prepare
+    slowly, decoded, tries = Slowly(), Counter[int](), Counter[str]()
+    prepare, admit = Pipeline.prepare, Entry.admit
 
     def counted(self: Pipeline, clip: bytes, *rest: float) -> object:
         decoded[len(clip)] += 1
         return prepare(self, clip, *rest)
+
+    def tried(self: Entry, *asked: Any, **limits: Any) -> Any:
+        tries[self.name] += 1
+        return admit(self, *asked, **limits)
 
     app = create_app(model, Settings(max_queue=8, max_batch_size=1))
 
@@ -173,13 +178,15 @@ def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch
         async with answering(app) as client:
             monkeypatch.setattr(work, "logits_of", slowly)
             monkeypatch.setattr(Pipeline, "prepare", counted)
+            monkeypatch.setattr(Entry, "admit", tried)
             first = [asyncio.create_task(client.post("/classify", content=wav(seed))) for seed in range(4)]
             await slowly.begun()
             await until(lambda: queued(app) == 3)
             files = [("file", ("long", wav(9, seconds=4.0)))]
             task = asyncio.create_task(client.post("/classify/batch", files=files))
             await until(lambda: sum(decoded.values()) == 5)
-            await asyncio.sleep(0.2)  # ten times as long as it waits before it tries again
+            before = tries.total()
+            await until(lambda: tries.total() >= before + 5)
             assert not task.done()
             slowly.go_on.set()
             await asyncio.gather(*first)

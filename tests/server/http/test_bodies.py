@@ -18,12 +18,18 @@ class Client:
 
     def __init__(self) -> None:
         self.leaves = asyncio.Event()
+        self.watched = asyncio.Event()
         self.asked = 0
 
     async def receive(self) -> dict[str, Any]:
         self.asked += 1
+        self.watched.set()
         await self.leaves.wait()
         return {"type": "http.disconnect"}
+
+    async def leave_when_watched(self) -> None:
+        await self.watched.wait()
+        self.leaves.set()
 
     def request(self) -> Request:
         return Request({"type": "http", "headers": []}, self.receive)
@@ -52,11 +58,11 @@ async def forever(ends: list[str]) -> None:
 
 
 def test_a_result() -> None:
-    async def work() -> int:
-        await asyncio.sleep(0.01)
-        return 3
-
     async def scene(client: Client) -> None:
+        async def work() -> int:
+            await client.watched.wait()
+            return 3
+
         assert await while_connected(client.request(), work()) == 3
         await asyncio.sleep(0)
         assert client.asked == 1
@@ -65,25 +71,35 @@ def test_a_result() -> None:
 
 
 def test_nobody_watches_over_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_WATCH_AFTER", 0.02)
-
-    async def work() -> int:
-        return 3
+    timers: list[asyncio.TimerHandle] = []
+    monkeypatch.setattr(bodies, "_WATCH_AFTER", 60.0)
 
     async def scene(client: Client) -> None:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def noted(delay: float, *call: Any, **options: Any) -> asyncio.TimerHandle:
+            timers.append(call_later(delay, *call, **options))
+            return timers[-1]
+
+        async def work() -> int:
+            return 3
+
+        monkeypatch.setattr(loop, "call_later", noted)
         assert await while_connected(client.request(), work()) == 3
-        await asyncio.sleep(0.06)
         assert client.asked == 0
+        (timer,) = timers
+        assert timer.cancelled()  # and nobody will
 
     run(scene)
 
 
 def test_an_error() -> None:
-    async def work() -> None:
-        await asyncio.sleep(0.01)
-        raise ValueError("here")
-
     async def scene(client: Client) -> None:
+        async def work() -> None:
+            await client.watched.wait()
+            raise ValueError("here")
+
         with pytest.raises(ValueError, match="here"):
             await while_connected(client.request(), work())
         await asyncio.sleep(0)
@@ -94,14 +110,14 @@ def test_an_error() -> None:
 def test_a_client_that_hangs_up() -> None:
     async def scene(client: Client) -> None:
         ends: list[str] = []
-        asyncio.get_running_loop().call_later(0.02, client.leaves.set)
+        leaving = asyncio.create_task(client.leave_when_watched())
         with pytest.raises(HungUp):
             await while_connected(client.request(), forever(ends))
         assert ends == ["cancelled"]
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
-        await asyncio.sleep(0.01)  # this task is not cancelled any more
+        await leaving  # this task is not cancelled any more
 
     run(scene)
 
@@ -126,7 +142,7 @@ def test_work_that_outlasts_its_client_has_a_result_all_the_same() -> None:
     async def scene(client: Client) -> None:
         client.leaves.set()
         assert await while_connected(client.request(), stubborn()) == 3
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
 
     run(scene)
 
@@ -138,7 +154,7 @@ def test_to_be_cancelled_is_not_to_be_left(leaves: bool) -> None:
     async def scene(client: Client) -> None:
         ends: list[str] = []
         task = asyncio.create_task(while_connected(client.request(), forever(ends)))
-        await asyncio.sleep(0.02)
+        await client.watched.wait()
         if leaves:
             client.leaves.set()
         task.cancel()

@@ -6,14 +6,13 @@ import base64
 import json
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.server.conftest import SMALL_BODY_MB
-from tests.server.helpers import Running, check, raw_request, read_response, wav
+from tests.server.helpers import Running, check, raw_request, read_response, wait_until, wav
 
 JSON = {"Content-Type": "application/json"}
 
@@ -72,13 +71,13 @@ def test_json_of_many_values_takes_no_memory(server: Running, client: httpx.Clie
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("sent", [0, 100, 100_000])
 def test_client_that_leaves_while_it_sends(server: Running, reset: bool, sent: int) -> None:
-    logged = server.log.read_text()
+    logged, others = server.log.read_text(), server.connections()
     connection = server.connect()
     connection.sendall(raw_request(bytes(sent), length=1_000_000))
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    time.sleep(0.1)
+    wait_until(lambda: server.connections() <= others)
     assert httpx.get(f"{server.url}/health").status_code == 200
     assert server.log.read_text() == logged
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 import httpx
 import pytest
 import torch
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
 from snn_voice_server.http import spikes
 from snn_voice_server.http.spikes import SPIKES, Recorded, SpikesAnswer, spikes_of
-from snn_voice_server.models.served import Entry
+from snn_voice_server.models.work import LOGITS
 from snn_voice_server.queue.batching import Batcher
 from snn_voice_server.settings import Settings
 from torch import Tensor
@@ -25,7 +26,7 @@ from snn_voice_hub import SnnVoice, TcyCNN
 from snn_voice_hub.inference.answers import clearest
 from snn_voice_hub.spikes.raster import clip_raster
 from snn_voice_hub.spikes.record import Row
-from tests.server.conftest import answering, decoded, until
+from tests.server.conftest import answering, decoded, queue_of, until
 from tests.server.helpers import check, clip, encoded, wav
 
 
@@ -178,12 +179,13 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSpikes]:
     found.go_on.set()
 
 
-def recorder_of(app: object) -> Batcher[Tensor, Recorded]:
-    entry = app.state.service.models.loaded()  # type: ignore[attr-defined]
-    assert isinstance(entry, Entry)
-    queue = entry.queue(SPIKES)
-    assert isinstance(queue, Batcher)
-    return queue
+def recorder_of(app: FastAPI) -> Batcher[Tensor, Recorded]:
+    return queue_of(app, spikes.SPIKES)
+
+
+async def when(condition: Callable[[], object], then: Callable[[], None]) -> None:
+    await until(condition)
+    then()
 
 
 def asked(client: httpx.AsyncClient, path: str = "/spikes", seed: int = 0) -> asyncio.Task[httpx.Response]:
@@ -204,7 +206,7 @@ def test_recordings_run_one_by_one_and_wait_in_a_short_queue(model: SnnVoice, sl
             assert int(refused.headers["retry-after"]) >= 1
             assert (await client.get("/health")).status_code == 200  # the loop is free
             other = asked(client, "/classify")
-            await asyncio.sleep(0.05)
+            await until(lambda: queue_of(app, LOGITS).health._running)
             assert not other.done()  # one device computes one thing at a time
             slow.go_on.set()
             found = await asyncio.gather(first, *waiting)
@@ -251,7 +253,9 @@ def test_a_recording_ends_before_the_service_does(model: SnnVoice, slow: SlowSpi
         async with answering(app) as client:
             task = asked(client)
             await until(lambda: slow.sizes)
-            asyncio.get_running_loop().call_later(0.1, slow.go_on.set)
+            entry = app.state.service.models.loaded()
+            ending = asyncio.create_task(when(lambda: entry._closing, slow.go_on.set))
+        await ending
         return await task
 
     assert asyncio.run(scene()).status_code == 200
@@ -265,8 +269,11 @@ def test_a_reload_lets_recordings_end(model: SnnVoice, slow: SlowSpikes) -> None
             task = asked(client)
             await until(lambda: slow.sizes)
             old = recorder_of(app)
-            asyncio.get_running_loop().call_later(0.1, slow.go_on.set)
-            assert await app.state.service.models.reload() == ["TcySNN"]
+            reloading = asyncio.create_task(app.state.service.models.reload())
+            # It warms up in the device's thread, where the recording is.
+            await until(app.state.service.models._loading.locked)
+            slow.go_on.set()
+            assert await reloading == ["TcySNN"]
             assert recorder_of(app) is not old
             assert (await task).status_code == 200
             assert (await client.post("/spikes", content=wav())).status_code == 200

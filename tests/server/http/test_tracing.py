@@ -12,7 +12,7 @@ from snn_voice_server.app import create_app
 from snn_voice_server.http.tracing import tracer_from_environment
 
 from snn_voice_hub import ConfigError, SnnVoice
-from tests.server.helpers import wav
+from tests.server.helpers import wait_until, wav
 
 trace_service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
@@ -49,11 +49,7 @@ def test_a_request_and_its_stages_in_the_callers_trace(model: SnnVoice, collecto
         headers = {"traceparent": PARENT, "X-Request-ID": "abc"}
         assert client.post("/classify", content=wav(), headers=headers).status_code == 200
         assert client.post("/classify", content=b"no sound at all").status_code == 415
-    waiting = threading.Event()
-    for _ in range(100):
-        if sum(len(_spans(body)) for body in collector) >= 5:
-            break
-        waiting.wait(0.1)
+    wait_until(lambda: sum(len(_spans(body)) for body in collector) >= 5)
     spans = [span for body in collector for span in _spans(body)]
     ours = {span.name: span for span in spans if span.trace_id.hex() == PARENT.split("-")[1]}
     assert set(ours) == {"POST /classify", "decode", "queue", "compute"}

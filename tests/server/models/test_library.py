@@ -148,16 +148,17 @@ def test_a_default_that_can_not_be_loaded_says_why() -> None:
 
 
 def test_who_asked_first_leaves_while_it_loads() -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def slow(spec: str) -> FakeVoice:
+        begun.set()
         assert go_on.wait(30)
         return by_mark(spec)
 
     async def scene() -> None:
         library = library_of(Watch(slow))
         first, second = asyncio.create_task(library.get()), asyncio.create_task(library.get())
-        await asyncio.sleep(0.01)
+        await until(begun.is_set)
         first.cancel()
         go_on.set()
         assert await answer(await second) == 100

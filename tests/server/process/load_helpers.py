@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.server.helpers import raw_request, wav
+from tests.server.helpers import raw_request, wait_until, wav
 
 
 @dataclass
@@ -68,12 +68,7 @@ class Load:
 
     def wait_for(self, answers: int) -> None:
         """Wait until so many requests were answered."""
-        tick = threading.Event()
-        for _ in range(6000):
-            if sum(self.tally.answered.values()) >= answers:
-                return
-            tick.wait(0.01)
-        raise AssertionError(f"only {self.tally} after 60 s")
+        wait_until(lambda: sum(self.tally.answered.values()) >= answers)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:

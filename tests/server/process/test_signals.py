@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import pytest
 import torch
 
 from snn_voice_hub import SnnVoice, TcySNN
-from tests.server.helpers import ROOT, Running, raw_request, read_response, start, wav
+from tests.server.helpers import ROOT, Running, raw_request, read_response, start, wait_until, wav
 from tests.server.process.load_helpers import Load
 
 Started = dict[str, "subprocess.Popen[str]"]
@@ -79,12 +77,7 @@ def wanted(folder: Path) -> list[tuple[str, object]]:
 
 
 def wait_for_log(running: Running, text: str, times: int = 1) -> None:
-    tick = threading.Event()
-    for _ in range(600):
-        if running.log.read_text().count(text) >= times:
-            return
-        tick.wait(0.05)
-    raise AssertionError(f"{text!r} is not in {running.log.read_text()!r}")
+    wait_until(lambda: running.log.read_text().count(text) >= times)
 
 
 @pytest.mark.parametrize("running", ["reload"], indirect=True)
@@ -137,8 +130,8 @@ def with_an_open_upload(running: Running) -> socket.socket:
 def test_a_second_signal_stops_at_once(running: Running) -> None:
     with with_an_open_upload(running):
         running.process.send_signal(signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.process.wait(1.5)
+        wait_until(running.refuses_connections)
+        assert running.process.poll() is None
         running.process.send_signal(signal.SIGTERM)
         assert running.ended() == 1
 
@@ -187,10 +180,8 @@ def minds(process: subprocess.Popen[str], sig: signal.Signals) -> bool:
 def importing(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The service, as soon as it minds signals: it is importing then, and listens seconds later."""
     process = start(tmp_path / "log", "--model", "tcy-snn")
-    end = time.monotonic() + 60
-    while not minds(process, signal.SIGHUP):
-        assert process.poll() is None
-        assert time.monotonic() < end
+    wait_until(lambda: process.poll() is not None or minds(process, signal.SIGHUP))
+    assert process.poll() is None
     yield process
     process.kill()
     process.wait()
