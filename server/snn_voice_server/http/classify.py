@@ -81,10 +81,10 @@ async def classify(sound: Sound) -> list[dict[str, Any]]:
 
         curl --data-binary @yes.wav http://127.0.0.1:8000/classify
     """
-    logits = await sound.logits()
+    scores = sound.ends.scores(await sound.logits())
     if not sound.question.windows:
-        return _predictions(sound.pipeline.answer(logits))
-    return [_window(window) for window in sound.pipeline.window_answers(sound.prepared, logits)]
+        return _predictions(sound.ends.answer(scores))
+    return [_window(window) for window in sound.ends.window_answers(sound.prepared, scores)]
 
 
 def _predictions(predictions: list[Prediction]) -> list[dict[str, Any]]:

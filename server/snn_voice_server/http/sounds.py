@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snn_voice_hub import AudioError
 from snn_voice_hub.inference.decode import decodes_at_once
-from snn_voice_hub.inference.pipeline import Options, Pipeline, Prepared, too_loud
+from snn_voice_hub.inference.ends import Ends, Prepared, too_loud
 from snn_voice_server.failures import DeadlineExceeded
 from snn_voice_server.http.questions import Question
 from snn_voice_server.http.service import Service, Timings
@@ -36,12 +36,12 @@ class Sound:
 
     Attributes:
         entry: The model that is asked.
-        pipeline: What is before and after its network.
+        ends: What is before and after its network.
         prepared: Its windows; there from when it was first run.
     """
 
     entry: Entry
-    pipeline: Pipeline
+    ends: Ends
     prepared: Prepared
 
     def __init__(
@@ -68,12 +68,12 @@ class Sound:
         self.entry = await self.service.entry(self.question.model)
         self.timings.model = self.entry.name
         config = self.entry.config
-        options = Options(
+        self.ends = Ends(
+            config,
             top_k=min(self.question.top_k, max(1, len(config.labels))),
             function_to_apply=self.question.function_to_apply,
             max_seconds=self.service.settings.max_seconds,
         )
-        self.pipeline = Pipeline(config, _no_network, options)
 
     async def run(
         self, work: Work[R], choose: Callable[[], Awaitable[Sequence[Tensor]]] | None = None
@@ -110,7 +110,7 @@ class Sound:
 
         def decode() -> tuple[Prepared, float, float]:
             begun = time.monotonic()
-            prepared = self.pipeline.prepare(self._audio)
+            prepared = self.ends.prepare(self._audio)
             return prepared, begun, time.monotonic() - begun
 
         service = self.service
@@ -146,7 +146,3 @@ class Sound:
         if not bool(logits.isfinite().all()):
             raise too_loud("the sound")
         return logits
-
-
-def _no_network(_: Tensor) -> Tensor:
-    raise AssertionError("the service runs windows in batches")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.inference.answers import clearest
-from snn_voice_hub.inference.pipeline import too_loud
+from snn_voice_hub.inference.ends import too_loud
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.energy.clip import clip_energy
 from snn_voice_hub.spikes.raster import clip_raster
@@ -206,7 +206,8 @@ async def spikes(sound: Sound) -> bytes:
         nonlocal shown
         windows = sound.prepared.windows
         if len(windows) > 1:
-            shown = clearest(sound.pipeline.window_answers(sound.prepared, await sound.logits()))
+            scores = sound.ends.scores(await sound.logits())
+            shown = clearest(sound.ends.window_answers(sound.prepared, scores))
         return [windows[shown]]
 
     (recorded,) = await sound.run(SPIKES, clearest_window)

@@ -16,7 +16,7 @@ from snn_voice_server.models.served import Entry
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
-from snn_voice_hub.inference.pipeline import Pipeline
+from snn_voice_hub.inference.ends import Ends
 from tests.server.conftest import Slowly, answering, queued, until
 from tests.server.helpers import check, wav
 
@@ -162,9 +162,9 @@ def test_a_full_queue_refuses_the_whole_form(model: SnnVoice, monkeypatch: pytes
 def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long sounds need room for many windows, which is known only when they are decoded."""
     slowly, decoded, tries = Slowly(), Counter[int](), Counter[str]()
-    prepare, admit = Pipeline.prepare, Entry.admit
+    prepare, admit = Ends.prepare, Entry.admit
 
-    def counted(self: Pipeline, clip: bytes, *rest: float) -> object:
+    def counted(self: Ends, clip: bytes, *rest: float) -> object:
         decoded[len(clip)] += 1
         return prepare(self, clip, *rest)
 
@@ -177,7 +177,7 @@ def test_a_file_that_waits_for_room_is_decoded_once(model: SnnVoice, monkeypatch
     async def scene() -> list[dict[str, object]]:
         async with answering(app) as client:
             monkeypatch.setattr(work, "logits_of", slowly)
-            monkeypatch.setattr(Pipeline, "prepare", counted)
+            monkeypatch.setattr(Ends, "prepare", counted)
             monkeypatch.setattr(Entry, "admit", tried)
             first = [asyncio.create_task(client.post("/classify", content=wav(seed))) for seed in range(4)]
             await slowly.begun()

@@ -121,7 +121,7 @@ def test_failure_of_the_service_tells_nothing(
     for secret in (RuntimeError("secret in /home/someone/file.py"), ConfigError("secret in /home/someone")):
         app = create_app(model)
         with TestClient(app) as client:
-            monkeypatch.setattr(sounds, "Pipeline", fails_with(secret))
+            monkeypatch.setattr(sounds, "Ends", fails_with(secret))
             answer = client.post("/classify", content=wav())
             check(answer, 500, "internal")
             assert "secret" not in answer.text
