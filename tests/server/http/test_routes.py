@@ -106,21 +106,25 @@ def test_strange_host(client: httpx.Client, host: str) -> None:
         assert answer.status_code in (200, 400, 404)
 
 
+def test_the_list_of_routes_is_that_of_the_document(client: httpx.Client) -> None:
+    lines = client.get("/").text.splitlines()
+    assert lines[0] == "snn-voice: which word is in a sound file?"
+    assert f"{client.base_url}".rstrip("/") in lines[2]
+    listed = [(words[0], words[1]) for line in lines[4:] if (words := line.split())]
+    described = [
+        (method.upper(), path.replace("{name}", "NAME"))
+        for path, routes in client.get("/openapi.json").json()["paths"].items()
+        for method in routes
+    ]
+    assert listed == [*described, ("GET", "/docs"), ("GET", "/openapi.json")]
+    (spikes,) = (line for line in lines if line.startswith("POST /spikes"))
+    assert spikes.endswith("Which neurons fire for a sound file; ?top_k=5&model=NAME")
+
+
 def test_openapi(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == {
-        "/classify",
-        "/classify/batch",
-        "/spikes",
-        "/model",
-        "/models",
-        "/models/{name}",
-        "/health",
-        "/ready",
-        "/metrics",
-        "/admin/reload",
-    }
+    assert {"/classify", "/classify/batch", "/spikes", "/models/{name}", "/health"} <= set(document["paths"])
 
     def resolve(node: object) -> None:
         if isinstance(node, dict):
@@ -137,18 +141,8 @@ def test_openapi(client: httpx.Client) -> None:
 
     resolve(document)
     names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
-    assert sorted(names) == [
-        "classify",
-        "classify_batch",
-        "health",
-        "metrics",
-        "model",
-        "model_by_name",
-        "models",
-        "ready",
-        "reload",
-        "spikes",
-    ]
+    assert {"classify", "classify_batch", "spikes", "model_by_name", "health"} <= set(names)
+    assert len(set(names)) == len(names)
     post = document["paths"]["/classify"]["post"]
     content = post["requestBody"]["content"]
     assert post["requestBody"]["required"]
@@ -162,10 +156,12 @@ def test_openapi(client: httpx.Client) -> None:
     kinds = {kind["items"]["$ref"].rpartition("/")[2] for kind in answer["anyOf"]}
     assert kinds == {"LabelScore", "WindowScores"}
     batch = document["paths"]["/classify/batch"]["post"]
+    sounds = [path["post"] for path in document["paths"].values() if "requestBody" in path.get("post", {})]
+    assert len(sounds) >= 3
     assert set(batch["requestBody"]["content"]) == {"multipart/form-data"}
     spikes = document["paths"]["/spikes"]["post"]
     assert {p["name"] for p in spikes["parameters"]} == {"top_k", "model"}
-    for operation in (post, batch, spikes):
+    for operation in sounds:
         for status in ("400", "401", "404", "408", "413", "415", "429", "503", "504"):
             refusal = operation["responses"][status]["content"]["application/json"]
             assert refusal["schema"]["$ref"] == "#/components/schemas/ErrorAnswer"
