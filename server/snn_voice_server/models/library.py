@@ -99,7 +99,7 @@ class Library(Models[Loaded]):
     ) -> None:
         super().__init__(sources)
         self._devices = devices
-        self._read = load
+        self._load = load
         self._limits = limits
         self._max_megabytes = max_megabytes
         self._watcher = watcher
@@ -129,7 +129,7 @@ class Library(Models[Loaded]):
 
     # --- loading ----------------------------------------------------------------------------------
 
-    async def _load(self, name: str) -> Loaded:
+    async def _bring(self, name: str) -> Loaded:
         try:
             entry = await self._make(name)
         except Exception as error:  # also of PyTorch: a device may have no memory for it
@@ -148,7 +148,7 @@ class Library(Models[Loaded]):
         for device in self._devices:
             voice = source.model
             if voice is None:
-                voice = await asyncio.to_thread(self._read, source.spec, device.name)
+                voice = await asyncio.to_thread(self._load, source.spec, device.name)
             voices.append(voice.eval())
         for voice, device in zip(voices, self._devices, strict=True):
             await device.do(lambda voice=voice: warm_up(voice, self._limits))  # type: ignore[misc]

@@ -142,7 +142,7 @@ class Models(ABC, Generic[E_co]):
         if (entry := self._entries.get(name)) is not None:
             return entry
         async with self._loading:
-            return self._entries.get(name) or await self._load(name)
+            return self._entries.get(name) or await self._bring(name)
 
     def trouble(self) -> str:
         """Why requests should not be sent here now; empty if all is well."""
@@ -152,7 +152,7 @@ class Models(ABC, Generic[E_co]):
         return next(filter(None, (entry.trouble() for entry in self._entries.values())), "")
 
     @abstractmethod
-    async def _load(self, name: str) -> E_co:
+    async def _bring(self, name: str) -> E_co:
         """Load a model and enter it."""
 
     @abstractmethod

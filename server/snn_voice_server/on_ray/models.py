@@ -82,7 +82,7 @@ class RayModels(Models["RayEntry"]):
         await self._deployments.start()
         await super().start()
 
-    async def _load(self, name: str) -> RayEntry:
+    async def _bring(self, name: str) -> RayEntry:
         """Here only the model's configuration is read."""
         spec = self._sources[name].spec
         config = await asyncio.to_thread(lambda: read_config(resolve(spec)))

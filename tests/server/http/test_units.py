@@ -95,7 +95,7 @@ def test_a_model_in_training_mode_is_put_into_evaluation_mode(checkpoint: Path) 
 
 
 def fails_with(error: Exception) -> object:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     return fail
