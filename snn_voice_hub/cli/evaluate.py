@@ -12,7 +12,7 @@ from snn_voice_hub.cli.completion import engine_names
 from snn_voice_hub.cli.options import Model, Revision
 from snn_voice_hub.cli.output import say, say_json, show
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.cards.figures import changed_clips, readable
+from snn_voice_hub.hub.cards.figures import changed_clips, heard_by, listened, readable
 from snn_voice_hub.inference.engines.names import ENGINES, check_engine
 from snn_voice_hub.notation import percent, whole
 from snn_voice_hub.terminal import rich_table
@@ -151,30 +151,11 @@ def _tables(title: str, figures: dict[str, Any], temperature: float) -> list[Tab
         ]
         tables.append(rich_table(columns, silent, title="Where nobody speaks"))
     if listening := figures.get("listening"):
-        tables.append(_listening(listening))
+        tables.append(rich_table(("figure", ""), listened(listening), title=heard_by(listening).capitalize()))
     if rates := figures.get("spike_rates"):
         fired = [(layer, percent(rate)) for layer, rate in rates.items()]
         tables.append(rich_table(("layer", "neurons that fire in a step"), fired, title="Spikes"))
     return tables
-
-
-def _listening(figures: dict[str, Any]) -> Table:
-    """Words missed and false alarms an hour, of all words and of the ten commands."""
-    rows = []
-    for name, title in (("words", "all words"), ("commands", "ten commands")):
-        if found := figures.get(name):
-            rows += [
-                (f"{title}, missed at {snr.replace('_db', ' dB')}", percent(share))
-                for snr, share in found["missed"].items()
-            ]
-            rows += [
-                (f"{title}, false alarms an hour of {sound}", f"{count:.1f}")
-                for sound, count in found["false_alarms"].items()
-            ]
-            if "single" in found:
-                rows.append((f"{title}, other single words taken for one", percent(found["single"])))
-    hours = ", ".join(f"{count:g} h of {sound}" for sound, count in figures["hours"].items())
-    return rich_table(("figure", ""), rows, title=f"Listening, threshold {figures['threshold']:g}; {hours}")
 
 
 def _words(words: dict[str, dict[str, float | int | None]]) -> Table:

@@ -282,5 +282,5 @@ def test_negatives_add_words_missed_and_false_alarms_an_hour(data: Path, tmp_pat
     missed = [float(row["missed_20_db"]) for row in rows]
     assert missed[0] < missed[-1]  # in between, an event may stand in the way of the next
     table = run("m5-snn", "--data", data, "--negatives", negatives, "--quick", columns=120).stdout
-    assert "ten commands, false alarms an hour of speech" in table
+    assert "the ten commands: false alarms an hour of speech" in table
     assert "does not exist" in refusal("m5-snn", "--data", data, "--negatives", tmp_path / "nowhere")

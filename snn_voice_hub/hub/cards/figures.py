@@ -137,6 +137,13 @@ def figures(config: VoiceConfig) -> str:
         parts.append(markdown_table(("layer", "spikes"), [(f"`{k}`", percent(v)) for k, v in rates.items()]))
     parts += _energy(as_dict(config.metrics.get("energy")) or as_dict(test.get("energy")))
     parts += _false_alarms(as_dict(test.get("false_alarms")))
+    listening = as_dict(test.get("listening"))
+    if rows := listened(listening):
+        parts.append(
+            "Where it listens: words follow each other over noise that goes on, and other speech holds none "
+            "of them. A word is heard if its event comes within a second after its end."
+        )
+        parts.append(markdown_table((heard_by(listening), ""), rows))
     return section("Measured", *parts)
 
 
@@ -152,6 +159,38 @@ def changed_clips(test: Mapping[str, Any]) -> list[tuple[str, float]]:
         for name, share in as_dict(shares).items()
         if is_number(share)
     ]
+
+
+def listened(listening: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Words missed and false alarms an hour, of all words and of the ten commands.
+
+    Args:
+        listening: `listening` of the figures of the test set.
+    """
+    rows = []
+    for name, title in (("words", "all words"), ("commands", "the ten commands")):
+        found = as_dict(listening.get(name))
+        for snr, share in as_dict(found.get("missed")).items():
+            if is_number(share):
+                rows.append((f"{title}: missed at {readable(snr).replace(' db', ' dB')}", percent(share)))
+        for sound, count in as_dict(found.get("false_alarms")).items():
+            if is_number(count):
+                rows.append((f"{title}: false alarms an hour of {readable(sound)}", f"{count:.1f}"))
+        if is_number(single := found.get("single")):
+            rows.append((f"{title}: other single words taken for one", percent(single)))
+    return rows
+
+
+def heard_by(listening: Mapping[str, Any]) -> str:
+    """With which threshold it was listened, and for how long."""
+    threshold = listening.get("threshold")
+    hours = [
+        f"{count:g} h of {readable(sound)}"
+        for sound, count in as_dict(listening.get("hours")).items()
+        if is_number(count)
+    ]
+    told = [f"threshold {threshold:g}"] if is_number(threshold) else []
+    return ", ".join(["listening", *told, *hours])
 
 
 class _Known(dict[str, Any]):

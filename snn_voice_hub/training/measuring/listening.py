@@ -27,6 +27,8 @@ from snn_voice_hub.voice import SnnVoice
 Floats = npt.NDArray[np.float32]
 
 HOP = 0.1
+# Words in a stream: half an hour of them tells thresholds apart.
+MOST_SAID = 500
 # Thresholds of a curve: close together where scores are sure.
 THRESHOLDS = tuple(float(f"{1 / (1 + np.exp(-x)):.5g}") for x in np.arange(-2.0, 9.01, 0.25))
 # Seconds after its end in which a word may still be heard.
@@ -244,6 +246,7 @@ def listen(
     noises: Sequence[Floats],
     negatives: Negatives | None,
     snrs: Sequence[int] = (20, 10, 5),
+    most: int = MOST_SAID,
 ) -> Sounds:
     """Let a model hear words over noise, and sound without its words.
 
@@ -253,11 +256,13 @@ def listen(
         noises: Recordings `[N]` behind the words, such that it has not heard.
         negatives: Sound without the words, at its rate; None for none.
         snrs: Loudness of the words over the noise, in dB.
+        most: So many words are said in a stream; of more clips, every second one, or every third.
     """
     rate = model.sample_rate
     streams = {}
     known = np.flatnonzero(np.isin(clips.labels, [label for label in model.labels if is_word(label)]))
-    asked = clips.pick(known)
+    spread = np.linspace(0, len(known) - 1, min(len(known), most)).round().astype(int)
+    asked = clips.pick(known[spread])
     for snr in snrs if len(known) else ():
         stream = word_stream(asked, noises, snr, sample_rate=rate)
         streams[f"{snr}_db"] = hear(model, stream.waveform), stream.said
@@ -278,8 +283,6 @@ def listen(
 # Smoothing times that are tried, in seconds.
 _SMOOTHING = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 MOST_ALARMS = 10.0
-# Words are said for so many clips: half an hour is enough to tell thresholds apart.
-_MOST_SAID = 600
 
 
 def choose(
@@ -317,8 +320,7 @@ def with_point(model: SnnVoice, clips: Clips, noises: Sequence[Floats], negative
         noises: Recordings `[N]` behind the words.
         negatives: Sound without the words that it has not learned from.
     """
-    spread = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), _MOST_SAID)).round().astype(int))
-    sounds = listen(model, clips.pick(spread), noises, negatives, snrs=(10,))
+    sounds = listen(model, clips, noises, negatives, snrs=(10,))
     point = choose(sounds)
     metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
     return dataclasses.replace(model.config, detection=point, metrics=metrics)

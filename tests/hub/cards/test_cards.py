@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -282,3 +283,17 @@ def test_the_command_line_of_a_card_runs(folder: Path) -> None:
     program = Path(sys.executable).with_name("snn-voice")
     done = subprocess.run([program, *line.split()], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("yes.wav  yes ")
+
+
+def test_where_it_listens_is_told_as_measured() -> None:
+    figures = {"missed": {"10_db": 0.125}, "false_alarms": {"speech": 12.34, "noise": 0.0}, "single": 0.05}
+    listening = {"threshold": 0.9, "hours": {"speech": 1.5}, "single_words": 9, "commands": figures}
+    metrics = {"test": {"top1": 0.9, "clips": 10, "listening": listening}}
+    text = str(make_card(bundled("m5-snn", metrics=metrics), "me/x"))
+    assert "| listening, threshold 0.9, 1.5 h of speech | |" in text.replace("|  |", "| |")
+    assert "| the ten commands: missed at 10 dB | 12.5 % |" in text
+    assert "| the ten commands: false alarms an hour of speech | 12.3 |" in text
+    assert "| the ten commands: other single words taken for one | 5.0 % |" in text
+    odd: dict[str, Any] = {"threshold": "x", "hours": 3, "words": {"missed": "all", "single": None}}
+    metrics["test"]["listening"] = odd
+    assert "istening" not in str(make_card(bundled("m5-snn", metrics=metrics), "me/x"))
