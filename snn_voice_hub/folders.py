@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from snn_voice_hub.audio import SUFFIXES
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.notation import some
 
 # Sound that can't be decoded: it is tried all the same, so that it is named with the reason.
 _FOREIGN: Final = (
@@ -128,8 +129,7 @@ def _look(entry: os.DirEntry[str], also: Collection[str]) -> str | Found | None:
 def no_sound(folder: str | os.PathLike[str]) -> SnnVoiceError:
     """What to say of a folder in which there is none."""
     names = [name for name in sorted(os.listdir(folder)) if not is_litter(name)]  # noqa: PTH208
-    there = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     wanted = f"files ending in {', '.join(SUFFIXES)}"
     return SnnVoiceError(
-        f"{os.fspath(folder)} holds no sound files", hint=f"{wanted}; there is {there or 'nothing'}"
+        f"{os.fspath(folder)} holds no sound files", hint=f"{wanted}; there is {some(names, _NAMED)}"
     )

@@ -29,6 +29,12 @@ def microjoules(value: float | None) -> str:
     return whole(value) if value is None or value >= 100 else f"{value:.3g}"
 
 
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names, and how many more there are; "nothing" of none."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "nothing"
+
+
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
     """A table as CSV: commas, quotes where they are needed, and a line feed after each row."""
     text = io.StringIO()

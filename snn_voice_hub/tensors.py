@@ -43,7 +43,7 @@ _WHOLE: frozenset[Callable[..., Any]] = frozenset(
 )
 
 
-class _Float32OnCpu(TorchFunctionMode):
+class _Making(TorchFunctionMode):
     """Completes the calls that make tensors; of this thread alone, unlike `torch.set_default_dtype`."""
 
     def __torch_function__(
@@ -55,29 +55,28 @@ class _Float32OnCpu(TorchFunctionMode):
     ) -> Any:
         given = dict(kwargs or {})
         if func in _FLOATS or func in _BY_VALUE or func in _WHOLE:
-            values = (*args, *given.values())
-            # What is made of a tensor stays where that is.
-            if given.get("device") is None and not any(isinstance(v, torch.Tensor) for v in values):
-                given["device"] = "cpu"
-            if given.get("dtype") is None and (func in _FLOATS or any(map(_is_float, values))):
-                given["dtype"] = torch.float32
+            self.complete(func, args, given)
         return func(*args, **given)
 
+    def complete(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        raise NotImplementedError
 
-class _OnMeta(TorchFunctionMode):
+
+class _Float32OnCpu(_Making):
+    def complete(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        values = (*args, *given.values())
+        # What is made of a tensor stays where that is.
+        if given.get("device") is None and not any(isinstance(v, torch.Tensor) for v in values):
+            given["device"] = "cpu"
+        if given.get("dtype") is None and (func in _FLOATS or any(map(_is_float, values))):
+            given["dtype"] = torch.float32
+
+
+class _OnMeta(_Making):
     """Makes every tensor on the meta device, also those that are to be elsewhere."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
-        if func in _FLOATS or func in _BY_VALUE or func in _WHOLE:
-            given["device"] = "meta"
-        return func(*args, **given)
+    def complete(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        given["device"] = "meta"
 
 
 def on_meta() -> TorchFunctionMode:

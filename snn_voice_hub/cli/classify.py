@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.answers import Csv, Form, Json, Part, Text
-from snn_voice_hub.cli.completion import engine_names
 from snn_voice_hub.cli.files import STDIN, Failures, Given, given_files, sound_of
-from snn_voice_hub.cli.options import OptionalModel, Revision
+from snn_voice_hub.cli.options import Device, Engine, OptionalModel, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_number
 from snn_voice_hub.errors import AudioError, SnnVoiceError
-from snn_voice_hub.inference.engines.names import ENGINES, check_engine
+from snn_voice_hub.inference.engines.names import check_engine
 
 if TYPE_CHECKING:
     from snn_voice_hub.inference.ends import ClassifyOptions
@@ -40,10 +39,8 @@ def classify(
     windows: Annotated[
         bool, typer.Option("--windows", help="An answer for each window of a file, with its time.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
-    engine: Annotated[
-        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
-    ] = "auto",
+    device: Device = "auto",
+    engine: Engine = "auto",
     early_exit: Annotated[
         float | None,
         typer.Option(

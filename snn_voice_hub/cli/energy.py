@@ -12,7 +12,7 @@ import typer
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.completion import model_names
 from snn_voice_hub.cli.files import Failures, given_files
-from snn_voice_hub.cli.options import Model, Revision
+from snn_voice_hub.cli.options import Device, Model, Revision
 from snn_voice_hub.cli.output import say_json, show
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.visible import visible
@@ -53,7 +53,7 @@ def energy(
         typer.Option("--write", help="Put the totals into the checkpoint's config.json, for its card."),
     ] = False,
     revision: Revision = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON object.")] = False,
 ) -> None:
     """Estimate the energy of a network's arithmetic, layer by layer, beside its twin's.

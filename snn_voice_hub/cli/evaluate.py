@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped
-from snn_voice_hub.cli.completion import engine_names
-from snn_voice_hub.cli.options import Model, Revision
+from snn_voice_hub.cli.options import Device, Engine, Model, Revision
 from snn_voice_hub.cli.output import say, say_json, show
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.cards.figures import changed_clips, heard_by, listened, readable
-from snn_voice_hub.inference.engines.names import ENGINES, check_engine
+from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.notation import percent, whole
 from snn_voice_hub.terminal import rich_table
 from snn_voice_hub.visible import visible
@@ -66,10 +65,8 @@ def evaluate(
         ),
     ] = "",
     revision: Revision = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
-    engine: Annotated[
-        str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
-    ] = "auto",
+    device: Device = "auto",
+    engine: Engine = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="All of it as one JSON object, with every word.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import AudioError, SnnVoiceError
+from snn_voice_hub.notation import some
 from snn_voice_hub.visible import LINE_LIMIT, visible
 
 STDIN = "-"
@@ -112,6 +113,4 @@ class Failures:
         return SnnVoiceError(f"no file can be read: {self._names()}", hint=f"the first: {first}")
 
     def _names(self) -> str:
-        names = ", ".join(visible(path) for path, _ in self._failed[:_NAMED])
-        more = len(self._failed) - _NAMED
-        return names + (f" and {more:,} more" if more > 0 else "")
+        return some([visible(path) for path, _ in self._failed], _NAMED)

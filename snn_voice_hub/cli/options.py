@@ -6,7 +6,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from snn_voice_hub.cli.completion import model_names
+from snn_voice_hub.cli.completion import engine_names, model_names
+from snn_voice_hub.inference.engines.names import ENGINES
 
 _MODEL = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
 
@@ -19,3 +20,13 @@ Revision: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Of a Hub repository: branch, tag or commit.", show_default="main"),
 ]
+
+Device: TypeAlias = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
+Engine: TypeAlias = Annotated[
+    str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
+]
+
+Token: TypeAlias = Annotated[
+    str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]

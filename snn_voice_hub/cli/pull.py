@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.options import Quiet, Token
 from snn_voice_hub.cli.output import say
 
 
@@ -18,10 +19,8 @@ def pull(
     num_steps: Annotated[
         int | None, typer.Option(help="Of a Lightning checkpoint that does not say it.", min=1)
     ] = None,
-    token: Annotated[
-        str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    token: Token = None,
+    quiet: Quiet = False,
 ) -> None:
     """Copy a model of the Hugging Face Hub to a plain folder, with its card.
 

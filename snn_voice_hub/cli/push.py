@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from snn_voice_hub.cli.options import Quiet, Token
 from snn_voice_hub.cli.output import say
 
 
@@ -32,10 +33,8 @@ def push(
             "requirements.txt names this package, which is not on PyPI yet.",
         ),
     ] = False,
-    token: Annotated[
-        str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    token: Token = None,
+    quiet: Quiet = False,
 ) -> None:
     """Publish a checkpoint folder on the Hugging Face Hub, with its card, in one commit.
 

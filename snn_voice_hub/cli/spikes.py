@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from snn_voice_hub.cli.files import sound_of
-from snn_voice_hub.cli.options import OptionalModel, Revision
+from snn_voice_hub.cli.options import Device, OptionalModel, Revision
 from snn_voice_hub.cli.output import say, show
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.notation import percent, whole
@@ -46,7 +46,7 @@ def spikes(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write what happened as JSON; - for stdout."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Show what the neurons do with a sound: which fire, when, and how the answer comes about.
 

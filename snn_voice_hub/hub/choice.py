@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.notation import some
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
@@ -88,7 +89,7 @@ def choose(
     if found:
         weights = [choice.weights for choice in found]
         # The path of a file is taken wherever a folder is, by commands too, which have no filename=.
-        each = _calls(weights) if repo_id else _some([f"{where}/{path}" for path in weights])
+        each = _calls(weights) if repo_id else some([f"{where}/{path}" for path in weights], _SHOWN)
         raise CheckpointError(
             f"{where} holds {len(found)} checkpoints",
             hint=f"choose one: {each}",
@@ -109,7 +110,7 @@ def choose(
     raise CheckpointError(
         what,
         hint=f"wanted: {CONFIG_FILE} and {WEIGHTS_FILE}, or a Lightning {LIGHTNING_SUFFIX}; "
-        f"there is {_some([name.removeprefix(prefix) for name in listing])}",
+        f"there is {some([name.removeprefix(prefix) for name in listing], _SHOWN)}",
         code="no_checkpoint",
     )
 
@@ -134,7 +135,7 @@ def _named(listing: Sequence[str], prefix: str, filename: str, where: str) -> Ch
         there = [choice.weights.removeprefix(prefix) for choice in _checkpoints(listing)]
         raise CheckpointError(
             f"{where} has no file {path!r}",
-            hint=f"its checkpoints: {_some(there)}" if there else f"there is {_some(listing)}",
+            hint=f"its checkpoints: {some(there, _SHOWN)}" if there else f"there is {some(listing, _SHOWN)}",
             code="no_checkpoint",
         )
     if path.endswith(LIGHTNING_SUFFIX):
@@ -191,12 +192,5 @@ def _known(found: Sequence[Choice], patterns: Sequence[str], where: str) -> Choi
     return best
 
 
-def _some(names: Sequence[str]) -> str:
-    if not names:
-        return "nothing"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _calls(paths: Sequence[str]) -> str:
-    return _some([f"filename={path!r}" for path in paths])
+    return some([f"filename={path!r}" for path in paths], _SHOWN)

@@ -19,6 +19,7 @@ from torch import Tensor
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.strangers import check_file
+from snn_voice_hub.notation import some
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
@@ -200,7 +201,7 @@ def check_names(names: Collection[str], expected: Mapping[str, Tensor], unfit: s
     unknown = [name for name in names if name not in expected]
     if missing or unknown:
         found = (("lacks", missing), ("has unknown", unknown))
-        parts = [f"{what} {_some(some)}" for what, some in found if some]
+        parts = [f"{what} {some(names)}" for what, names in found if names]
         raise CheckpointError(f"{unfit}: it {', and '.join(parts)}", hint=_advice(missing, unknown))
 
 
@@ -241,10 +242,6 @@ def _advice(missing: Sequence[str], unknown: Sequence[str]) -> str:
     if unknown:
         return "what is added to a network belongs to a class of its own, made known by register_architecture"
     return ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 # --- for writing ----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from typing import Any
 
@@ -16,6 +15,7 @@ from snn_voice_hub.models.encoding import encode
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass
 from tests.models.lively import BUNDLED, SNNS, lively
+from tests.threads import in_threads
 
 # Parameters and layers of neurons of the paper's networks.
 PAPER = {
@@ -230,20 +230,12 @@ def test_threads_do_not_see_each_other() -> None:
     inputs = [features_of(network, 1) for _ in range(4)]
     with torch.inference_mode():
         wanted = [network(x) for x in inputs]
-    wrong: list[int] = []
 
-    def work(index: int) -> None:
-        with torch.inference_mode():
-            for _ in range(5):
-                if not torch.equal(network(inputs[index]), wanted[index]):
-                    wrong.append(index)
+    @torch.inference_mode()
+    def work(index: int) -> bool:
+        return all(torch.equal(network(inputs[index]), wanted[index]) for _ in range(5))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert all(in_threads(work, 4))
 
 
 def test_the_registry_takes_new_architectures_and_names_near_ones() -> None:

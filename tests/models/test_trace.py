@@ -19,6 +19,7 @@ from snn_voice_hub.models.operations import reading
 from snn_voice_hub.models.trace import Refused, Untraceable, trace
 from tests.models.bystander import bystander
 from tests.models.lively import SNNS, features_of, lively
+from tests.threads import in_threads
 
 
 def test_any_number_of_models_is_first_used_in_any_thread_while_other_modules_run() -> None:
@@ -26,27 +27,16 @@ def test_any_number_of_models_is_first_used_in_any_thread_while_other_modules_ru
     inputs = [features_of(model, 1) for model in models]
     shared, sound = lively("ResMelSNN", num_steps=2), features_of(lively("ResMelSNN"), 2)
     voice = sv.SnnVoice(shared, labels=[str(i) for i in range(35)]).eval()
-    failures: list[Exception] = []
-    answers: list[Tensor] = []
-    gate = threading.Barrier(4)
 
-    def work(number: int) -> None:
-        gate.wait()
-        try:
-            with torch.inference_mode():
-                answers.append(voice._engine(shared, sound, None))
-            for model, x in list(zip(models, inputs, strict=True))[number::4]:
-                trace(model, (1, *x.shape[1:]))  # type: ignore[arg-type]
-        except Exception as error:
-            failures.append(error)
+    def work(number: int) -> Tensor:
+        with torch.inference_mode():
+            answer = voice._engine(shared, sound, None)
+        for model, x in list(zip(models, inputs, strict=True))[number::4]:
+            trace(model, (1, *x.shape[1:]))  # type: ignore[arg-type]
+        return answer
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     with bystander():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert failures == []
+        answers = in_threads(work, 4)
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import select
 import signal
@@ -11,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +17,7 @@ from huggingface_hub import HfApi
 from snn_hub_sandbox.command import hub_sandbox
 
 from snn_voice_hub import MissingExtraError, SnnVoiceError
+from tests.lacking import lack
 from tests.sandbox.helpers import ROOT, Sandbox
 
 # What should be refused, but is not, would serve for ever.
@@ -126,15 +125,6 @@ def test_refusals(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    for name in [n for n in sys.modules if n.partition(".")[0] in (package, "snn_voice_server")]:
-        monkeypatch.delitem(sys.modules, name)
-    real = builtins.__import__
-
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == package:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    lack(monkeypatch, package, "snn_voice_server")
     with pytest.raises(MissingExtraError, match=r"snn-voice-hub\[serve\]"):
         hub_sandbox(port=0)

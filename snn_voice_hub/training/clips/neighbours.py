@@ -18,6 +18,7 @@ from pathlib import Path
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.training.clips.synthesis import available_engines, speak
+from snn_voice_hub.writing import write_together
 
 Phonemes = tuple[str, ...]
 
@@ -147,7 +148,7 @@ def speak_others(words: Sequence[str], folder: Path, seed: int = 0) -> int:
             }
         )
     about = "single words by synthesisers; none of them is a word of Speech Commands"
-    (folder / "index.json").write_text(json.dumps({"about": about, "items": items}, indent=1))
+    write_together({folder / "index.json": json.dumps({"about": about, "items": items}, indent=1)})
     return len(items)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sysconfig
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.compiled import CompiledEngine
 from tests.models.bystander import bystander
+from tests.threads import in_threads
 
 
 @pytest.fixture
@@ -62,18 +62,9 @@ def test_compiled_logits(network: sv.TcySNN, monkeypatch: pytest.MonkeyPatch) ->
     """The one test that really compiles: two batch sizes of a tiny network, from several threads at once."""
     monkeypatch.setitem(compiled._MOST, "cpu", 4)
     engine = CompiledEngine(network)
-    answers: dict[int, Tensor] = {}
     batches = [features(5) for _ in range(4)]
-
-    def work(i: int) -> None:
-        answers[i] = engine(batches[i])  # 4 clips and 1
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     with bystander():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        answers = dict(enumerate(in_threads(lambda i: engine(batches[i]), 4)))  # 4 clips and 1
     assert "failed" not in engine.details()
     assert sorted(engine.details()["compile_seconds"]) == ["1", "4"]
     made = torch._dynamo.utils.counters["stats"]["unique_graphs"]

@@ -19,6 +19,7 @@ from snn_voice_hub.inference.engines.packed import PackedLinear, with_packed_lin
 from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from tests.models.lively import SNNS, features_of, lively
+from tests.threads import in_threads
 
 
 @pytest.mark.parametrize("name", SNNS)
@@ -350,9 +351,5 @@ def test_one_engine_is_made_for_many_threads(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("snn_voice_hub.inference.engines.slot.make_engine", slow)
     slot = EngineSlot("torch")
-    threads = [threading.Thread(target=slot.get, args=(network,)) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda _: slot.get(network), 6)
     assert made == ["torch"]

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.models.network import Pass, over_time
 from snn_voice_hub.native import build, kernels
 from tests.models.lively import BUNDLED, features_of, lively
+from tests.threads import in_threads
 
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("c++", "g++", "clang++")), reason="no C++ compiler"
@@ -80,17 +80,11 @@ def test_calls_from_several_threads_do_not_disturb_each_other() -> None:
     inputs = [features_of(network, 2, seed) for seed in range(4)]
     engine = NativeEngine(network)
     wanted = [engine(x) for x in inputs]
-    wrong: list[int] = []
 
-    def work(index: int) -> None:
-        wrong.extend(index for _ in range(8) if not torch.equal(engine(inputs[index]), wanted[index]))
+    def work(index: int) -> bool:
+        return all(torch.equal(engine(inputs[index]), wanted[index]) for _ in range(8))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert all(in_threads(work, 4))
 
 
 @pytest.mark.parametrize("encoding", ["rate", "latency"])

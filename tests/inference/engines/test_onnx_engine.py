@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.onnx import OnnxEngine
 from tests.inference.engines.test_onnx import same_logits
+from tests.threads import in_threads
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -79,18 +79,8 @@ def test_made_and_used_in_inference_mode() -> None:
 def test_several_threads_get_what_one_gets(tcy: sv.TcySNN) -> None:
     engine = OnnxEngine(tcy)
     batches = [torch.randn(size, 1, 30, 40) for size in (1, 2, 3, 4, 5, 6)]  # a shape that is still to export
-    answers: list[Tensor | None] = [None] * len(batches)
-
-    def work(i: int) -> None:
-        answers[i] = engine(batches[i])
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = in_threads(lambda i: engine(batches[i]), len(batches))
     for features, answer in zip(batches, answers, strict=True):
-        assert answer is not None
         assert torch.equal(answer, engine(features))
         with torch.no_grad():
             assert same_logits(answer, tcy(features))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from snn_voice_hub.inference.engines.events.layers import address
 from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from snn_voice_hub.models.network import Pass, over_time
+from tests.threads import in_threads
 
 pytestmark = pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="no C++ compiler")
 
@@ -216,23 +216,12 @@ def test_threads_that_meet_a_network_which_is_not_for_the_engine() -> None:
     slot = EngineSlot("native")
     with torch.inference_mode():
         wanted = network(X)
-    wrong: list[object] = []
-    gate = threading.Barrier(4)
 
-    def work() -> None:
-        gate.wait()
-        try:
-            with torch.inference_mode():
-                wrong.extend(1 for _ in range(3) if not torch.allclose(slot(network, X, None), wanted))
-        except Exception as error:
-            wrong.append(error)
+    @torch.inference_mode()
+    def work(_: int) -> bool:
+        return all(torch.allclose(slot(network, X, None), wanted) for _ in range(3))
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert all(in_threads(work, 4))
     assert slot.info(network)["engine"] == "torch"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import re
 import signal
@@ -10,7 +9,6 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
@@ -25,6 +23,7 @@ from snn_voice_server.process.running import bind
 from snn_voice_server.settings import Settings, read_settings
 
 from snn_voice_hub import CheckpointError, ConfigError, MissingExtraError, SnnVoice, SnnVoiceError, TcySNN
+from tests.lacking import lack
 from tests.server.helpers import PROGRAM, Running, start
 
 # What should be refused, but is not, would serve for ever.
@@ -157,16 +156,7 @@ def test_two_models_of_one_name(tmp_path: Path, refused: Callable[..., str]) -> 
     "package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client", "pydantic_settings"]
 )
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    for name in [n for n in sys.modules if n.partition(".")[0] in (package, "snn_voice_server")]:
-        monkeypatch.delitem(sys.modules, name)
-    real = builtins.__import__
-
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] == package:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    lack(monkeypatch, package, "snn_voice_server")
     with pytest.raises(MissingExtraError, match=r"snn-voice-hub\[serve\]"):
         serve(context_of("--port", "0"))
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.notation import percent
 from snn_voice_hub.training.clips.data import Clips, load_clips
 from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.fitting.answers import SUFFIX, write_answers
@@ -154,10 +155,10 @@ def _run(given: argparse.Namespace) -> None:
     write_answers(given.out, encoder.name, found.names, found.labels, found.log_probs.numpy())
     if given.suspects is not None:
         write_whole(given.suspects, "".join(f"{line}\n" for line in found.suspects))
-    train, val = (100 * found.right[part] for part in ("train", "val"))
+    train, val = (percent(found.right[part]) for part in ("train", "val"))
     print(
-        f"{given.out}: {encoder.name} answers to {len(found.names)} clips; {train:.1f} % of those to learn "
-        f"from and {val:.1f} % of those to validate with are right, {len(found.suspects)} labels are suspect"
+        f"{given.out}: {encoder.name} answers to {len(found.names)} clips; {train} of those to learn "
+        f"from and {val} of those to validate with are right, {len(found.suspects)} labels are suspect"
     )
 
 

@@ -1,0 +1,23 @@
+"""An installation that lacks a package."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import Any
+
+import pytest
+
+
+def lack(monkeypatch: pytest.MonkeyPatch, package: str, *users: str) -> None:
+    """Make importing a package fail for the rest of a test, and forget it and those that have imported it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in (package, *users)]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
