@@ -21,6 +21,9 @@ from snn_voice_hub.training.clips.items import item_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
 
+# Of clips and of negatives, where nobody says what to validate with.
+VAL_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -49,7 +52,7 @@ def load_dataset(
     data: str | Path,
     *,
     val: Path | None = None,
-    val_share: float = 0.1,
+    val_share: float = VAL_SHARE,
     sample_rate: int = 16_000,
     num_samples: int = 16_000,
     seed: int = 0,

@@ -299,9 +299,8 @@ def _finish(out: Path, dataset: Dataset, kept: Negatives | None, keeper: Keeper)
     voice = SnnVoice.from_pretrained(out, device="cpu", engine="torch")
     voice.config = calibrated(voice, dataset.val)
     if kept is not None:
-        heldout = {name: wave for name, wave in dataset.noises.items() if name in HELD_OUT_NOISE}
-        noises = [wave.numpy() for wave in (heldout or dataset.noises).values()]
-        voice.config = with_point(voice, dataset.val, noises, kept)
+        heard = [wave.numpy() for name, wave in dataset.noises.items() if name not in HELD_OUT_NOISE]
+        voice.config = with_point(voice, dataset.val, heard, kept)
     how = {"best_epoch": int(keeper.best["epoch"]), "stopped": keeper.stopped}
     config = voice.config
     dataclasses.replace(config, training={**config.training, **how}).save(out / CONFIG_FILE)

@@ -189,6 +189,7 @@ def evaluate(
     data: Path,
     *,
     noise: Path | Mapping[str, Tensor] | None = None,
+    negatives: Negatives | None = None,
     words: bool = False,
     quick: bool = False,
 ) -> dict[str, Any]:
@@ -198,6 +199,7 @@ def evaluate(
         model: The model.
         data: See `load_test`.
         noise: A folder or tar of background recordings, or recordings `[N]` by name.
+        negatives: See `measure`.
         words: Whether to add precision and recall of each word.
         quick: Leave out accuracy under noise and shifts.
 
@@ -214,7 +216,8 @@ def evaluate(
         sample_rate=c.sample_rate,
         num_samples=c.num_samples,
     )
-    measured = measure(model, clips, noise if isinstance(noise, Mapping) else recordings, quick=quick)
+    heard = noise if isinstance(noise, Mapping) else recordings
+    measured = measure(model, clips, heard, negatives=negatives, quick=quick)
     return measured.figures | ({"words": measured.words} if words else {})
 
 

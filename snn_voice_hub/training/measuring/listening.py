@@ -314,14 +314,17 @@ def choose(
 def with_point(model: SnnVoice, clips: Clips, noises: Sequence[Floats], negatives: Negatives) -> VoiceConfig:
     """A model's configuration with the operating point that suits it, and how it does there.
 
+    It is chosen for the ten commands, where the model knows them all, and otherwise for all its words.
+
     Args:
         model: The model.
         clips: Clips of validation speakers; those that are no words of it are left out.
-        noises: Recordings `[N]` behind the words.
+        noises: Recordings `[N]` to put behind the words where the negatives have none.
         negatives: Sound without the words that it has not learned from.
     """
-    sounds = listen(model, clips, noises, negatives, snrs=(10,))
-    point = choose(sounds)
+    behind = [as_floats(sound.wave) for sound in negatives.of_kind("noise")] or noises
+    sounds = listen(model, clips, behind, negatives, snrs=(10,))
+    point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None)
     metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
     return dataclasses.replace(model.config, detection=point, metrics=metrics)
 

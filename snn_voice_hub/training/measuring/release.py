@@ -1,9 +1,10 @@
 """From a training run to a bundled checkpoint.
 
-`python -m snn_voice_hub.training.measuring.release RUN --data FOLDER`
+`python -m snn_voice_hub.training.measuring.release RUN --data FOLDER --negatives FOLDER --unheard FOLDER`
 
-Fits the temperature on the validation speakers, measures everything on the test speakers, and writes
-`snn_voice_hub/weights/<name>/`. All figures in the configuration come from here.
+Fits the temperature on the validation speakers, chooses the operating point by them and by the negatives that
+training kept apart, measures everything on the test speakers and on sound that no training has heard, and
+writes `snn_voice_hub/weights/<name>/`. All figures in the configuration come from here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +22,43 @@ from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import write_checkpoint
 from snn_voice_hub.registry import describe_network
 from snn_voice_hub.training.clips.data import load_clips
+from snn_voice_hub.training.clips.negatives import read_negatives
+from snn_voice_hub.training.clips.sources import VAL_SHARE
 from snn_voice_hub.training.measuring.evaluate import calibrated, evaluate
+from snn_voice_hub.training.measuring.listening import with_point
 from snn_voice_hub.voice import SnnVoice
 
 _LICENSE = "MIT"  # of what this repository holds
 
 
-def release(run: Path, data: Path, out: Path) -> VoiceConfig:
+def release(
+    run: Path, data: Path, out: Path, *, negatives: Sequence[Path] = (), unheard: Sequence[Path] = ()
+) -> VoiceConfig:
     """Calibrate and measure one run, and write its checkpoint folder.
 
     Args:
         run: Checkpoint folder written by training.
         data: Folder with `val.tar`, `test.tar` and `background_noise.tar`.
         out: Checkpoint folder to write.
+        negatives: Those of the training.
+        unheard: Sound without the words that no training has heard, to measure on.
 
     Returns:
         The configuration with its figures.
     """
     model = SnnVoice.from_pretrained(run)
     model.config = calibrated(model, load_clips(data / "val.tar"))
+    if negatives:
+        _, kept = read_negatives(negatives, sample_rate=model.sample_rate).divided(VAL_SHARE)
+        model.config = with_point(model, load_clips(data / "val.tar"), [], kept)
+    others = read_negatives(unheard, sample_rate=model.sample_rate) if unheard else None
     metrics: dict[str, Any] = {
+        name: figures for name, figures in model.config.metrics.items() if name == "listening_validation"
+    }
+    metrics |= {
         "parameters": model.num_parameters(),
         "validation": model.config.metrics["validation"],
-        "test": evaluate(model, data),
+        "test": evaluate(model, data, negatives=others),
     }
     model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
     expected = describe_network(model.config).state_dict()
@@ -55,10 +71,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--negatives", type=Path, nargs="+", default=[])
+    parser.add_argument("--unheard", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, help="default: the bundled checkpoint of the run's name")
     given = parser.parse_args()
     name = VoiceConfig.load(given.run / "config.json").name
-    config = release(given.run, given.data, given.out or bundled_root() / name)
+    out = given.out or bundled_root() / name
+    config = release(given.run, given.data, out, negatives=given.negatives, unheard=given.unheard)
     print(json.dumps({"name": name, "temperature": config.temperature, **config.metrics}, indent=2))
     print(models_table())
 
