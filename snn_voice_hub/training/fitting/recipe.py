@@ -162,7 +162,7 @@ class Recipe:
             clip comes once an epoch.
         synthetic: Weight of a synthetic clip against a recorded one, within a word.
         threshold_percentile: Of a start from the CNN twin: each layer's threshold comes from this percentile
-            of what its ReLU gave; see `training.conversion` (0: thresholds stay as they are).
+            of what its ReLU gave; see `fitting.conversion` (0: thresholds stay as they are).
         distil: Weight of the teachers' answers in the loss, where there are teachers.
         patience: Epochs without a better validation loss after which training ends (0: never).
     """

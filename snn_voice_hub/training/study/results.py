@@ -140,7 +140,7 @@ class RunResult:
         recipe: By which recipe, in words.
         best_epoch: The one whose weights were measured.
         stopped: Why training ended before its last epoch; "" if it did not.
-        history: A row an epoch; see `training.fit.Fitted`.
+        history: A row an epoch; see `fitting.fit.Fitted`.
         tested: How it does.
         parameters: Number of trained values.
         train_words: Training clips of each word.
