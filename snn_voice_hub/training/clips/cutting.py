@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.negatives import Negatives, Sound
+from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.clips.sources import Dataset
 
 # Who speaks longest is not to decide what is chosen.
@@ -85,7 +85,9 @@ def rare_words(negatives: Negatives, labels: Collection[str], num_samples: int) 
     return Clips(waveforms, found, names, [])
 
 
-def _cut(sound: Sound, start: float, end: float, num_samples: int, rate: int) -> npt.NDArray[np.int16]:
+def _cut(
+    sound: NegativeSound, start: float, end: float, num_samples: int, rate: int
+) -> npt.NDArray[np.int16]:
     middle = (start + end) / 2
     first = round(middle * rate) - num_samples // 2
     out = np.zeros(num_samples, np.float32)

@@ -45,7 +45,7 @@ _TOLD = 3
 
 
 @dataclass(frozen=True)
-class Sound:
+class NegativeSound:
     """A file of negatives, and what is known of it.
 
     Attributes:
@@ -107,11 +107,11 @@ class Negatives:
         skipped: `(name, reason)` of each file that could not be used.
     """
 
-    sounds: tuple[Sound, ...]
+    sounds: tuple[NegativeSound, ...]
     sample_rate: int
     skipped: tuple[tuple[str, str], ...] = ()
 
-    def of_kind(self, *kinds: str) -> list[Sound]:
+    def of_kind(self, *kinds: str) -> list[NegativeSound]:
         """The sounds of some kinds."""
         return [sound for sound in self.sounds if sound.kind in kinds]
 
@@ -207,7 +207,7 @@ def _shortened(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _maybe_said(sound: Sound, words: Collection[str]) -> bool:
+def _maybe_said(sound: NegativeSound, words: Collection[str]) -> bool:
     """Whether one of some words may be said in a sound at a time that nobody knows."""
     if any(word.casefold() in words for word in sound.untimed):
         return True
@@ -242,7 +242,7 @@ def read_negatives(sources: Iterable[Path], *, sample_rate: int = 16_000) -> Neg
     Raises:
         SnnVoiceError: A source or its index can't be read, or holds no readable sound.
     """
-    sounds: list[Sound] = []
+    sounds: list[NegativeSound] = []
     skipped: list[tuple[str, str]] = []
     for source in sources:
         found, left_out = _read(source, sample_rate)
@@ -251,7 +251,7 @@ def read_negatives(sources: Iterable[Path], *, sample_rate: int = 16_000) -> Neg
     return Negatives(tuple(sounds), sample_rate, tuple(skipped))
 
 
-def _read(source: Path, sample_rate: int) -> tuple[list[Sound], list[tuple[str, str]]]:
+def _read(source: Path, sample_rate: int) -> tuple[list[NegativeSound], list[tuple[str, str]]]:
     if not source.exists():
         raise SnnVoiceError(
             f"{source} does not exist", hint="a folder or tar of speech without the words, noise and music"
@@ -274,7 +274,9 @@ def _read(source: Path, sample_rate: int) -> tuple[list[Sound], list[tuple[str, 
             waves[str(path)] = as_int16(wave)
     if index is None:
         title = source.resolve().name
-        sounds = [Sound(name, _kind_of(name), wave, source=title) for name, wave in sorted(waves.items())]
+        sounds = [
+            NegativeSound(name, _kind_of(name), wave, source=title) for name, wave in sorted(waves.items())
+        ]
     else:
         sounds = [_sound(name, about, waves[name]) for name, about in index.items() if name in waves]
         skipped += [(f"{source.name}/{n}", "not there") for n in index if n not in waves]
@@ -306,14 +308,14 @@ def _index(content: bytes, folder: PurePosixPath, label: str) -> dict[str, Mappi
     return found
 
 
-def _sound(name: str, about: Mapping[str, Any], wave: Wave16) -> Sound:
+def _sound(name: str, about: Mapping[str, Any], wave: Wave16) -> NegativeSound:
     """A file as the index describes it.
 
     Raises:
         SnnVoiceError: A time is no number, or something else is not as it should be.
     """
     try:
-        return Sound(
+        return NegativeSound(
             name=name,
             kind=about["kind"],
             wave=wave,

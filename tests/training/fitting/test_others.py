@@ -12,7 +12,7 @@ import torch
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.negatives import Negatives, Sound
+from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.channel import CODECS, band_limited, clipped, coded, in_room
 from snn_voice_hub.training.fitting.fit import Job, fit
@@ -42,11 +42,11 @@ def negatives() -> Negatives:
     rir[[100, 400]] = 32_000, 16_000
     return Negatives(
         (
-            Sound("long", "speech", hum(3000, 5.0), "ann"),
-            Sound("short", "speech", hum(3000, 0.6), "ben"),
-            Sound("word", "words", hum(4000, 0.5), "cid"),
-            Sound("tune", "music", hum(5000, 2.0)),
-            Sound("room", "rir", rir),
+            NegativeSound("long", "speech", hum(3000, 5.0), "ann"),
+            NegativeSound("short", "speech", hum(3000, 0.6), "ben"),
+            NegativeSound("word", "words", hum(4000, 0.5), "cid"),
+            NegativeSound("tune", "music", hum(5000, 2.0)),
+            NegativeSound("room", "rir", rir),
         ),
         RATE,
     )

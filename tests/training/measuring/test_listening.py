@@ -13,7 +13,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig, FeatureConfig, VoiceConfig
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.negatives import Negatives, Sound
+from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.measuring.listening import (
     HOP,
     Said,
@@ -77,7 +77,7 @@ def clips() -> Clips:
     return Clips(np.stack(list(map(int16, waves))), words, [f"{w}/{i}" for i, w in enumerate(words)], [])
 
 
-def negatives(*sounds: Sound) -> Negatives:
+def negatives(*sounds: NegativeSound) -> Negatives:
     return Negatives(sounds, RATE)
 
 
@@ -136,8 +136,8 @@ def test_windows_come_every_tenth_of_a_second() -> None:
 
 def test_all_words_are_heard_where_all_are_answered(clips: Clips) -> None:
     quiet = np.zeros(RATE * 3, dtype=np.int16)
-    silent = Sound("a", "noise", quiet)
-    speech = [Sound(str(i), "speech", int16(np.tile(tone("other"), 24))) for i in range(3)]
+    silent = NegativeSound("a", "noise", quiet)
+    speech = [NegativeSound(str(i), "speech", int16(np.tile(tone("other"), 24))) for i in range(3)]
     sounds = listen(model(deaf_below=1.0), clips, [], negatives(silent, *speech), snrs=(10,))
     figures = sounds.at(POINT)
     assert figures == {"missed": {"10_db": 0.0}, "false_alarms": {"speech": 0.0, "noise": 0.0}}
@@ -149,11 +149,15 @@ def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -
     for second in (5, 15, 25):
         wave[second * RATE : second * RATE + RATE // 2] = tone("low")
     single = [
-        Sound("a", "words", int16(tone("high"))),
-        Sound("b", "words", int16(tone("other"))),
+        NegativeSound("a", "words", int16(tone("high"))),
+        NegativeSound("b", "words", int16(tone("other"))),
     ]
     sounds = listen(
-        model(deaf_below=1.0), clips, [], negatives(Sound("talk", "speech", int16(wave)), *single), snrs=(10,)
+        model(deaf_below=1.0),
+        clips,
+        [],
+        negatives(NegativeSound("talk", "speech", int16(wave)), *single),
+        snrs=(10,),
     )
     figures = sounds.at(POINT)
     assert figures["false_alarms"] == {"speech": pytest.approx(300.0)}
@@ -166,7 +170,7 @@ def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -
 def test_the_point_has_no_more_false_alarms_than_allowed(clips: Clips) -> None:
     wave = np.zeros(36 * RATE, dtype=np.float32)
     wave[5 * RATE : 5 * RATE + RATE // 2] = tone("low", level=0.01) + tone("other", level=0.009)
-    sounds = listen(model(), clips, [], negatives(Sound("talk", "speech", int16(wave))), snrs=(10,))
+    sounds = listen(model(), clips, [], negatives(NegativeSound("talk", "speech", int16(wave))), snrs=(10,))
     loose = sounds.at(DetectionConfig(threshold=0.2))
     assert loose["false_alarms"]["speech"] > 10
     point = choose(sounds)
