@@ -12,30 +12,15 @@ from torch import Tensor
 
 from snn_voice_hub.config import is_word
 from snn_voice_hub.training.clips.data import Clips, Wave, as_floats
+from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives, Span
 from snn_voice_hub.training.fitting.recipe import Mixture
 
-_FRAME = 160  # samples, by which the ends of a word are found
 # Of a word, at most so much is heard in a piece of it, and at least.
 _PIECE = (0.15, 0.42)
 # These sound like a word when they are turned round: themselves, or one another.
 _SAME_REVERSED = ("no", "nine", "on", "wow")
 _FADE = 80  # samples
-
-
-def extent(wave: Wave) -> tuple[int, int]:
-    """First sample of a word in a clip `[N]` and the one after its last, by loudness.
-
-    Frames within 25 dB of the loudest one are the word's, if they stand out from the clip's background; what
-    lies between two of them is as well.
-    """
-    frames = len(wave) // _FRAME
-    level = np.square(wave[: frames * _FRAME].reshape(frames, _FRAME)).mean(1) + 1e-12
-    floor = max(level.max() * 10**-2.5, np.percentile(level, 10) * 4)
-    loud = np.flatnonzero(level >= floor)
-    if not len(loud):
-        return 0, len(wave)
-    return int(loud[0]) * _FRAME, int(loud[-1] + 1) * _FRAME
 
 
 def faded(wave: Wave) -> Wave:

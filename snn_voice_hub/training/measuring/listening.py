@@ -20,6 +20,7 @@ from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
+from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.measuring.logits import logits_of
 from snn_voice_hub.voice import SnnVoice
@@ -36,9 +37,6 @@ _LATE = 1.0
 # Level of a spoken word: full scale is 0 dB.
 _SPEECH_DB = -25.0
 _GAPS = (1.0, 3.0)
-# A frame of a clip in which the word is said is at most so far below its loudest one.
-_SPOKEN_DB = 30.0
-_FRAME = 0.02
 _BATCH = 128
 
 
@@ -74,15 +72,6 @@ def _rms(wave: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
 
 
-def spoken_part(wave: Floats, sample_rate: int) -> tuple[int, int]:
-    """First sample of a clip's word and the one after its last, by loudness; all of a silent clip."""
-    frame = max(1, round(_FRAME * sample_rate))
-    frames = wave[: len(wave) // frame * frame].reshape(-1, frame)
-    level = np.sqrt(np.square(frames).mean(1))
-    loud = np.flatnonzero(level > max(float(level.max(initial=0)) * 10 ** (-_SPOKEN_DB / 20), 1e-5))
-    return (int(loud[0]) * frame, (int(loud[-1]) + 1) * frame) if len(loud) else (0, len(wave))
-
-
 def word_stream(
     clips: Clips, noises: Sequence[Floats], snr_db: float, *, sample_rate: int, seed: int = 0
 ) -> Stream:
@@ -102,7 +91,7 @@ def word_stream(
     for i in rng.permutation(len(clips)).tolist():
         gap = np.zeros(round(rng.uniform(*_GAPS) * sample_rate), dtype=np.float32)
         wave = as_floats(clips.waveforms[i])
-        first, last = spoken_part(wave, sample_rate)
+        first, last = extent(wave)
         level = _rms(wave[first:last])
         if level < 1e-4:
             continue  # nobody can hear it

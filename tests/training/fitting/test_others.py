@@ -12,12 +12,13 @@ import torch
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.training.clips.data import Clips
+from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.channel import CODECS, band_limited, clipped, coded, in_room
 from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.module import validation_of
-from snn_voice_hub.training.fitting.others import Others, extent
+from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Augmentation, Mixture
 from snn_voice_hub.training.fitting.recipes import fine_tuning
 from snn_voice_hub.training.fitting.sampling import Draw, Share, Steps

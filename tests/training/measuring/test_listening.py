@@ -21,7 +21,6 @@ from snn_voice_hub.training.measuring.listening import (
     hear,
     listen,
     missed,
-    spoken_part,
     word_stream,
 )
 
@@ -79,14 +78,6 @@ def clips() -> Clips:
 
 def negatives(*sounds: NegativeSound) -> Negatives:
     return Negatives(sounds, RATE)
-
-
-def test_the_spoken_part_is_the_loud_part() -> None:
-    wave = np.pad(tone("low"), (RATE // 4, RATE // 4))
-    first, last = spoken_part(wave, RATE)
-    assert first == pytest.approx(RATE // 4, abs=RATE // 50)
-    assert last == pytest.approx(3 * RATE // 4, abs=RATE // 50)
-    assert spoken_part(np.zeros(100, dtype=np.float32), RATE) == (0, 100)
 
 
 def test_words_stand_in_a_stream_where_it_says(clips: Clips) -> None:
