@@ -19,7 +19,7 @@ from snn_voice_hub.containers.faults import CONVERT, audio_error, cut, not_audio
 from snn_voice_hub.containers.kinds import arrange
 from snn_voice_hub.containers.quiet import unheard
 from snn_voice_hub.containers.streams import check_alone, check_behind
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
@@ -47,9 +47,9 @@ class _Decoder(sf.SoundFile):  # type: ignore[misc]  # soundfile has no type inf
     After each block `soundfile` would seek to where it is anyway, and in FLAC of unknown length that fails.
     """
 
-    def __init__(self, window: Window) -> None:
-        super().__init__(window)
-        self.window = window
+    def __init__(self, view: FileView) -> None:
+        super().__init__(view)
+        self.view = view
 
     def seekable(self) -> bool:
         return False
@@ -61,16 +61,16 @@ def _quietly(kind: str | None) -> AbstractContextManager[None]:
 
 def open_decoder(file: BinaryIO, label: str) -> _Decoder:
     """See what the bytes are and whether they are complete, and open a decoder on them."""
-    window = Window(file)
-    if not window.end:
+    view = FileView(file)
+    if not view.end:
         raise audio_error("empty", f"{label} is empty (0 bytes)")
-    kind, found = arrange(window, label)
+    kind, found = arrange(view, label)
     try:
         with _quietly(kind):
-            return _Decoder(window)
+            return _Decoder(view)
     except sf.SoundFileError as error:
         if kind == "MP3":  # anything may begin with a sync word by chance
-            raise not_audio(label, window.peek(0, 16)) from error
+            raise not_audio(label, view.peek(0, 16)) from error
         if found:
             raise audio_error(
                 "not_audio", f"{label} is {kind} in an unsupported encoding", CONVERT
@@ -93,7 +93,7 @@ def check_decoder(sound: Any, label: str) -> None:
 def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
     """Decode to mono blocks; complain where the sound ends before it should."""
     step = max(1, BLOCK_VALUES // sound.channels)
-    total = sound.window.announced or sound.frames
+    total = sound.view.announced or sound.frames
     done = 0
     try:
         # Asking for more than the header promises can run the decoder into tags behind the sound.
@@ -105,26 +105,26 @@ def decoded_blocks(sound: Any, label: str) -> Iterator[Samples]:
             done += len(block)
             yield downmix(block)
     except sf.SoundFileError as error:
-        check_alone(sound.window, sound.format, label)
-        check_behind(sound.window, sound.format, label, sound.window.tell())
+        check_alone(sound.view, sound.format, label)
+        check_behind(sound.view, sound.format, label, sound.view.tell())
         raise cut(label, f"decoding fails after {done / sound.samplerate:.2f} s") from error
-    check_alone(sound.window, sound.format, label)
+    check_alone(sound.view, sound.format, label)
     if total > 1 << 40:  # the length was left open, or is our own claim
-        if sound.window.tell() < sound.window.size:
-            check_behind(sound.window, sound.format, label, sound.window.tell())
+        if sound.view.tell() < sound.view.size:
+            check_behind(sound.view, sound.format, label, sound.view.tell())
             raise cut(label, f"decoding stops after {done / sound.samplerate:.2f} s")
     elif done < total - _SLACK.get(sound.format, 0):
         raise cut(label, f"{done} of {total} samples are there")
-    elif sound.window.announced and _goes_on(sound, label):
+    elif sound.view.announced and _goes_on(sound, label):
         raise cut(label, f"its header announces {total} samples, and more are there")
 
 
 def _goes_on(sound: Any, label: str) -> bool:
     """Whether a decoder that was not told the length has more samples."""
-    at = sound.window.tell()
+    at = sound.view.tell()
     try:
         with _quietly(sound.format):
             return bool(len(sound.read(1, dtype="float32", always_2d=True)))
     except sf.SoundFileError:  # what follows is not of this stream
-        check_behind(sound.window, sound.format, label, at)
+        check_behind(sound.view, sound.format, label, at)
         return False

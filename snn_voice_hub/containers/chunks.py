@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from snn_voice_hub.containers.faults import cut, several
 from snn_voice_hub.containers.marks import Marks, begins
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 
 _MAX_CHUNKS = 1000  # a crafted file may consist of nothing but empty chunks
 _MAX_FACTS = 1 << 16  # bytes; the largest that a decoder asks for, a codec's tables, are some hundred
@@ -38,7 +38,7 @@ _TAGS = (b"TAG", b"APETAGEX", b"ID3", b"LYRICSBEGIN")
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _ChunkLayout:
     """How a kind of file is made of chunks; lengths in bytes.
 
     Attributes:
@@ -68,15 +68,15 @@ class _Layout:
         return _UNKNOWN if self.size == 4 else _UNKNOWN_64
 
 
-_RIFF: Final = _Layout(4, 4, "little", 2, b"fmt ", b"data")
+_RIFF: Final = _ChunkLayout(4, 4, "little", 2, b"fmt ", b"data")
 _LAYOUTS: Final = {
     b"RIFF": _RIFF,
     b"RF64": _RIFF,
     b"BW64": _RIFF,
-    b"RIFX": _Layout(4, 4, "big", 2, b"fmt ", b"data"),
-    b"FORM": _Layout(4, 4, "big", 2, b"COMM", b"SSND"),
-    b"riff": _Layout(16, 8, "little", 8, b"fmt ", b"data", 40),
-    b"caff": _Layout(4, 8, "big", 1, b"desc", b"data", 8),
+    b"RIFX": _ChunkLayout(4, 4, "big", 2, b"fmt ", b"data"),
+    b"FORM": _ChunkLayout(4, 4, "big", 2, b"COMM", b"SSND"),
+    b"riff": _ChunkLayout(16, 8, "little", 8, b"fmt ", b"data", 40),
+    b"caff": _ChunkLayout(4, 8, "big", 1, b"desc", b"data", 8),
 }
 
 
@@ -88,11 +88,11 @@ class _Chunk(NamedTuple):
     size: int
 
 
-def arrange_chunks(window: Window, head: bytes, label: str) -> bool:
+def arrange_chunks(view: FileView, head: bytes, label: str) -> bool:
     """Let the decoder see the samples that are there, behind a header that is true.
 
     Args:
-        window: The file.
+        view: The file.
         head: Its first bytes, at least 12 of them.
         label: What to call it.
 
@@ -104,40 +104,40 @@ def arrange_chunks(window: Window, head: bytes, label: str) -> bool:
     """
     magic = head[:4]
     layout = _LAYOUTS[magic]
-    big = _ds64(window) if magic in (b"RF64", b"BW64") else None
+    big = _ds64(view) if magic in (b"RF64", b"BW64") else None
     facts = sound = None
-    for chunk in _chunks(window, layout, layout.first):
+    for chunk in _chunks(view, layout, layout.first):
         if chunk.name == layout.facts and facts is None:
             facts = chunk
         if chunk.name == layout.sound:
             sound = chunk
             break
-    whole = _whole(window, head, layout, big)
+    whole = _whole(view, head, layout, big)
     if sound is None:
-        if whole is not None and whole > window.end:
+        if whole is not None and whole > view.end:
             raise cut(label, "it ends before its samples begin")
         return False
     size = sound.size
     if big is not None and size == _LIMIT - 1:
         size = big[1] or _UNKNOWN_64  # 0 is what a pipe leaves there
-    there = window.end - sound.body
+    there = view.end - sound.body
     # A 0 may mean "unknown", unless the length of the whole file is right: then other chunks follow.
-    empty = whole is not None and abs(whole - window.end) <= 1
+    empty = whole is not None and abs(whole - view.end) <= 1
     limit = _UNKNOWN_64 if big else layout.unknown
     unknown = (layout.size == 4 and size == _LIMIT - 1) or there < size >= limit
     if size < 0 or (size == 0 and not empty) or unknown:
-        window.unbounded = sound.body
-        end = _before_chunks(window, layout, sound.body)
+        view.unbounded = sound.body
+        end = _before_chunks(view, layout, sound.body)
     else:
-        end = _end(window, sound.body, size, whole, label)
-    if window.unbounded is None and end < window.end:
-        end, later = _behind(window, layout, sound, end, label)
+        end = _end(view, sound.body, size, whole, label)
+    if view.unbounded is None and end < view.end:
+        end, later = _behind(view, layout, sound, end, label)
         facts = facts or later
-    _show(window, layout, magic, facts, sound, end, label)
+    _show(view, layout, magic, facts, sound, end, label)
     return True
 
 
-def arrange_au(window: Window, head: bytes, label: str) -> None:
+def arrange_au(view: FileView, head: bytes, label: str) -> None:
     """The same for AU, which is a header and samples.
 
     Raises:
@@ -145,34 +145,34 @@ def arrange_au(window: Window, head: bytes, label: str) -> None:
     """
     order: Literal["little", "big"] = "big" if head[:4] == b".snd" else "little"
     start, size = (int.from_bytes(head[at : at + 4], order) for at in (4, 8))
-    if len(head) < 24 or start < 24 or start > window.end:
+    if len(head) < 24 or start < 24 or start > view.end:
         raise cut(label, "its AU header can't be read to the end")
-    unknown = size in (0, _LIMIT - 1) or window.end - start < size >= _UNKNOWN
+    unknown = size in (0, _LIMIT - 1) or view.end - start < size >= _UNKNOWN
     if unknown:
-        window.unbounded = start
-    end = window.end if unknown else _end(window, start, size, None, label)
-    if end < window.end:
-        end = _rest(window, start, end, label)
+        view.unbounded = start
+    end = view.end if unknown else _end(view, start, size, None, label)
+    if end < view.end:
+        end = _rest(view, start, end, label)
     if end - start >= _LIMIT:
         raise cut(label, "AU of more than 4 GiB has no length that is true")
     header = head[:4] + (24).to_bytes(4, order) + (end - start).to_bytes(4, order) + head[12:24]
-    window.show(header, (start, end))
+    view.show(header, (start, end))
 
 
 # --- walking --------------------------------------------------------------------------------------
 
 
-def _chunks(window: Window, layout: _Layout, at: int) -> Iterator[_Chunk]:
+def _chunks(view: FileView, layout: _ChunkLayout, at: int) -> Iterator[_Chunk]:
     for _ in range(_MAX_CHUNKS):
-        chunk = _chunk(window, layout, at)
+        chunk = _chunk(view, layout, at)
         if chunk is None:
             return
         yield chunk
-        at = _next(window, layout, chunk.body + max(0, chunk.size), chunk.size)
+        at = _next(view, layout, chunk.body + max(0, chunk.size), chunk.size)
 
 
-def _chunk(window: Window, layout: _Layout, at: int) -> _Chunk | None:
-    header = window.peek(at, layout.header)
+def _chunk(view: FileView, layout: _ChunkLayout, at: int) -> _Chunk | None:
+    header = view.peek(at, layout.header)
     if len(header) < layout.header:
         return None
     signed = layout.sound == b"data" and layout.size == 8
@@ -183,74 +183,74 @@ def _chunk(window: Window, layout: _Layout, at: int) -> _Chunk | None:
     return _Chunk(header[:4], at + layout.header, size)
 
 
-def _next(window: Window, layout: _Layout, end: int, size: int) -> int:
+def _next(view: FileView, layout: _ChunkLayout, end: int, size: int) -> int:
     """Where the next chunk begins: behind a pad byte, unless the writer forgot that."""
     padded = end + -size % layout.align
-    if padded == end or window.peek(end, 1) == b"\0" or _plausible(window, layout, end) is None:
+    if padded == end or view.peek(end, 1) == b"\0" or _plausible(view, layout, end) is None:
         return padded
     return end
 
 
-def _plausible(window: Window, layout: _Layout, at: int) -> _Chunk | None:
+def _plausible(view: FileView, layout: _ChunkLayout, at: int) -> _Chunk | None:
     """The chunk that begins there, if it is one by its name and size."""
-    chunk = _chunk(window, layout, at)
+    chunk = _chunk(view, layout, at)
     if chunk is None or not _ID.match(chunk.name):
         return None
-    fits = chunk.size >= 0 and chunk.body + chunk.size <= window.end
+    fits = chunk.size >= 0 and chunk.body + chunk.size <= view.end
     return chunk if fits or chunk.name in _KNOWN or chunk.name in _FILES else None
 
 
 # --- lengths --------------------------------------------------------------------------------------
 
 
-def _ds64(window: Window) -> tuple[int, int]:
+def _ds64(view: FileView) -> tuple[int, int]:
     """The true sizes of an RF64 file and its samples; 0 where its writer could not know them."""
-    chunk = window.peek(12, 36)
+    chunk = view.peek(12, 36)
     known = chunk[:4] == b"ds64" and len(chunk) == 36
     sizes = [int.from_bytes(chunk[at : at + 8], "little") for at in (8, 16)] if known else [0, 0]
     return sizes[0], 0 if sizes[1] >= _UNKNOWN_64 else sizes[1]
 
 
-def _whole(window: Window, head: bytes, layout: _Layout, big: tuple[int, int] | None) -> int | None:
+def _whole(view: FileView, head: bytes, layout: _ChunkLayout, big: tuple[int, int] | None) -> int | None:
     """Where the file ends, as its header says; None where it does not say."""
     if layout.first == 8:
         return None
     if layout.ident == 16:
-        return int.from_bytes(window.peek(16, 8), "little")
+        return int.from_bytes(view.peek(16, 8), "little")
     if big is not None:
         return big[0] + 8
     return int.from_bytes(head[4:8], layout.order) + 8
 
 
-def _end(window: Window, start: int, size: int, whole: int | None, label: str) -> int:
+def _end(view: FileView, start: int, size: int, whole: int | None, label: str) -> int:
     """Where samples end that begin at `start` and are said to be `size` bytes.
 
     Recorders are known to announce the size of the file, or of what follows its first 8 bytes, some for a
     header of 44 bytes whatever theirs is. A file whose own length is right has lost nothing either, where
     less than a header seems to be missing.
     """
-    missing = start + size - window.end
+    missing = start + size - view.end
     if missing <= 0:
         return start + size
-    complete = whole is not None and whole <= window.end
+    complete = whole is not None and whole <= view.end
     if missing <= start and (complete or missing in (36, 44, start - 8, start)):
-        return window.end
-    raise cut(label, f"{max(0, window.end - start)} of {size} bytes of samples are there")
+        return view.end
+    raise cut(label, f"{max(0, view.end - start)} of {size} bytes of samples are there")
 
 
 def _behind(
-    window: Window, layout: _Layout, sound: _Chunk, end: int, label: str
+    view: FileView, layout: _ChunkLayout, sound: _Chunk, end: int, label: str
 ) -> tuple[int, _Chunk | None]:
     """Look at what follows the samples; a header that announces too little would hide some of them.
 
     Returns:
         Where the samples end, and the chunk that says how they are coded, if it stands there.
     """
-    at = _next(window, layout, end, end - sound.body)
+    at = _next(view, layout, end, end - sound.body)
     facts = None
     first = at
     for _ in range(_MAX_CHUNKS):
-        chunk = _plausible(window, layout, at)
+        chunk = _plausible(view, layout, at)
         if chunk is None:
             break
         if chunk.name in _FILES:
@@ -259,20 +259,20 @@ def _behind(
             raise several(label, "chunks of samples")
         if chunk.name == layout.facts:
             facts = chunk
-        at = _next(window, layout, chunk.body + max(0, chunk.size), chunk.size)
-    if at > first and begins(window, at):
+        at = _next(view, layout, chunk.body + max(0, chunk.size), chunk.size)
+    if at > first and begins(view, at):
         raise several(label, "sound files")
     # Where a chunk follows, the samples end; whatever is behind that is none.
-    return _rest(window, sound.body, end, label) if at == first < window.end else end, facts
+    return _rest(view, sound.body, end, label) if at == first < view.end else end, facts
 
 
-def _before_chunks(window: Window, layout: _Layout, start: int) -> int:
+def _before_chunks(view: FileView, layout: _ChunkLayout, start: int) -> int:
     """Where samples of unknown length end: before chunks that end exactly where the file does."""
-    base = max(start, window.end - _SEARCHED)
-    data = window.peek(base, _SEARCHED)
+    base = max(start, view.end - _SEARCHED)
+    data = view.peek(base, _SEARCHED)
     end = len(data)
     for at, _ in sorted(_BEHIND.places(data), reverse=True):
-        chunk = _chunk(window, layout, base + at)
+        chunk = _chunk(view, layout, base + at)
         if chunk is not None and chunk.size >= 0:
             stop = chunk.body + chunk.size - base
             if end in (stop, stop + chunk.size % layout.align):
@@ -280,35 +280,41 @@ def _before_chunks(window: Window, layout: _Layout, start: int) -> int:
     return base + end
 
 
-def _rest(window: Window, start: int, end: int, label: str) -> int:
+def _rest(view: FileView, start: int, end: int, label: str) -> int:
     """Where samples from `start` really end, if what follows their announced `end` is no chunk."""
-    rest = window.peek(end, 16)
-    if rest.startswith(_FILES) or begins(window, end):
+    rest = view.peek(end, 16)
+    if rest.startswith(_FILES) or begins(view, end):
         raise several(label, "sound files")
-    if rest.startswith(_TAGS) or not any(block.strip(b"\0") for block in window.stretches(end)):
+    if rest.startswith(_TAGS) or not any(block.strip(b"\0") for block in view.stretches(end)):
         return end
-    if window.end - end <= start:
-        return window.end
-    raise cut(label, f"{window.end - end} bytes follow that its header does not speak of")
+    if view.end - end <= start:
+        return view.end
+    raise cut(label, f"{view.end - end} bytes follow that its header does not speak of")
 
 
 # --- what the decoder sees ------------------------------------------------------------------------
 
 
 def _show(
-    window: Window, layout: _Layout, magic: bytes, facts: _Chunk | None, sound: _Chunk, end: int, label: str
+    view: FileView,
+    layout: _ChunkLayout,
+    magic: bytes,
+    facts: _Chunk | None,
+    sound: _Chunk,
+    end: int,
+    label: str,
 ) -> None:
     size = end - sound.body
     if magic == b"caff":
         # Packet tables may stand before the samples or behind them, so all stays where it is.
         at = sound.body - layout.size
-        window.show((0, at), size.to_bytes(8, "big"), (sound.body, window.end))
+        view.show((0, at), size.to_bytes(8, "big"), (sound.body, view.end))
         return
-    told = b"" if facts is None else window.peek(facts.body, min(facts.size, _MAX_FACTS))
+    told = b"" if facts is None else view.peek(facts.body, min(facts.size, _MAX_FACTS))
     told += bytes(len(told) % 2)
     order = layout.order
     if magic == b"FORM":
-        form, names = b"FORM", window.peek(8, 4)
+        form, names = b"FORM", view.peek(8, 4)
     else:
         form, names = b"RIFX" if magic == b"RIFX" else b"RIFF", b"WAVE"
     told = layout.facts + len(told).to_bytes(4, order) + told if facts is not None else b""
@@ -322,4 +328,4 @@ def _show(
         header += b"data\xff\xff\xff\xff"
     else:
         raise cut(label, f"{form.decode()} of more than 4 GiB has no length that is true")
-    window.show(header, (sound.body, end))
+    view.show(header, (sound.body, end))

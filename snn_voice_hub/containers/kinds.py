@@ -7,18 +7,18 @@ from snn_voice_hub.containers.faults import cut, looks_like, not_audio
 from snn_voice_hub.containers.marks import kind_of
 from snn_voice_hub.containers.mpeg import first_frame, tag_length
 from snn_voice_hub.containers.streams import arrange_flac, arrange_mp3, arrange_ogg
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 
 _HEAD = 4096  # bytes that are looked at
 _MAX_TAGS = 8
 _ROOM_BEHIND_TAG = 1 << 16  # bytes that taggers leave free, at most
 
 
-def arrange(window: Window, label: str) -> tuple[str, bool]:
+def arrange(view: FileView, label: str) -> tuple[str, bool]:
     """See what a file is and whether it is complete, and let a decoder see what it needs of it.
 
     Args:
-        window: The file.
+        view: The file.
         label: What to call it in errors.
 
     Returns:
@@ -29,25 +29,25 @@ def arrange(window: Window, label: str) -> tuple[str, bool]:
     """
     tagged = False
     for _ in range(_MAX_TAGS):  # other files than MP3 are tagged in this way too
-        if not (length := tag_length(window, 0)):
+        if not (length := tag_length(view, 0)):
             break
-        window.drop(length)
+        view.drop(length)
         tagged = True
-    head = window.peek(0, _HEAD)
+    head = view.peek(0, _HEAD)
     kind = kind_of(head)
     if kind == "MP3" or (kind is None and (tagged or not looks_like(head))):
-        frame = first_frame(window, _ROOM_BEHIND_TAG if tagged else _HEAD)
+        frame = first_frame(view, _ROOM_BEHIND_TAG if tagged else _HEAD)
         if frame is not None or kind == "MP3":
-            arrange_mp3(window, frame or 0, label)
+            arrange_mp3(view, frame or 0, label)
             return "MP3", False
     if kind is None:
         raise cut(label, "no sound that is known follows its ID3 tag") if tagged else not_audio(label, head)
     if kind == "OGG":
-        arrange_ogg(window, label)
+        arrange_ogg(view, label)
     elif kind == "FLAC":
-        arrange_flac(window)
+        arrange_flac(view)
     elif kind == "AU":
-        arrange_au(window, head, label)
+        arrange_au(view, head, label)
     else:
-        return kind, arrange_chunks(window, head, label)
+        return kind, arrange_chunks(view, head, label)
     return kind, kind == "AU"

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from snn_voice_hub.containers.mpeg import behind_tags, frames_begin
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 
 _WAVE = {b"RIFF": "WAV", b"RIFX": "WAV", b"RF64": "RF64", b"BW64": "RF64"}
 _AU = (b".snd", b"dns.")
@@ -57,16 +57,16 @@ def kind_of(head: bytes) -> str | None:
     return "MP3" if sync else None
 
 
-def begins(window: Window, at: int) -> bool:
+def begins(view: FileView, at: int) -> bool:
     """Whether a sound file begins at `at`, tagged or not.
 
     Four letters stand in any sound by chance, so the header behind them has to be one too.
     """
-    at = behind_tags(window, at)
-    head = window.peek(at, _HEAD)
+    at = behind_tags(view, at)
+    head = view.peek(at, _HEAD)
     kind = kind_of(head)
     if kind == "MP3":
-        return frames_begin(window, at)
+        return frames_begin(view, at)
     if kind == "FLAC":
         return head[4:8] in (b"\0\0\0\x22", b"\x80\0\0\x22")
     if kind == "CAF":
@@ -108,13 +108,13 @@ class Marks:
 _SEARCH = Marks(_MARKS)
 
 
-def another(window: Window, start: int) -> bool:
+def another(view: FileView, start: int) -> bool:
     """Whether a sound file begins somewhere from `start` on; all of the rest is looked through."""
     begin, tried = start, 0
-    for data in window.stretches(start, _SEARCH.overlap):
+    for data in view.stretches(start, _SEARCH.overlap):
         for place, mark in _SEARCH.places(data):
             ats = [begin + place - back for back in _MARKS[mark]]
-            if any(at >= start and begins(window, at) for at in ats):
+            if any(at >= start and begins(view, at) for at in ats):
                 return True
             tried += 1
             if tried == _MAX_FOUND:

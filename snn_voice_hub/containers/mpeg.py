@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 
 _CHAIN = 4  # frames in a row that no other data has by chance
 _LONGEST = 2881  # bytes of a frame
@@ -28,9 +28,9 @@ class _Frame(NamedTuple):
     length: int
 
 
-def tag_length(window: Window, at: int) -> int:
+def tag_length(view: FileView, at: int) -> int:
     """Bytes of the ID3 tag that begins at `at`; 0 where none does."""
-    head = window.peek(at, 10)
+    head = view.peek(at, 10)
     if len(head) < 10 or not head.startswith(b"ID3"):
         return 0
     size = 0
@@ -39,39 +39,39 @@ def tag_length(window: Window, at: int) -> int:
     return 10 + size + (10 if head[5] & 0x10 else 0)
 
 
-def behind_tags(window: Window, at: int) -> int:
+def behind_tags(view: FileView, at: int) -> int:
     """Where the tags end that begin at `at`; `at` itself where none does."""
     for _ in range(_MAX_TAGS):
-        head = window.peek(at, 16)
+        head = view.peek(at, 16)
         if head.startswith(b"TAG"):
             at += 128
         elif head.startswith(b"APETAGEX"):
             at += 32 + int.from_bytes(head[12:16], "little")
-        elif length := tag_length(window, at):
+        elif length := tag_length(view, at):
             at += length
         else:
             break
     return at
 
 
-def first_frame(window: Window, searched: int, start: int = 0) -> int | None:
+def first_frame(view: FileView, searched: int, start: int = 0) -> int | None:
     """Where in the `searched` bytes from `start` a row of frames begins, if it does.
 
     What is before it is left of a frame whose beginning was cut away, or room that a tagger has left. Two
     frames are enough for a file that consists of them, and too few behind other sound.
     """
-    data = window.peek(start, searched + _CHAIN * _LONGEST)
+    data = view.peek(start, searched + _CHAIN * _LONGEST)
     at = data.find(b"\xff", 0, searched)
     while at >= 0:
-        if _row(data, at, len(data) == window.end):
+        if _row(data, at, len(data) == view.end):
             return start + at
         at = data.find(b"\xff", at + 1, searched)
     return None
 
 
-def frames_begin(window: Window, at: int) -> bool:
+def frames_begin(view: FileView, at: int) -> bool:
     """Whether a row of frames begins at `at`."""
-    return _row(window.peek(at, _CHAIN * _LONGEST), 0, False)
+    return _row(view.peek(at, _CHAIN * _LONGEST), 0, False)
 
 
 def _frame(header: bytes) -> _Frame | None:

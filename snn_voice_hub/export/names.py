@@ -5,5 +5,5 @@ from __future__ import annotations
 # Format -> ending of its files.
 SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2"}
 
-# How a NIR graph says a neuron; see `nir_graph.Lowering`.
+# How a NIR graph says a neuron; see `nir.graph.GraphBuilder`.
 FORMS = ("lif", "parts")

@@ -92,7 +92,7 @@ def expand_neurons(model: onnx.ModelProto) -> None:
     emit = Emitter(model.graph, "lif")
     for node in model.graph.node:
         if (node.domain, node.op_type) == (LIF_DOMAIN, LIF_TYPE):
-            _Layer(emit, node).unroll()
+            _Unrolled(emit, node).unroll()
         else:
             emit.keep(node)
     emit.finish()
@@ -101,7 +101,7 @@ def expand_neurons(model: onnx.ModelProto) -> None:
             del model.opset_import[i]
 
 
-class _Layer:
+class _Unrolled:
     """One layer of neurons.
 
     The operations and their order are those of `models.lif.lif_step`: another order rounds differently.

@@ -117,7 +117,7 @@ def resolve(
         fetched = fetch(
             request, lambda version, origin: _converted(name, version, origin, num_steps).exists()
         )
-        found = _Found(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.version)
+        found = _Files(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.version)
     else:
         raise _unknown(name, path)
     if found.config is None:
@@ -162,7 +162,7 @@ def is_repo_id(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Files:
     """Files on this disk; `owner` and `version` tell one Lightning checkpoint from all others."""
 
     weights: Path
@@ -215,7 +215,7 @@ def _unknown(name: str, path: Path | None) -> CheckpointError:
     )
 
 
-def _bundled(request: RepoRequest) -> _Found:
+def _bundled(request: RepoRequest) -> _Files:
     inside = {
         "revision": request.revision,
         "subfolder": request.subfolder,
@@ -227,13 +227,13 @@ def _bundled(request: RepoRequest) -> _Found:
             f"{request.repo_id} is bundled and has no {given[0]}", hint=f"leave out the {given[0]}"
         )
     folder = bundled_root() / request.repo_id
-    return _Found(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
+    return _Files(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
 
 
-def _file(weights: Path, config: Path | None) -> _Found:
+def _file(weights: Path, config: Path | None) -> _Files:
     """Files of this disk; a Lightning checkpoint is known by where it lies, its size and its time."""
     state = weights.stat()
-    return _Found(
+    return _Files(
         weights, config, origin=str(weights.absolute()), version=f"{state.st_size}-{state.st_mtime_ns}"
     )
 
@@ -265,7 +265,7 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in files if not path.is_symlink())
 
 
-def _convert(found: _Found, num_steps: int | None, *, again: bool) -> Path:
+def _convert(found: _Files, num_steps: int | None, *, again: bool) -> Path:
     """The converted form of a Lightning checkpoint; made once for each version of its file."""
     out = _converted(found.owner, found.version, found.origin, num_steps)
     if again and out.exists():

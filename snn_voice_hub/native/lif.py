@@ -167,11 +167,11 @@ def train(
         raise ConfigError("the kernels can't train that layer", hint="can_train() tells; else lif_train()")
     if mem is not None:
         mem = mem.expand(x.shape[1:])
-    out: Tensor = _Lif.apply(x, mem, beta, threshold, num_steps, reset, surrogate, window_of(then, x))
+    out: Tensor = _LifTraining.apply(x, mem, beta, threshold, num_steps, reset, surrogate, window_of(then, x))
     return out
 
 
-class _Lif(torch.autograd.Function):
+class _LifTraining(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,

@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass
-class _Part:
+class _Rows:
     """Some rows that ran together."""
 
     features: Tensor
@@ -82,7 +82,7 @@ class Recording:
         self._keeps_mem = check_bool("mem", mem)
         self._max_bytes = check_number("max_megabytes", max_megabytes, above=0.0) * 1e6
         self._bytes = 0
-        self._parts: list[_Part] = []
+        self._parts: list[_Rows] = []
         self._coming: deque[int] = deque()
         self._counted = 0
 
@@ -149,12 +149,12 @@ class Recording:
         )
         self._counted += len(windows)
 
-    def begin(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> _Part:
+    def begin(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> _Rows:
         """A part to fill; it is no part of the recording before `add`."""
         seeds: list[int | None] = [None] * len(features) if clip_seeds is None else list(clip_seeds)
-        return _Part(features.detach().float().cpu(), seeds)
+        return _Rows(features.detach().float().cpu(), seeds)
 
-    def see(self, part: _Part, name: str, tensor: Tensor) -> None:
+    def see(self, part: _Rows, name: str, tensor: Tensor) -> None:
         """Take what a tap is told into a part.
 
         Raises:
@@ -172,7 +172,7 @@ class Recording:
                 hint="fewer clips in a block, mem=False, or a larger max_megabytes",
             )
 
-    def add(self, part: _Part, steps: Tensor) -> None:
+    def add(self, part: _Rows, steps: Tensor) -> None:
         """Append a part that is complete.
 
         Args:
@@ -187,7 +187,7 @@ class Recording:
             self.clips.append(self._coming.popleft())
         self._parts.append(part)
 
-    def _joined(self) -> _Part:
+    def _joined(self) -> _Rows:
         """All parts as one, which takes their place."""
         if not self._parts:
             raise ConfigError("nothing was recorded", hint="classify a clip inside the block")
@@ -195,7 +195,7 @@ class Recording:
             parts = self._parts
             try:
                 self._parts = [
-                    _Part(
+                    _Rows(
                         torch.cat([part.features for part in parts]),
                         [seed for part in parts for seed in part.seeds],
                         {name: torch.cat([part.spk[name] for part in parts], 1) for name in parts[0].spk},
@@ -293,7 +293,7 @@ def run_recorded(
     return torch.cat(logits)
 
 
-def _tap(recordings: Sequence[Recording], parts: Sequence[_Part]) -> Callable[[str, Tensor], None]:
+def _tap(recordings: Sequence[Recording], parts: Sequence[_Rows]) -> Callable[[str, Tensor], None]:
     def tap(name: str, tensor: Tensor) -> None:
         for found, part in zip(recordings, parts, strict=True):
             found.see(part, name, tensor)

@@ -19,7 +19,7 @@ import soxr
 import torch
 
 from snn_voice_hub import audio
-from snn_voice_hub.containers.window import Window
+from snn_voice_hub.containers.view import FileView
 from tests.audio.helpers import (
     LOSSY,
     LOSSY_RATES,
@@ -292,8 +292,8 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_thousands_of_chunks_are_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    peek = Window.peek
-    monkeypatch.setattr(Window, "peek", lambda *args: calls.append(args) or peek(*args))
+    peek = FileView.peek
+    monkeypatch.setattr(FileView, "peek", lambda *args: calls.append(args) or peek(*args))
     fails("truncated", b"RIFF" + struct.pack("<I", 160_004) + b"WAVE" + b"junk\0\0\0\0" * 20_000)
     assert 0 < len(calls) < 1100
 

@@ -21,7 +21,7 @@ from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.agreement import Agreement, agreement
 from snn_voice_hub.export.names import FORMS
-from snn_voice_hub.export.nir.graph import Lowering
+from snn_voice_hub.export.nir.graph import GraphBuilder
 from snn_voice_hub.export.nir.module import NirNetwork
 from snn_voice_hub.export.nir.nodes import DT
 from snn_voice_hub.export.onnx import plain_copy
@@ -94,10 +94,10 @@ def export_nir(
     assert isinstance(network, SpikingNetwork)
     features = graph_inputs(config, features_outside=True)
     network.check_features(features)
-    lowering = Lowering(network, tuple(features.shape[2:]), neurons)
-    lowering.run()
+    builder = GraphBuilder(network, tuple(features.shape[2:]), neurons)
+    builder.run()
     try:
-        graph = nir.NIRGraph(lowering.nodes, lowering.edges, metadata=_facts(network, config, neurons))
+        graph = nir.NIRGraph(builder.nodes, builder.edges, metadata=_facts(network, config, neurons))
     except ValueError as error:
         raise SnnVoiceError(
             f"{type(network).__name__} can't be said in NIR: {error}", code="not_exportable"

@@ -50,7 +50,7 @@ class _Value:
     factor: float = 1.0
 
 
-class Lowering:
+class GraphBuilder:
     """One network on its way into a graph.
 
     Args:

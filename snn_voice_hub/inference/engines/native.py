@@ -64,7 +64,7 @@ def _stay_on_this_thread() -> None:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _ForShape:
     """A network, made ready for clips of one shape.
 
     Attributes:
@@ -109,7 +109,7 @@ class NativeEngine(Engine):
         self._lock = threading.Lock()
         self._packed: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         # Oldest first. In place of what can't be prepared stands why.
-        self._shapes: dict[tuple[int, ...], _Prepared | Unsupported] = {}
+        self._shapes: dict[tuple[int, ...], _ForShape | Unsupported] = {}
         self._proven = False  # whether some shape could be prepared
         program = self._program_of_default_shape(network)
         try:
@@ -159,7 +159,7 @@ class NativeEngine(Engine):
             return _interpret(prepared.after, values)[program.trace.output].sum(0)
 
     @torch.inference_mode()
-    def _part(self, prepared: _Prepared, x: Tensor) -> Tensor:
+    def _part(self, prepared: _ForShape, x: Tensor) -> Tensor:
         """Hidden values `[T, B, C]` of a few clips."""
         program, plan = prepared.program, prepared.plan
         # Also here: autocast and inference mode are each thread's own.
@@ -176,7 +176,7 @@ class NativeEngine(Engine):
         self._call(plan, rows, sums)
         return sums[:, :, : plan.width].transpose(0, 1) / plan.positions
 
-    def _for(self, x: Tensor) -> _Prepared:
+    def _for(self, x: Tensor) -> _ForShape:
         """What runs such input.
 
         Raises:
@@ -197,11 +197,11 @@ class NativeEngine(Engine):
                     if len(self._shapes) >= _MAX_SHAPES:
                         self._shapes.pop(next(iter(self._shapes)))
                     self._shapes[shape] = found
-        if isinstance(found, _Prepared):
+        if isinstance(found, _ForShape):
             return found
         raise type(found)(str(found))  # one of its own for each thread
 
-    def _try(self, shape: tuple[int, ...]) -> _Prepared | Unsupported:
+    def _try(self, shape: tuple[int, ...]) -> _ForShape | Unsupported:
         try:
             return self._prepared(self._lowered(shape))
         except (Untraceable, Unsupported) as error:
@@ -212,7 +212,7 @@ class NativeEngine(Engine):
     def _lowered(self, shape: tuple[int, ...]) -> Program:
         return lower(trace(self._twin, shape, summed=True), self._num_steps)
 
-    def _prepared(self, program: Program) -> _Prepared:
+    def _prepared(self, program: Program) -> _ForShape:
         weights = {s.number: self._pack(s.convolution) for s in program.stages if s.convolution is not None}
         plan = make_plan(program, weights, self._num_steps)
         operations, output = program.trace.operations, program.trace.output
@@ -223,7 +223,7 @@ class NativeEngine(Engine):
             alone = are_clips_alone(lambda x: _interpret(before, {first: x})[program.dense], shape, 1)
         if not alone:
             raise Unsupported("currents that depend on the other clips of a batch, or on chance")
-        prepared = _Prepared(program, plan, before, _needed(operations, output, (program.mean,)))
+        prepared = _ForShape(program, plan, before, _needed(operations, output, (program.mean,)))
         self._proven = True
         return prepared
 

@@ -77,7 +77,7 @@ class Counter:
         self._names = {
             id(parameter): name.removesuffix(".weight") for name, parameter in network.named_parameters()
         }
-        self._watch = _Watch(self)
+        self._watch = _LayerCalls(self)
         # Of the pass that is running.
         self._constant = False
         self._relus = 0
@@ -193,7 +193,7 @@ class Counter:
         sums.zeros += out.numel() - int(out.count_nonzero())
 
 
-class _Watch(TorchFunctionMode):
+class _LayerCalls(TorchFunctionMode):
     """Shows a counter the layers that are called in this thread."""
 
     def __init__(self, counter: Counter) -> None:

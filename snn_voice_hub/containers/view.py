@@ -15,7 +15,7 @@ Part: TypeAlias = bytes | tuple[int, int]
 _BLOCK = 1 << 20
 
 
-class Window(io.RawIOBase):
+class FileView(io.RawIOBase):
     """A file as a decoder shall see it: some stretches of its bytes, and bytes that stand in for others.
 
     `peek` and `stretches` look at the file itself; all else is what the decoder sees.
