@@ -22,7 +22,8 @@ from snn_voice_hub.inference.engines.base import (
     device_and_dtype,
 )
 from snn_voice_hub.inference.engines.events.layers import LANES, Plan, address, make_plan, pack, padded
-from snn_voice_hub.inference.engines.events.lowering import NORM, Convolution, Program, folded, lower
+from snn_voice_hub.inference.engines.events.lowering import lower
+from snn_voice_hub.inference.engines.events.program import NORM, Convolution, Program, folded
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network

@@ -1,1 +1,1 @@
-"""Event-driven kernels in C++, built by the user's own compiler: `build` · `lowering` · `layers`."""
+"""Event-driven kernels for spiking networks: `lowering` of a trace to a `program`, and its `layers` in C++."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.inference.engines.base import Unsupported
-from snn_voice_hub.inference.engines.events.lowering import Program
+from snn_voice_hub.inference.engines.events.program import Program
 
 LANES = 16
 _BLOCK = 8 * LANES  # channels that the kernels compute together
