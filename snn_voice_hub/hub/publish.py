@@ -52,8 +52,8 @@ def push_folder(
     """Publish a checkpoint folder, in one commit.
 
     The repository and the branch are made where they are missing. A card that is on the Hub already keeps its
-    prose and gets today's metadata; see `cards.update_card`. Where the card there holds nothing but what was
-    generated, the folder's README.md takes its place.
+    prose and gets today's metadata; see `cards.page.update_card`. Where the card there holds nothing but what
+    was generated, the folder's README.md takes its place.
 
     Whether the weights are those of the network is not known here; `registry.check_checkpoint` says it.
 

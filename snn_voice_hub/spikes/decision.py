@@ -13,7 +13,7 @@ from snn_voice_hub.notation import percent
 
 
 def running_scores(logits: Tensor, temperature: float) -> Tensor:
-    """The answer after each step, from the steps so far; see `answers.extrapolated`.
+    """The answer after each step, from the steps so far; see `inference.answers.extrapolated`.
 
     Args:
         logits: What each step adds, `[T, ..., C]`.

@@ -1,1 +1,1 @@
-"""Event-driven kernels for spiking networks: `lowering` of a trace to a `program`, and its `layers` in C++."""
+"""Event-driven kernels for spiking networks: `lowering` of a trace to a `program`, its `layers` in C++."""
