@@ -12,10 +12,9 @@ from typing import Any
 from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, UNKNOWN, VoiceConfig, is_word
 from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section
+from snn_voice_hub.hub.paper import LAYOUTS
 from snn_voice_hub.notation import markdown_table
 from snn_voice_hub.visible import LINE_LIMIT, visible
-
-PAPER_NETWORKS = ("M5", "Piczak", "Hjh", "Tcy")
 
 _RESETS = {
     "subtract": "by subtraction, undecayed: `m[t] = beta * m[t-1] + x[t] - s[t-1] * threshold` "
@@ -289,8 +288,11 @@ def _limits(config: VoiceConfig) -> str:
 
 
 def _citation(config: VoiceConfig) -> str:
-    own = config.architecture_package is None and config.architecture.startswith(PAPER_NETWORKS)
-    said = "The network is" if own else f"The networks M5, Piczak, HJH and TCY of `{LIBRARY_NAME}` are"
+    papers = config.architecture in {layout.architecture for layout in LAYOUTS}
+    *names, last = dict.fromkeys(layout.family for layout in LAYOUTS)
+    said = f"The networks {', '.join(names)} and {last} of `{LIBRARY_NAME}` are"
+    if papers and config.architecture_package is None:
+        said = "The network is"
     return section("Citation", f"{said} from this study:", f"```bibtex\n{_BIBTEX}\n```")
 
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from snn_voice_hub.config import MAX_STEPS, SPEECH_COMMANDS, VoiceConfig, check_int
 from snn_voice_hub.errors import CheckpointError, ConfigError
-from snn_voice_hub.hub.legacy import paper
+from snn_voice_hub.hub import paper
 from snn_voice_hub.hub.legacy.archives import TorchFile, read_torch_file
-from snn_voice_hub.hub.legacy.paper import CLASSES, Layout
 from snn_voice_hub.hub.legacy.pickles import shown
 from snn_voice_hub.hub.legacy.stand_ins import Name, TensorRef, unwrap
+from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.weights import FLOATS, plain_name
 from snn_voice_hub.visible import module_logger
 

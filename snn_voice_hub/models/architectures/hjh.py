@@ -50,11 +50,7 @@ class _SpikingBlock(_Block):
 class HjhCNN(ConvNetwork):
     """Two blocks of convolution, batch norm and ReLU on `[B, 1, 60, 134]`.
 
-    Args:
-        num_classes: Number of classes C, at least 1.
-
-    Raises:
-        ConfigError: `num_classes` is not legal.
+    See `ConvNetwork` for the argument and errors.
     """
 
     feature_dims = 2

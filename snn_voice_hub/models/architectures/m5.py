@@ -43,11 +43,7 @@ class _SpikingBlock(_Block):
 class M5CNN(ConvNetwork):
     """Four blocks of convolution, batch norm, ReLU and max pooling on `[B, 1, 4000]`.
 
-    Args:
-        num_classes: Number of classes C, at least 1.
-
-    Raises:
-        ConfigError: `num_classes` is not legal.
+    See `ConvNetwork` for the argument and errors.
     """
 
     # Below this the last pooling has nothing left to pool.

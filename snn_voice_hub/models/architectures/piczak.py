@@ -60,11 +60,7 @@ def _head(num_classes: int) -> nn.Sequential:
 class PiczakCNN(ConvNetwork):
     """The audio CNN on `[B, 1, 60, 134]`; 25.6 million parameters, nearly all in one linear layer.
 
-    Args:
-        num_classes: Number of classes C, at least 1.
-
-    Raises:
-        ConfigError: `num_classes` is not legal.
+    See `ConvNetwork` for the argument and errors.
     """
 
     feature_dims = 2

@@ -88,11 +88,7 @@ def _shapes() -> Iterator[tuple[int, int, int]]:
 class ResMelCNN(ConvNetwork):
     """The residual network with ReLUs, on `[B, 1, 40, frames]`.
 
-    Args:
-        num_classes: Number of classes C, at least 1.
-
-    Raises:
-        ConfigError: `num_classes` is not legal.
+    See `ConvNetwork` for the argument and errors.
     """
 
     feature_dims = 2

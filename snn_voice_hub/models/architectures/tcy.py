@@ -21,11 +21,7 @@ _FRONT_END = FeatureConfig(kind="logmel", normalization="clip")
 class TcyCNN(ConvNetwork):
     """Average pooling of `[B, 1, 60, 134]` to a grid of 10 × 10, then one linear layer.
 
-    Args:
-        num_classes: Number of classes C, at least 1.
-
-    Raises:
-        ConfigError: `num_classes` is not legal.
+    See `ConvNetwork` for the argument and errors.
     """
 
     feature_dims = 2

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.hub.legacy.paper import DATA
+from snn_voice_hub.hub.paper import DATA
 
 CORPUS = "speech_commands"
 ROOT_VARIABLE = "SNN_VOICE_DATA"

@@ -2,7 +2,7 @@
 
 The paper's nets saw inputs that were standardised over their whole training batch. Mean and deviation over
 all training clips stand in for those of a large batch, and make an answer independent of its batch-mates.
-The figures of `hub/legacy/paper.py` come from here.
+The figures of `hub/paper.py` come from here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.legacy.paper import FRONT_ENDS
+from snn_voice_hub.hub.paper import FRONT_ENDS
 from snn_voice_hub.training.clips.data import Clips, load_clips
 
 _BATCH = 128

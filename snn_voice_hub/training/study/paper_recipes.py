@@ -6,7 +6,7 @@ from typing import Any
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.hub.legacy.paper import LAYOUTS, NEURON
+from snn_voice_hub.hub.paper import LAYOUTS, NEURON
 from snn_voice_hub.training.fitting.recipe import Recipe
 
 # The hybrid was no part of the grid.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.legacy.paper import LAYOUTS
+from snn_voice_hub.hub.paper import LAYOUTS
 
 ARCHITECTURES = tuple(layout.architecture for layout in LAYOUTS)
 REPLICAS = "snn_voice.utils.time_step_replica"
