@@ -164,7 +164,7 @@ def train(
 
     from snn_voice_hub.training.clips.cutting import with_negatives
     from snn_voice_hub.training.clips.data import load_clips
-    from snn_voice_hub.training.clips.negatives import read_negatives
+    from snn_voice_hub.training.clips.negatives import check_there, read_negatives
     from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.fitting.answers import teacher_of
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
@@ -177,6 +177,7 @@ def train(
     load_lightning()
     network_of(first, 2)
     teachers = tuple(map(teacher_of, teacher or []))
+    check_there(negatives or [])
     features = first.front_end
     dataset = load_dataset(
         data,

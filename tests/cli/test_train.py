@@ -94,6 +94,44 @@ def test_other_words_from_a_trained_model(
     assert "holds a run already" in capsys.readouterr().err
 
 
+def test_negatives_give_a_class_for_other_words(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    (other / "noise").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    time = np.arange(32_000) / 16_000
+    for n in range(8):
+        sf.write(other / f"{n}.wav", 0.3 * np.sin(2 * np.pi * 1600 * time) * rng.uniform(0.5, 1), 16_000)
+    sf.write(other / "noise" / "hiss.wav", 0.1 * rng.standard_normal(32_000), 16_000)
+    out = tmp_path / "mine"
+    given = [
+        "--model",
+        "tcy-snn",
+        "--data",
+        words,
+        "--epochs",
+        4,
+        "--set",
+        "lr=0.05",
+        "--set",
+        "batch_size=10",
+    ]
+    given += ["--set", "unknown=0.3", "--set", "mixture.speech=5", "--out", out, "--val-share", 0.3]
+    assert run(monkeypatch, "train", *given, "--negatives", other) == 0
+    voice = sv.SnnVoice.from_pretrained(out)
+    assert voice.labels == ["lumos", "nox", "_unknown_"]
+    names = [source["name"] for source in voice.config.data]
+    assert any(name.startswith("other (") for name in names)
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert all(0 <= row["val_unknown"] <= 1 for row in rows)
+    assert voice.config.metrics["validation"]["no_word"]["clips"] > 0
+    capsys.readouterr()
+    # What is not there is told before anything is decoded.
+    assert run(monkeypatch, "train", *given, "--negatives", tmp_path / "nowhere") == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+
+
 def test_a_recipe_of_ones_own(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

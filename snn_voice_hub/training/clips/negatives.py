@@ -154,12 +154,16 @@ class Negatives:
     def divided(self, share: float) -> tuple[Negatives, Negatives]:
         """What to learn from, and what to keep for validation: whole speakers, and whole files of noise.
 
-        Which side one is on depends on its name alone, by the rule of Speech Commands.
+        Which side one is on depends on its name alone, by the rule of Speech Commands. Where that would keep
+        no speech at all, or no noise, one speaker or file is kept, if there are several.
 
         Args:
             share: About how much is kept.
         """
-        keep = [sound.kind != "rir" and position(sound.unit) < share for sound in self.sounds]
+        kept = {
+            unit for kinds in (SPOKEN, ("noise", "music")) for unit in _share_of(self.of_kind(*kinds), share)
+        }
+        keep = [sound.kind != "rir" and sound.unit in kept for sound in self.sounds]
         one, other = (
             tuple(sound for sound, own in zip(self.sounds, keep, strict=True) if own == part)
             for part in (False, True)
@@ -195,6 +199,13 @@ class Negatives:
             name = f"{len(names)} room impulse responses: {'; '.join(_shortened(names))}"
             facts.append({"name": name} | ({"license": licence} if licence else {}))
         return facts
+
+
+def _share_of(sounds: Iterable[NegativeSound], share: float) -> set[str]:
+    """The units that are kept to validate with."""
+    units = {sound.unit for sound in sounds}
+    found = {unit for unit in units if position(unit) < share}
+    return found or ({min(units, key=position)} if len(units) > 1 else set())
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
@@ -244,6 +255,8 @@ def read_negatives(sources: Iterable[Path], *, sample_rate: int = 16_000) -> Neg
     """
     sounds: list[NegativeSound] = []
     skipped: list[tuple[str, str]] = []
+    sources = list(sources)
+    check_there(sources)
     for source in sources:
         found, left_out = _read(source, sample_rate)
         sounds += found
@@ -251,11 +264,19 @@ def read_negatives(sources: Iterable[Path], *, sample_rate: int = 16_000) -> Neg
     return Negatives(tuple(sounds), sample_rate, tuple(skipped))
 
 
+def check_there(sources: Iterable[Path]) -> None:
+    """See that sources are there, before minutes of decoding.
+
+    Raises:
+        SnnVoiceError: One is not.
+    """
+    for source in sources:
+        if not source.exists():
+            hint = "a folder or tar of speech without the words, noise and music"
+            raise SnnVoiceError(f"{source} does not exist", hint=hint)
+
+
 def _read(source: Path, sample_rate: int) -> tuple[list[NegativeSound], list[tuple[str, str]]]:
-    if not source.exists():
-        raise SnnVoiceError(
-            f"{source} does not exist", hint="a folder or tar of speech without the words, noise and music"
-        )
     waves: dict[str, Wave16] = {}
     skipped: list[tuple[str, str]] = []
     index: dict[str, Mapping[str, Any]] | None = None

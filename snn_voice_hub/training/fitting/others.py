@@ -68,6 +68,8 @@ class Others:
             (m.reversed * bool(len(self._turned)), self._reversed),
         ]
         self._makers = [make for weight, make in made if weight]
+        if not any(weight for weight, _ in made):  # only words that stay the same when they are turned round
+            made = [(1.0, self._piece)]
         total = sum(weight for weight, _ in made)
         self._chance = np.array([weight / total for weight, _ in made if weight])
 

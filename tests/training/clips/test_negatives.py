@@ -132,6 +132,14 @@ def test_speakers_stay_on_one_side(written: Written) -> None:
     assert 2 <= len(other) <= 10
 
 
+def test_of_few_speakers_one_is_kept(written: Written) -> None:
+    files = {f"{n}.wav": 0.5 for n in range(3)} | {"n.wav": 1.0}
+    items = [item(path, speaker=f"speaker {path}") for path in list(files)[:3]] + [item("n.wav", "noise")]
+    learned, kept = read_negatives([written(files, items)]).divided(1e-9)
+    assert [sound.kind for sound in kept.sounds] == ["speech"]
+    assert [sound.kind for sound in learned.sounds] == ["speech", "speech", "noise"]
+
+
 def test_the_digest_is_of_what_is_heard(written: Written) -> None:
     items = [item("a.wav", word_times=[said("yes", 1.0, 1.3)])]
     one = read_negatives([written({"a.wav": 2.0}, items)])
