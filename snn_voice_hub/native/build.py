@@ -15,11 +15,12 @@ import shlex
 import shutil
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from snn_voice_hub.writing import replacing
 
 SOURCES = (Path(__file__).with_name("events.cpp"), Path(__file__).with_name("lif.cpp"))
 SWITCH_VARIABLE = "SNN_VOICE_NATIVE"
@@ -137,18 +138,14 @@ def compile_into(path: Path, compiler: list[str], tunings: Sequence[str]) -> Non
     """
     reason = ""
     for tuning in tunings:
-        handle, name = tempfile.mkstemp(suffix=".so", dir=path.parent)
-        os.close(handle)
         try:
-            _run([*compiler, *FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", name])
-            open_library(Path(name))
-            _checksum_of(path).write_text(_digest(Path(name)))
-            Path(name).replace(path)
+            with replacing(path, shared=True) as part:
+                _run([*compiler, *FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", str(part)])
+                open_library(part)
+                _checksum_of(path).write_text(_digest(part))
             return
         except BuildError as error:
             reason = reason or str(error)
-        finally:
-            Path(name).unlink(missing_ok=True)
     raise BuildError(reason)
 
 
