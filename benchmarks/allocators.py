@@ -148,8 +148,7 @@ def main() -> None:
     report.add(table)
     if missing:
         report.add(f"Not installed, and so not measured: {', '.join(missing)}.")
-    if note := disturbance(given.threads):
-        report.add(note)
+    report.add(disturbance(given.threads))
 
 
 if __name__ == "__main__":

@@ -122,10 +122,8 @@ def time_models(given: argparse.Namespace, report: Report, threads: int) -> None
     torch.set_num_threads(1)
     report.add(f"## {threads} thread{'s' if threads > 1 else ''}")
     report.add(table)
-    if note := disturbance(threads):
-        report.add(note)
-    if any(missing.values()):
-        report.add(say_missing(missing))
+    report.add(disturbance(threads))
+    report.add(say_missing(missing))
     if rates:
         report.add("\n".join(["Spikes a neuron and step on these clips:", "", *rates]))
     if have is not None:

@@ -137,11 +137,9 @@ def time_peers(given: argparse.Namespace, report: Report, threads: int) -> None:
     torch.set_num_threads(1)
     report.add(f"## {threads} thread{'s' if threads > 1 else ''}, {clock} time")
     report.add(table)
-    if note := disturbance(threads):
-        report.add(note)
+    report.add(disturbance(threads))
     report.add(verdict(cells, list(given.engines), clock))
-    if any(missing.values()):
-        report.add(say_missing(missing))
+    report.add(say_missing(missing))
     if equal.rows:
         report.add("## The same function?")
         report.add(

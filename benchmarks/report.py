@@ -89,8 +89,10 @@ class Report:
         self.add(machine())
 
     def add(self, part: object) -> None:
-        """Print a paragraph or table, and write the report so far."""
+        """Print a paragraph or table, and write the report so far; what is empty says nothing."""
         text = str(part)
+        if not text:
+            return
         print(text, end="\n\n", flush=True)
         self.parts.append(text)
         save(self.name, "\n\n".join(self.parts), self.folder)

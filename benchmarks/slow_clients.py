@@ -192,8 +192,7 @@ def main() -> None:
         )
     report.add(table)
     report.add(f"Exit code of the service after SIGTERM: {code}.")
-    if note := disturbance(2):
-        report.add(note)
+    report.add(disturbance(2))
 
 
 if __name__ == "__main__":

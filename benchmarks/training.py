@@ -161,8 +161,7 @@ def main() -> None:
     for name in given.models:
         measure(given, name, table, checks)
     report.add(table)
-    if note := disturbance(given.threads):
-        report.add(note)
+    report.add(disturbance(given.threads))
     report.add(
         "In training the loop takes the batch norms' statistics step by step, ours over all steps at once. "
         "With those at rest the two are the same network; differences of the losses, and of the gradients "

@@ -305,16 +305,13 @@ def main() -> None:
         report.add(versions())
         report.add(f"{subject.title}.")
         report.add("\n".join(f"- `{c.name}`: {c.what}" for c in taking_part))
-        if reasons:
-            report.add("\n".join(reasons))
+        report.add("\n".join(reasons))
         if given.mode == "race":
             report_race(report, subject, taking_part, given)
         else:
             variants, _ = choose_variants(taking_part, subject, given)
             overload.report_burst(report, subject, taking_part, variants, given)
-        warning = disturbance(usable_cores())
-        if warning:
-            report.add(warning)
+        report.add(disturbance(usable_cores()))
 
 
 if __name__ == "__main__":

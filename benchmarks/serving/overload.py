@@ -161,5 +161,4 @@ def report_burst(
         except ServerError as error:
             lines.append(f"`{contender.name}` failed: {error}")
     report.add(burst_table(bursts))
-    if lines:
-        report.add("\n\n".join(lines))
+    report.add("\n\n".join(lines))

@@ -204,6 +204,7 @@ def test_cells(cell: float | None, text: str) -> None:
 
 def test_reports_are_kept_as_they_grow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = report.Report("x", "A question", tmp_path / "results")
+    made.add("")
     made.add("An answer")
     text = (tmp_path / "results" / "x.md").read_text()
     assert text.startswith("# A question\n\n- CPU: ")
