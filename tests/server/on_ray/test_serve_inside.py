@@ -1,7 +1,4 @@
-"""`snn-voice serve --ray` as a program. `test_serve.py` runs this file in a network namespace.
-
-The order matters: the service that one test ends is the one that the others have used.
-"""
+"""`snn-voice serve --ray` as a program. `test_serve.py` runs this file in a network namespace."""
 
 from __future__ import annotations
 
@@ -9,13 +6,15 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +24,7 @@ import soundfile as sf
 from fastapi.testclient import TestClient
 
 from tests.places import ROOT
+from tests.server.helpers import wait_until
 
 pytestmark = [
     pytest.mark.skipif("RAY_TESTS_INSIDE" not in os.environ, reason="test_serve.py runs it"),
@@ -66,20 +66,21 @@ def command(**changed: str) -> list[str]:
     return [sys.executable, "-c", CALL, "serve", "--ray", *flags]
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    log = tmp_path_factory.mktemp("log") / "stderr"
-    environment = {**os.environ, "SNN_VOICE_API_KEYS": "sesame"}
+@contextmanager
+def serving(folder: Path, **changed: str) -> Iterator[subprocess.Popen[str]]:
+    """The service in a process of its own, until the end of the block."""
+    log, port = folder / "stderr", changed.get("port", SETTINGS["port"])
     with log.open("w") as errors:
         started = subprocess.Popen(
-            command(), stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            command(**changed),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "SNN_VOICE_API_KEYS": "sesame"},
         )
     try:
-        end = time.monotonic() + 240
-        while not ready():
-            assert started.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.5)
+        wait_until(lambda: started.poll() is not None or ready(port), 240)
+        assert started.poll() is None, log.read_text()
         yield started
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
@@ -88,11 +89,17 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
         started.wait()
 
 
-def ready() -> bool:
+def ready(port: str) -> bool:
     try:
-        return httpx.get(f"{URL}/ready").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    with serving(tmp_path_factory.mktemp("log")) as started:
+        yield started
 
 
 @pytest.fixture
@@ -215,50 +222,62 @@ def test_a_killed_replica_costs_no_request(client: httpx.Client) -> None:
     before = replicas(name)
     assert len(before) == 2
     stopped = threading.Event()
+    seen: list[list[int]] = [[] for _ in range(6)]
 
-    def ask(seed: int) -> list[int]:
-        seen = []
+    def ask(seed: int) -> None:
         with httpx.Client(base_url=URL, headers=KEY, timeout=90) as own:
             while not stopped.is_set():
-                seen.append(own.post("/classify", content=wav(seed)).status_code)
-        return seen
+                seen[seed].append(own.post("/classify", content=wav(seed)).status_code)
 
     with ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(ask, seed) for seed in range(6)]
         try:
-            time.sleep(1)
+            wait_until(lambda: all(seen))
             os.kill(before[0], signal.SIGKILL)
-            end = time.monotonic() + 120
-            while len(replicas(name)) < 2 or before[0] in replicas(name):
-                assert time.monotonic() < end, "no new replica"
-                time.sleep(0.2)
+            wait_until(lambda: len(found := replicas(name)) == 2 and before[0] not in found, 120)
         finally:
             stopped.set()
-    seen = Counter(status for one in asked for status in one.result())
-    assert set(seen) == {200}
+    for one in asked:
+        one.result()
+    assert {status for one in seen for status in one} == {200}
 
 
-def test_sigterm_answers_everything_and_ends(process: subprocess.Popen[str], client: httpx.Client) -> None:
+def test_sigterm_answers_everything_and_ends(tmp_path: Path) -> None:
     """The bodies are half sent when the signal comes."""
-    under_way = threading.Barrier(5)
+    port = "8457"
+    url = f"http://127.0.0.1:{port}"
+    ending = threading.Event()
 
     def ask(seed: int) -> int:
         def body() -> Iterator[bytes]:
             sound = wav(seed)
             yield sound[:100]
-            under_way.wait()
-            time.sleep(1.0)
+            assert ending.wait(90)
             yield sound[100:]
 
-        return httpx.post(f"{URL}/classify", content=body(), headers=KEY, timeout=90).status_code
+        return httpx.post(f"{url}/classify", content=body(), headers=KEY, timeout=90).status_code
 
-    with ThreadPoolExecutor(4) as pool:
+    def in_flight() -> int:
+        page = httpx.get(f"{url}/metrics").text
+        return int(float(re.findall(r"^snn_voice_requests_in_flight (\S+)", page, re.M)[0])) - 1
+
+    def refuses() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+        except OSError:
+            return True
+        return False
+
+    changed = {"port": port, "model": "resmel-snn", "ray-min-replicas": "1", "ray-max-replicas": "1"}
+    with serving(tmp_path, **changed) as process, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, seed) for seed in range(4)]
-        under_way.wait()
-        time.sleep(0.3)
+        wait_until(lambda: in_flight() == 4)
         process.send_signal(signal.SIGTERM)
+        wait_until(refuses)
+        assert process.poll() is None
+        ending.set()
         assert [one.result() for one in asked] == [200] * 4
-    assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

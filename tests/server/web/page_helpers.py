@@ -53,8 +53,13 @@ def bars_drawn(page: Any) -> int:
       }
       return rows;
     }"""
-    page.wait_for_timeout(100)  # it is drawn in the next frame
+    next_frame(page)
     return int(page.locator("#waveform").evaluate(script))
+
+
+def next_frame(page: Any) -> None:
+    """Wait until what was asked for has been drawn."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def shows(page: Any, selector: str, text: str) -> None:

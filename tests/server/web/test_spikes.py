@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.server.web.helpers import EXAMPLES, Service
-from tests.server.web.page_helpers import YES, shows, sideways, words
+from tests.server.web.page_helpers import YES, next_frame, shows, sideways, words
 
 # Not the page's own spikes.js and spikes.css.
 ROUTE = re.compile(r"/spikes\?")
@@ -26,7 +26,7 @@ def ask_for_spikes(page: Any, clip: str = YES) -> None:
 
 def drawn(page: Any) -> list[int]:
     """How many pixels of the raster have each colour, the commonest first."""
-    page.wait_for_timeout(100)  # it is drawn in the next frame
+    next_frame(page)
     counts = page.locator("#raster").evaluate(
         """canvas => {
           const {width, height} = canvas;
@@ -85,7 +85,7 @@ def test_each_step_has_a_picture_and_an_answer(opened: Any, service: Service) ->
     answer = httpx.post(f"{service.url}spikes", content=(EXAMPLES / "yes.wav").read_bytes()).json()
     with opened(reduced_motion="reduce") as page:
         ask_for_spikes(page)
-        page.wait_for_timeout(300)
+        next_frame(page)
         assert page.inner_text("#step-label") == "Step 4 of 4"  # nothing moves
         assert page.locator("#steps-play.playing").count() == 0
         seen = []
@@ -161,7 +161,7 @@ def test_a_new_clip_takes_the_spikes_with_it(opened: Any) -> None:
 
 
 def test_play_and_stop(opened: Any) -> None:
-    with opened(reduced_motion="reduce") as page:
+    with opened(before=lambda page: page.clock.install(), reduced_motion="reduce") as page:
         ask_for_spikes(page)
         page.click("#steps-play")
         page.wait_for_selector("#steps-play.playing")
@@ -169,7 +169,8 @@ def test_play_and_stop(opened: Any) -> None:
         shows(page, "#step-label", "Step 2 of 4")
         page.click("#steps-play")
         page.wait_for_selector("#steps-play:not(.playing)")
-        page.wait_for_timeout(900)
+        page.clock.fast_forward(5000)
+        next_frame(page)
         assert page.inner_text("#step-label") == "Step 2 of 4"
         page.focus("#step")
         page.keyboard.press("ArrowRight")
@@ -222,7 +223,7 @@ def test_a_network_without_neurons_offers_no_spikes(opened: Any, tmp_path: Path)
             page.set_input_files("#file", YES)
             assert words(page)[0][0] == "yes"
             page.wait_for_selector("text=The 35 words it knows")
-            page.wait_for_timeout(200)
+            next_frame(page)
             assert page.is_hidden("#spikes")
     finally:
         running.stop()
