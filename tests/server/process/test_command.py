@@ -27,7 +27,7 @@ from tests.lacking import lack
 from tests.server.helpers import PROGRAM, Running, start
 
 # What should be refused, but is not, would serve for ever.
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
