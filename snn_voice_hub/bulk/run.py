@@ -15,6 +15,7 @@ from snn_voice_hub.bulk.sources import Sources, find_sources
 from snn_voice_hub.config import VoiceConfig, check_int, check_number
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.packages import named_packages, package_of
@@ -115,7 +116,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
     from snn_voice_hub.bulk.worker import Asking, Work
 
     sources = find_sources(arguments)
-    checkpoint = resolve(options.model, revision=options.revision)
+    checkpoint = resolve(options.model, Loading(revision=options.revision))
     read = read_config(checkpoint)
     config, weights = checkpoint.config.read_bytes(), checkpoint.weights.read_bytes()
     packages = _packages_of(read)

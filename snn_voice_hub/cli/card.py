@@ -25,11 +25,13 @@ def card(
     """Print the model card of a checkpoint: metadata for the Hub, figures and examples from config.json."""
     from snn_voice_hub.hub.cards.page import make_card, update_card
     from snn_voice_hub.hub.checkpoints import local_path, read_config, resolve, split_revision
+    from snn_voice_hub.hub.loading import Loading
     from snn_voice_hub.hub.publish import CARD_FILE, read_card
 
     name, revision = split_revision(model, revision)
     own = local_path(name) if revision is None else None
-    config = read_config(own if own is not None and own.is_dir() else resolve(name, revision=revision))
+    found = own if own is not None and own.is_dir() else resolve(name, Loading(revision=revision))
+    config = read_config(found)
     # A name, bundled or of the Hub, is what the examples load; a folder may lie anywhere.
     fresh = make_card(config, repo_id or (None if own is not None else name))
     if not write:

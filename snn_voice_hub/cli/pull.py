@@ -27,18 +27,13 @@ def pull(
     How much disk that takes is said on stderr, the copies that later loads use included.
     """
     from snn_voice_hub.hub.checkpoints import disk_space, split_revision
+    from snn_voice_hub.hub.loading import Loading
     from snn_voice_hub.hub.publish import pull_folder
 
-    folder = pull_folder(
-        repo_id,
-        out,
-        revision=revision,
-        subfolder=subfolder,
-        filename=filename,
-        num_steps=num_steps,
-        token=token,
-        quiet=quiet,
+    loading = Loading(
+        revision=revision, subfolder=subfolder, filename=filename, num_steps=num_steps, token=token
     )
+    folder = pull_folder(repo_id, out, loading, quiet=quiet)
     say(folder)
     if quiet:
         return

@@ -24,6 +24,7 @@ from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.dtypes import cast_weight, name_of
+from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, find_local, is_checkpoint, named_path, nearest
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.loads import RepoRequest
@@ -58,32 +59,14 @@ class Checkpoint:
         return cls(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
 
 
-def resolve(
-    source: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    subfolder: str | None = None,
-    filename: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    force_download: bool = False,
-    num_steps: int | None = None,
-) -> Checkpoint:
+def resolve(source: str | os.PathLike[str] | None = None, loading: Loading = USUAL) -> Checkpoint:
     """Find a checkpoint on this disk, downloading and converting it where needed.
 
     Args:
         source: None for the bundled default, a bundled name, a folder, a `.safetensors` or Lightning `.ckpt`
             file, or a Hub id `owner/name` or `owner/name@revision`; see `local_path` for names that could be
             two of them.
-        revision: Branch, tag or commit of a Hub repository.
-        subfolder: Folder of the checkpoint inside a repository or folder.
-        filename: Its file of weights, where there are several.
-        token: Hub token; by default the one of `hf auth login`.
-        cache_dir: The Hub client's cache folder.
-        local_files_only: Use what an earlier download left, and never the network.
-        force_download: Download (and convert) again even where the cache has it.
-        num_steps: Time steps of a Lightning checkpoint that does not say so itself.
+        loading: How.
 
     Returns:
         Its files.
@@ -94,34 +77,27 @@ def resolve(
     """
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     if isinstance(source, str):
-        name, revision = split_revision(name, revision)
+        name, revision = split_revision(name, loading.revision)
+        loading = dataclasses.replace(loading, revision=revision)
         path = local_path(name)
     else:
         path = None if source is None else local_path(source)
-    request = RepoRequest(
-        repo_id=name,
-        revision=revision,
-        subfolder=subfolder,
-        filename=filename,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        force_download=force_download,
-    )
+    num_steps = loading.num_steps
     if path is not None and exists(path):
-        found = _file(*find_local(path, name, revision=revision, subfolder=subfolder, filename=filename))
+        found = _file(*find_local(path, name, loading))
     elif path is None and name in bundled_names():
-        found = _bundled(request)
+        found = _bundled(name, loading)
     elif path is None and is_repo_id(name):
         # A Lightning checkpoint is mostly what training left in it; once converted, it is not needed again.
         fetched = fetch(
-            request, lambda version, origin: _converted(name, version, origin, num_steps).exists()
+            RepoRequest(repo_id=name, **vars(loading)),
+            lambda version, origin: _converted(name, version, origin, num_steps).exists(),
         )
         found = _Files(fetched.weights, fetched.config, fetched.origin, owner=name, version=fetched.version)
     else:
         raise _unknown(name, path)
     if found.config is None:
-        return Checkpoint.of(_convert(found, num_steps, again=force_download))
+        return Checkpoint.of(_convert(found, num_steps, again=loading.force_download))
     if num_steps is not None:
         raise ConfigError(
             "num_steps is for Lightning checkpoints that do not say it", hint=f"{found.config} says it"
@@ -215,18 +191,11 @@ def _unknown(name: str, path: Path | None) -> CheckpointError:
     )
 
 
-def _bundled(request: RepoRequest) -> _Files:
-    inside = {
-        "revision": request.revision,
-        "subfolder": request.subfolder,
-        "filename": request.filename,
-    }
-    given = [key for key, value in inside.items() if value is not None]
-    if given:
-        raise CheckpointError(
-            f"{request.repo_id} is bundled and has no {given[0]}", hint=f"leave out the {given[0]}"
-        )
-    folder = bundled_root() / request.repo_id
+def _bundled(name: str, loading: Loading) -> _Files:
+    for inside in ("revision", "subfolder", "filename"):
+        if getattr(loading, inside) is not None:
+            raise CheckpointError(f"{name} is bundled and has no {inside}", hint=f"leave out the {inside}")
+    folder = bundled_root() / name
     return _Files(folder / WEIGHTS_FILE, folder / CONFIG_FILE)
 
 

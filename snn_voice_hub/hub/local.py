@@ -19,6 +19,7 @@ from snn_voice_hub.hub.choice import (
     choose,
     is_run_state,
 )
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.visible import visible
 
 # Files and folders that one is searched for checkpoints; "/" given by mistake has millions.
@@ -67,22 +68,13 @@ def is_checkpoint(folder: Path) -> bool:
     return os.path.isfile(folder / CONFIG_FILE) and os.path.isfile(folder / WEIGHTS_FILE)  # noqa: PTH113
 
 
-def find_local(
-    path: Path,
-    name: str,
-    *,
-    revision: str | None = None,
-    subfolder: str | None = None,
-    filename: str | None = None,
-) -> tuple[Path, Path | None]:
+def find_local(path: Path, name: str, loading: Loading) -> tuple[Path, Path | None]:
     """The files of the checkpoint that is a folder or file of this disk.
 
     Args:
         path: What there is.
         name: How messages name it.
-        revision: Refused: what lies on this disk has none.
-        subfolder: Folder inside it.
-        filename: File of weights inside it.
+        loading: How; a revision is refused: what lies on this disk has none.
 
     Returns:
         The file of weights, and the `config.json` beside it; None for a Lightning checkpoint.
@@ -91,9 +83,10 @@ def find_local(
         CheckpointError: No checkpoint, or several; or the state of a training run (code "run_state"). The
             hint names the nearest checkpoint where there is one.
     """
-    if revision is not None:
+    subfolder, filename = loading.subfolder, loading.filename
+    if loading.revision is not None:
         raise CheckpointError(
-            f"{name} is on this disk and has no revision {revision!r}",
+            f"{name} is on this disk and has no revision {loading.revision!r}",
             hint="revisions are of Hub repositories",
             code="no_revision",
         )

@@ -17,6 +17,7 @@ from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
+from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.listing import COMMIT, Listed, Listing, is_revision, list_repository
@@ -228,20 +229,7 @@ def _remote_file(repo_id: str, there: Listing, name: str, token: str | bool | No
 # --- the way back ---------------------------------------------------------------------------------
 
 
-def pull_folder(
-    repo_id: str,
-    out: str | Path,
-    *,
-    revision: str | None = None,
-    subfolder: str | None = None,
-    filename: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    force_download: bool = False,
-    num_steps: int | None = None,
-    quiet: bool = False,
-) -> Path:
+def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quiet: bool = False) -> Path:
     """Copy a checkpoint of the Hub to a plain folder, with its card.
 
     A Lightning checkpoint arrives converted.
@@ -249,14 +237,7 @@ def pull_folder(
     Args:
         repo_id: Whatever `from_pretrained` takes.
         out: The folder; it must be empty or not exist.
-        revision: Branch, tag or commit.
-        subfolder: Folder of the checkpoint inside the repository.
-        filename: Its file of weights, where there are several.
-        token: Hub token; by default the one of `hf auth login`.
-        cache_dir: The Hub client's cache folder.
-        local_files_only: Use what an earlier download left, and never the network.
-        force_download: Download again even where the cache has it.
-        num_steps: Time steps of a Lightning checkpoint that does not say so itself.
+        loading: How it is loaded.
         quiet: No progress bars.
 
     Returns:
@@ -272,20 +253,10 @@ def pull_folder(
             f"{out} is not an empty folder", hint="give a folder that does not exist yet", code="not_empty"
         )
     with progress(quiet):
-        found = resolve(
-            repo_id,
-            revision=revision,
-            subfolder=subfolder,
-            filename=filename,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            num_steps=num_steps,
-        )
+        found = resolve(repo_id, loading)
         config = read_config(found)
-        repo_id, _ = split_revision(repo_id, revision)
-        card = _card_beside(found, repo_id, token, cache_dir, local_files_only)
+        repo_id, _ = split_revision(repo_id, loading.revision)
+        card = _card_beside(found, repo_id, loading)
     text = card if card is not None else str(make_card(config, repo_id if "/" in repo_id else None))
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -301,13 +272,7 @@ def pull_folder(
     return out
 
 
-def _card_beside(
-    found: Checkpoint,
-    repo_id: str,
-    token: str | bool | None,
-    cache_dir: str | Path | None,
-    local_files_only: bool,
-) -> str | None:
+def _card_beside(found: Checkpoint, repo_id: str, loading: Loading) -> str | None:
     """The card of a checkpoint on this disk; where it lies in the Hub's cache, that of its commit."""
     folder = found.config.parent
     if (card := read_card(folder / CARD_FILE)) is not None:
@@ -317,12 +282,12 @@ def _card_beside(
     commit, inside = "".join(parts[at + 1 : at + 2]), parts[at + 2 :]
     if not COMMIT.fullmatch(commit):
         return None
-    cache, name = RepoCache.of(repo_id, cache_dir), "/".join((*inside, CARD_FILE))
-    if local_files_only:
+    cache, name = RepoCache.of(repo_id, loading.cache_dir), "/".join((*inside, CARD_FILE))
+    if loading.local_files_only:
         return read_card(cache.pointer(commit, name))
     try:
-        with hiding(token):
-            path = cache.bring(commit, name, Listed(), repo_id, token=token)
+        with hiding(loading.token):
+            path = cache.bring(commit, name, Listed(), repo_id, token=loading.token)
     except _NO_CARD as error:
         # The checkpoint itself is there; a card can be made of its configuration.
         logger.info("no card of %s: %s", repo_id, type(error).__name__)

@@ -16,6 +16,7 @@ from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, resolve, write_checkpoint
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.publish import push_folder
 from snn_voice_hub.models.saving import check_described
 from snn_voice_hub.tensors import float32_on_cpu
@@ -99,8 +100,7 @@ class HubModel(
             ConfigError: A bad `config.json`, device or dtype.
         """
         where, number = pick_device(device), pick_dtype(dtype)  # before anything is downloaded
-        checkpoint = resolve(
-            pretrained_model_name_or_path,
+        loading = Loading(
             revision=revision,
             subfolder=subfolder,
             filename=filename,
@@ -110,6 +110,7 @@ class HubModel(
             force_download=force_download,
             num_steps=num_steps,
         )
+        checkpoint = resolve(pretrained_model_name_or_path, loading)
         with float32_on_cpu():
             model = cls._from_checkpoint(checkpoint)
         assert isinstance(model, nn.Module)

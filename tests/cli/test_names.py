@@ -15,6 +15,7 @@ from snn_voice_hub.cli import main
 from snn_voice_hub.hub import local
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import resolve
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.publish import pull_folder, push_folder
 from snn_voice_hub.hub.remote.search import search_models
 from snn_voice_hub.training.fitting.teaching import TrainedModel
@@ -38,7 +39,7 @@ NAMES = {
 DOORS: dict[str, Callable[[str, Path], object]] = {
     "from_pretrained": lambda name, _: sv.SnnVoice.from_pretrained(name),
     "a network": lambda name, _: sv.TcySNN.from_pretrained(name),
-    "resolve": lambda name, _: resolve(name, local_files_only=True),
+    "resolve": lambda name, _: resolve(name, Loading(local_files_only=True)),
     "service": lambda name, _: check_sources(sources_of([name])),
     "teacher": lambda name, _: TrainedModel.of(name),
     "pull": lambda name, tmp: pull_folder(name, tmp / "pulled"),
@@ -142,9 +143,9 @@ def test_a_folder_with_too_much_in_it(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("revision", ["", "a\0", "../../x", "\ud800", "x" * 5000, "a\nb"])
 def test_a_revision_that_is_none(revision: str) -> None:
-    for given in ({"revision": revision}, {"revision": revision, "local_files_only": True}):
+    for offline in (False, True):
         with pytest.raises(sv.CheckpointError, match="no revision") as caught:
-            resolve("owner/name", **given)  # type: ignore[arg-type]
+            resolve("owner/name", Loading(revision=revision, local_files_only=offline))
         assert caught.value.code == "no_revision"
         assert len(str(caught.value)) < 400
 
@@ -158,6 +159,6 @@ def test_a_query_that_is_none(query: str) -> None:
 @pytest.mark.parametrize("token", ["", "hf_a\nb", "hf_ä", "hf_a b"])
 def test_a_token_that_is_none_is_not_shown(token: str) -> None:
     with pytest.raises(sv.CheckpointError) as caught:
-        resolve("owner/name", token=token)
+        resolve("owner/name", Loading(token=token))
     assert caught.value.code == "no_access"
     assert not token or token not in str(caught.value)

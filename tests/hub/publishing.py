@@ -17,6 +17,7 @@ COMMAND = "from snn_voice_hub.cli import main; main()"
 PUSH = """
 import json
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.publish import push_folder, pull_folder
 from snn_voice_hub.hub.remote.search import search_models
 

@@ -43,9 +43,9 @@ def test_pull_takes_a_revision_and_a_subfolder(hub: Sandbox, folder: Path, tmp_p
         PUSH
         + f"""
 out = {str(tmp_path)!r}
-pull_folder("me/many", out + "/now", subfolder="small")
-pull_folder("me/many", out + "/then", subfolder="small", revision={commit!r})
-pull_folder("me/many", out + "/cached", subfolder="small", local_files_only=True)
+pull_folder("me/many", out + "/now", Loading(subfolder="small"))
+pull_folder("me/many", out + "/then", Loading(subfolder="small", revision={commit!r}))
+pull_folder("me/many", out + "/cached", Loading(subfolder="small", local_files_only=True))
 pull_folder("tcy-snn", out + "/bundled")
 """
     )

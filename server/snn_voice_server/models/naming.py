@@ -9,6 +9,7 @@ from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.hub.checkpoints import is_repo_id, local_path, read_config, resolve, split_revision
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.local import exists, named_path
 
 
@@ -58,7 +59,7 @@ def check_sources(sources: Sequence[Source]) -> None:
     for source in sources:
         here = exists(named_path(source.spec))
         if source.model is None and (here or not is_repo_id(split_revision(source.spec)[0])):
-            read_config(resolve(source.spec, local_files_only=True))
+            read_config(resolve(source.spec, Loading(local_files_only=True)))
 
 
 def source_of(model: SnnVoice) -> Source:

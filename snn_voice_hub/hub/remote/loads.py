@@ -11,6 +11,7 @@ from huggingface_hub import cached_assets_path, constants
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.hub.choice import Choice
+from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.listing import COMMIT, is_path
 from snn_voice_hub.visible import module_logger, visible
@@ -20,17 +21,10 @@ logger = module_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepoRequest:
-    """A load from the Hub; see `models.base.HubModel.from_pretrained` for the fields."""
+class RepoRequest(Loading):
+    """A load from the Hub."""
 
     repo_id: str
-    revision: str | None = None
-    subfolder: str | None = None
-    filename: str | None = None
-    token: str | bool | None = None
-    cache_dir: str | Path | None = None
-    local_files_only: bool = False
-    force_download: bool = False
 
     @property
     def where(self) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
+from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
@@ -36,18 +37,18 @@ class TrainedModel:
     weights: Path
 
     @classmethod
-    def of(cls, given: TrainedModel | str | os.PathLike[str], **loading: Any) -> TrainedModel:
+    def of(cls, given: TrainedModel | str | os.PathLike[str], loading: Loading = USUAL) -> TrainedModel:
         """Find a checkpoint, downloading and converting it where needed.
 
         Args:
             given: Whatever `SnnVoice.from_pretrained` takes.
-            **loading: More arguments of `hub.checkpoints.resolve`: `revision`, `subfolder`, `num_steps`.
+            loading: How.
 
         Raises:
             CheckpointError: There is none.
             ConfigError: An argument is not legal.
         """
-        return given if isinstance(given, TrainedModel) else cls.named(given, resolve(given, **loading))
+        return given if isinstance(given, TrainedModel) else cls.named(given, resolve(given, loading))
 
     @classmethod
     def named(cls, given: str | os.PathLike[str], checkpoint: Checkpoint) -> Self:

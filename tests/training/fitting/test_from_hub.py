@@ -17,9 +17,10 @@ from snn_voice_hub.training.fitting.fit import Job
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.teaching import TrainedModel
 from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.hub.loading import Loading
 recipe = Recipe(architecture="TcySNN", features=FeatureConfig(kind="logmel"))
 job = Job(name="x", recipe=recipe, start={start!r}, teachers={teachers!r})
-sources = [job.begins_with, *job.learns_from, TrainedModel.of("me/words", subfolder="inside")]
+sources = [job.begins_with, *job.learns_from, TrainedModel.of("me/words", Loading(subfolder="inside"))]
 print(json.dumps([[s.name, float(s.open().network.fc.bias.double().sum())] for s in sources]))
 """
 
