@@ -9,10 +9,12 @@ dtype and device. Layers of others (PyTorch's, torchaudio's, those of a network 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypedDict
 
 import torch
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 
@@ -97,6 +99,21 @@ def float32_on_cpu() -> Iterator[None]:
     # Tensors that are made under inference mode can never take part in training.
     with torch.inference_mode(False), _Float32OnCpu():
         yield
+
+
+def tensors_of(network: nn.Module) -> Iterator[Tensor]:
+    """The parameters of a network, then its buffers."""
+    return itertools.chain(network.parameters(), network.buffers())
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network is."""
+    return next((tensor.device for tensor in tensors_of(network)), torch.device("cpu"))
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """What a network computes in."""
+    return next((t.dtype for t in tensors_of(network) if t.is_floating_point()), torch.float32)
 
 
 def autocasts(device: torch.device) -> bool:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Never, Self, Unpack, overload
+from typing import Any, Never, Self, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from snn_voice_hub.config import FORMAT_VERSION, FeatureConfig, VoiceConfig, check_int, shown
-from snn_voice_hub.errors import AudioError, CheckpointError, ConfigError
+from snn_voice_hub.config import FORMAT_VERSION, FeatureConfig, VoiceConfig, check_int
+from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
-from snn_voice_hub.hub.weights import not_finite
-from snn_voice_hub.inference.answers import Prediction, Window
+from snn_voice_hub.hub.weights import broken_weight
+from snn_voice_hub.inference.classifier import Classifier
 from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
-from snn_voice_hub.inference.ends import HOP_SECONDS, ClassifyOptions, Clip, Ends, check_names
+from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from snn_voice_hub.inference.pipeline import Pipeline
@@ -34,7 +32,6 @@ from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.models.saving import unwrapped
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import build_network, describe_network, get_architecture
-from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.measure import Counted, bundled_twin, measure, untrained_twin
 from snn_voice_hub.spikes.record import (
@@ -45,10 +42,10 @@ from snn_voice_hub.spikes.record import (
     recordings_of,
     run_recorded,
 )
-from snn_voice_hub.tensors import FLOAT32, no_autocast
+from snn_voice_hub.tensors import FLOAT32, device_of, dtype_of, no_autocast
 
 
-class SnnVoice(nn.Module, HubModel):
+class SnnVoice(nn.Module, HubModel, Classifier):
     """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.
 
     Args:
@@ -87,25 +84,14 @@ class SnnVoice(nn.Module, HubModel):
         bare = unwrapped(network)
         if features is None and isinstance(bare, Network):
             features = bare.default_features
-        if isinstance(features, dict):
-            try:
-                features = FeatureConfig(**features)
-            except TypeError as error:
-                legal = ", ".join(f.name for f in dataclasses.fields(FeatureConfig))
-                raise ConfigError(
-                    "features has an unknown or missing field", hint=f"legal fields: {legal}"
-                ) from error
-        if not isinstance(features, FeatureConfig):
-            raise ConfigError(f"features={shown(features)} is not legal", hint="a FeatureConfig")
+        features = FeatureConfig.of(features)
         num_classes = getattr(bare, "num_classes", len(labels))
         if len(labels) != num_classes:
-            raise ConfigError(
-                f"{len(labels)} labels for a network of {num_classes} classes", hint="one label a class"
-            )
-        arguments = bare.arguments() if isinstance(bare, Network) else {}
+            what = f"{len(labels)} labels for a network of {num_classes} classes"
+            raise ConfigError(what, hint="one label a class")
         self.config = VoiceConfig(
             architecture=type(bare).__name__,
-            network=arguments,
+            network=bare.arguments() if isinstance(bare, Network) else {},
             features=features,
             labels=[str(label) for label in labels],
             temperature=temperature,
@@ -203,14 +189,12 @@ class SnnVoice(nn.Module, HubModel):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
-        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+        return device_of(self.network)
 
     @property
     def dtype(self) -> torch.dtype:
         """What the network computes in."""
-        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
-        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+        return dtype_of(self.network)
 
     @property
     def engine(self) -> str:
@@ -304,126 +288,6 @@ class SnnVoice(nn.Module, HubModel):
         draws = isinstance(network, SpikingNetwork) and network.encoding != "repeat"
         return x, seeds_of(waveforms) if draws and c.normalization != "batch" else None
 
-    # --- sound in, words out ----------------------------------------------------------------------
-
-    @overload
-    def classify(
-        self, clips: list[Clip] | tuple[Clip, ...], **options: Unpack[ClassifyOptions]
-    ) -> list[list[Prediction]]: ...
-
-    @overload
-    def classify(self, clips: Clip, **options: Unpack[ClassifyOptions]) -> list[Prediction]: ...
-
-    def classify(
-        self,
-        clips: Any,
-        *,
-        sample_rate: int | None = None,
-        top_k: int = 5,
-        min_score: float | None = None,
-        function_to_apply: str = "softmax",
-        batch_size: int = 32,
-        max_seconds: float = 600.0,
-        on_error: str = "raise",
-        progress: bool | None = None,
-        early_exit: float | None = None,
-        **unknown: Never,
-    ) -> Any:
-        """The best words of one clip or of many.
-
-        A clip longer than the model's window is read in windows half a second apart; a word's score is its
-        best over the windows.
-
-        Of a list, the next batch is decoded by a few threads while the network computes. Memory does not grow
-        with the number of clips: what waits is at most a batch (with small batches: 8 clips), and at most
-        64 MiB of sound and a clip for each thread.
-
-        Args:
-            clips: One clip (a path, the bytes of a sound file, a binary file object, an array or tensor
-                `[N]` or `[channels, N]`, a tuple of such an array and its rate, or a dict as `datasets` and
-                the transformers pipeline have it), or a list or tuple of clips.
-            sample_rate: Rate in Hz of arrays that come without one; files carry their own.
-            top_k: At most so many labels, best first.
-            min_score: Words of at least this score only; the answer may then be empty: no word.
-            function_to_apply: "softmax", "sigmoid", or "none" for raw logits.
-            batch_size: Windows that run together.
-            max_seconds: Longer clips are an error.
-            on_error: "raise", or "return" to get an `AudioError` at the place of a clip that failed.
-            progress: Draw a progress bar on stderr once a second has passed, if that is a terminal: None for
-                lists and tuples, True for any iterable of `classify_each`, False never.
-            early_exit: Add no more time steps to a window once its best score is at least this, above 0 to 1;
-                `Prediction.steps` says how many were run. Steps then run one after the other, whatever the
-                engine. For spiking networks.
-            **unknown: Other names are refused.
-
-        Returns:
-            A list of `Prediction` for one clip; a list of such lists for many, in their order.
-
-        Raises:
-            AudioError: A clip can't be used; in a list the message names which.
-            ConfigError: An argument is not legal.
-        """
-        check_names(unknown)
-        pipeline = self._pipeline(
-            sample_rate=sample_rate,
-            top_k=top_k,
-            min_score=min_score,
-            function_to_apply=function_to_apply,
-            batch_size=batch_size,
-            max_seconds=max_seconds,
-            on_error=on_error,
-            progress=progress,
-            early_exit=early_exit,
-        )
-        return list(pipeline.each(clips)) if are_several(clips) else pipeline.one(clips)
-
-    def classify_each(
-        self, clips: Iterable[Clip], **options: Unpack[ClassifyOptions]
-    ) -> Iterator[list[Prediction] | AudioError]:
-        """The best words of each clip of any iterable, as soon as they are known, in order.
-
-        The iterable may be endless. Its clips are taken in the thread that asks for answers, up to
-        `2 * batch_size` before their answers; of an iterable that is no list or tuple, none before its own
-        batch until the first batch has been answered. Where a clip is made from the answer to the one before
-        it, use `batch_size=1`: then none is taken before its turn. Files and `bytes` are decoded by a few
-        threads meanwhile, so a file has to stay until its answer has come; file objects and arrays are read
-        before the next clip is taken. Memory is bounded by `batch_size` and the longest clip, not by the
-        number of clips.
-
-        Args:
-            clips: Clips as `classify` takes them; always many.
-            **options: The keyword arguments of `classify`.
-
-        Yields:
-            A list of `Prediction` a clip; with `on_error="return"` an `AudioError` for one that failed.
-
-        Raises:
-            AudioError: A clip can't be used; the message names which. This and what the iterable itself
-                raises come at their place, after the answers to all clips before.
-            ConfigError: An argument is not legal.
-        """
-        yield from self._pipeline(**options).each(clips)
-
-    def classify_windows(
-        self, clip: Clip, *, hop_seconds: float = HOP_SECONDS, **options: Unpack[ClassifyOptions]
-    ) -> list[Window]:
-        """The best words of each window of one clip.
-
-        Args:
-            clip: One clip, as `classify` takes it.
-            hop_seconds: Distance between windows; the last one ends with the clip.
-            **options: The keyword arguments of `classify`; a clip that can't be used is always raised.
-
-        Returns:
-            The windows in order, each with start and end in seconds. A clip that is shorter than a window,
-            or at most 0.25 s longer, is one window with the clip's own length.
-
-        Raises:
-            AudioError: The clip can't be used.
-            ConfigError: An argument is not legal.
-        """
-        return self._pipeline(**options).windows(clip, hop_seconds)
-
     # --- what the neurons do ----------------------------------------------------------------------
 
     def record_spikes(
@@ -497,22 +361,17 @@ class SnnVoice(nn.Module, HubModel):
     # --- parts ------------------------------------------------------------------------------------
 
     def _counted(self, *, shapes_only: bool = False) -> Counted:
-        def inputs(windows: Tensor) -> tuple[Tensor, list[int] | None]:
-            return self._inputs(self.to_device(windows))
-
-        return Counted(self._bare_network(), self.config, inputs, shapes_only)
+        return Counted(self._bare_network(), self.config, self._inputs, shapes_only)
 
     def _counted_twin(self, twin: str | SnnVoice | bool) -> Counted | None:
-        name = bundled_twin(self.config) if twin is True else None
-        found = twin if name is None else bundled_root() / name
+        found = bundled_twin(self.config) if twin is True else twin
         if isinstance(found, str | Path):
-            return SnnVoice.from_pretrained(found, engine="torch")._counted()
+            found = SnnVoice.from_pretrained(found, engine="torch")
         if isinstance(found, SnnVoice):
             return found._counted()
-        network = untrained_twin(self.config) if twin is True else None
-        if network is None:
-            return None
-        return SnnVoice(network, self.config.features, self.labels).eval()._counted(shapes_only=True)
+        if twin is True and (network := untrained_twin(self.config)) is not None:
+            return SnnVoice(network, self.config.features, self.labels).eval()._counted(shapes_only=True)
+        return None
 
     def _pipeline(self, **options: Unpack[ClassifyOptions]) -> Pipeline:
         ends = Ends(self.config, **options)
@@ -533,8 +392,7 @@ class SnnVoice(nn.Module, HubModel):
 
     def _trouble(self) -> str:
         """Why scores are not finite, if it is not what is heard; "" if it is."""
-        for name, tensor in self._bare_network().state_dict().items():
-            if broken := not_finite(tensor.detach().cpu()):
-                return f"{name} holds {broken}"
+        if broken := broken_weight(self._bare_network()):
+            return broken
         silence = self.to_device(torch.zeros(1, self.config.features.num_samples, **FLOAT32))
         return "" if bool(self(silence).isfinite().all()) else "no score is finite, not even for silence"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from snn_voice_hub.config.values import check_choice, check_int, check_number
+from snn_voice_hub.config.values import check_choice, check_int, check_number, shown
 from snn_voice_hub.errors import ConfigError
 
 KINDS = ("waveform", "logmel")
@@ -105,6 +105,25 @@ class FeatureConfig:
                 check_number(f"features.{name}", getattr(self, name), low=-_HUGE, high=_HUGE)
         self._check_filters()
         self._check_size()
+
+    @classmethod
+    def of(cls, given: object) -> FeatureConfig:
+        """What a user hands in as a front end: one, or a dict of its keyword arguments.
+
+        Raises:
+            ConfigError: It is something else, or a value of it is not legal.
+        """
+        if isinstance(given, dict):
+            try:
+                given = cls(**given)
+            except TypeError as error:
+                legal = ", ".join(field.name for field in fields(cls))
+                raise ConfigError(
+                    "features has an unknown or missing field", hint=f"legal fields: {legal}"
+                ) from error
+        if not isinstance(given, cls):
+            raise ConfigError(f"features={shown(given)} is not legal", hint="a FeatureConfig")
+        return given
 
     def _check_filters(self) -> None:
         if self.win_length > self.n_fft:

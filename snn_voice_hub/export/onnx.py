@@ -24,12 +24,12 @@ from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.neurons import LIF, expand_neurons, widen_convolutions
 from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
-from snn_voice_hub.hub.weights import not_finite
+from snn_voice_hub.hub.weights import broken_weight
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.lif import check_run
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
-from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.tensors import FLOAT32, tensors_of
 
 if TYPE_CHECKING:
     import onnx
@@ -161,11 +161,10 @@ def plain_copy(network: Network) -> Network:
     Raises:
         SnnVoiceError: A weight is NaN or infinite.
     """
-    tensors = [*network.parameters(), *network.buffers()]
-    for name, tensor in network.state_dict().items():
-        if broken := not_finite(tensor.cpu()):
-            what = f"{type(network).__name__} can't be exported: {name} holds {broken}"
-            raise SnnVoiceError(what, code="not_exportable")
+    tensors = list(tensors_of(network))
+    if broken := broken_weight(network):
+        what = f"{type(network).__name__} can't be exported: {broken}"
+        raise SnnVoiceError(what, code="not_exportable")
     ready = not network.training and all(
         tensor.device.type == "cpu"
         and not tensor.is_inference()

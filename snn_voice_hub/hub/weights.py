@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
@@ -165,6 +165,14 @@ def sound(where: str, name: str, tensor: Tensor, wanted: torch.dtype) -> Tensor:
             f"{where}: {name} holds {broken}", hint="training diverged, or the file is damaged"
         )
     return cast_weight(where, name, tensor, torch.float32) if tensor.dtype == torch.float64 else tensor
+
+
+def broken_weight(network: nn.Module) -> str:
+    """The first tensor of a network that is not finite and what of it, in words; "" where all are."""
+    for name, tensor in network.state_dict().items():
+        if broken := not_finite(tensor.detach().cpu()):
+            return f"{name} holds {broken}"
+    return ""
 
 
 def not_finite(tensor: Tensor) -> str | None:

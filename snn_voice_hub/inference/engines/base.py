@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import is_hooked
+from snn_voice_hub.tensors import device_of, dtype_of
 
 
 class Unsupported(Exception):  # noqa: N818  # no error: another engine takes over
@@ -105,9 +106,4 @@ def check_unhooked(network: nn.Module) -> None:
 
 def device_and_dtype(network: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where a network's weights are, and in which number type."""
-    tensors = [*network.parameters(), *network.buffers()]
-    dtypes = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
-    return (
-        tensors[0].device if tensors else torch.device("cpu"),
-        dtypes[0] if dtypes else torch.float32,
-    )
+    return device_of(network), dtype_of(network)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from snn_voice_hub.inference.engines.base import Unsupported
-from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.tensors import FLOAT32, tensors_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -76,8 +76,8 @@ def with_packed_linears(network: M, dtype: torch.dtype = torch.float32) -> M:
     """The same network, sharing all tensors, with its large linear layers packed where that is possible."""
     if not any(type(layer) is nn.Linear and _worth_packing(layer) for layer in network.modules()):
         return network
-    shared: list[Any] = [*network.parameters(), *network.buffers()]
-    twin = copy.deepcopy(network, {id(tensor): tensor for tensor in shared})
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in tensors_of(network)}
+    twin = copy.deepcopy(network, shared)
     for parent in list(twin.modules()):
         for name, layer in list(parent.named_children()):
             if type(layer) is nn.Linear and _worth_packing(layer):

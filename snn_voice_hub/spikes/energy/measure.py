@@ -68,25 +68,25 @@ def twin_architecture(name: str) -> str | None:
     return wanted if twin is not None and issubclass(twin, SpikingNetwork) is not spiking else None
 
 
-def bundled_twin(config: VoiceConfig) -> str | None:
+def bundled_twin(config: VoiceConfig) -> Path | None:
     """The bundled checkpoint that is a model's twin: of the same name with -cnn for -snn, or -snn for -cnn.
 
     Args:
         config: Of the model.
 
     Returns:
-        The name, or None where none is bundled, or one of another architecture or window.
+        Its folder, or None where none is bundled, or one of another architecture or window.
     """
     for ending, other in ((_SPIKING, _PLAIN), (_PLAIN, _SPIKING)):
         if not config.name.endswith(ending):
             continue
         name = config.name.removesuffix(ending) + other
         if name in bundled_names():
-            found = read_config(bundled_root() / name)
-            if found.architecture == twin_architecture(config.architecture) and _window(found) == _window(
-                config
-            ):
-                return name
+            folder = bundled_root() / name
+            found = read_config(folder)
+            same = _window(found) == _window(config)
+            if same and found.architecture == twin_architecture(config.architecture):
+                return folder
     return None
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
+from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import ConvNetwork
 from snn_voice_hub.models.network import Pass, SpikingNetwork
@@ -251,7 +252,7 @@ def test_every_bundled_architecture_has_its_twin() -> None:
 @pytest.mark.parametrize(("name", "twin"), [("m5-snn", "m5-cnn"), ("resmel-cnn", "resmel-snn")])
 def test_bundled_twins(name: str, twin: str) -> None:
     config = sv.SnnVoice.from_pretrained(name).config
-    assert bundled_twin(config) == twin
+    assert bundled_twin(config) == bundled_root() / twin
     assert bundled_twin(dataclasses.replace(config, name="mine")) is None
     # A name says nothing of a model with other layers, or another window.
     assert bundled_twin(dataclasses.replace(config, architecture="TcySNN")) is None
