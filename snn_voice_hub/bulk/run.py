@@ -6,18 +6,18 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
+from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.ray_session import import_ray, ray_session
 from snn_voice_hub.bulk.sources import Sources, find_sources
-from snn_voice_hub.config import VoiceConfig, check_int, check_number
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.inference.decode import usable_cores
-from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.packages import named_packages, package_of
 
 if TYPE_CHECKING:
@@ -30,48 +30,6 @@ CHUNK = 256
 # A part is written at the latest after so long: what a kill can cost.
 _PART_SECONDS = 30.0
 _MAX_LISTINGS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class BulkOptions:
-    """How to run; what the fields share with `SnnVoice` means the same.
-
-    Attributes:
-        model: Bundled name, folder or Hub id; None for the default.
-        revision: Branch, tag or commit of a Hub repository.
-        top_k: At most so many labels a clip.
-        min_score: Words of at least this score only.
-        device: "auto" (GPUs where Ray has some), "cpu", "cuda" (a GPU a worker) or "mps".
-        engine: How the network is run.
-        batch_size: Windows that run together.
-        num_workers: Processes that classify; None for one a core, or one a GPU.
-        ray_address: An existing cluster's; None for Ray on this machine alone.
-        part_clips: Rows of a part file, at most about so many.
-    """
-
-    model: str | None = None
-    revision: str | None = None
-    top_k: int = 3
-    min_score: float | None = None
-    device: str = "auto"
-    engine: str = "auto"
-    batch_size: int = 32
-    num_workers: int | None = None
-    ray_address: str | None = None
-    part_clips: int = 20_000
-
-    def __post_init__(self) -> None:
-        """Check what can be known before Ray is started."""
-        check_engine(self.engine)
-        for name in ("top_k", "batch_size", "part_clips"):
-            check_int(name, getattr(self, name), low=1)
-        if self.min_score is not None:
-            check_number("min_score", self.min_score, low=0.0, high=1.0)
-        if self.num_workers is not None:
-            check_int("num_workers", self.num_workers, low=1)
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            hint = 'auto, cpu, cuda or mps; Ray gives each worker its own GPU as "cuda"'
-            raise SnnVoiceError(f"device={self.device!r} is not legal with Ray", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -113,7 +71,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
     begun = time.monotonic()
     import_ray(alone=options.ray_address is None)
     from snn_voice_hub.bulk.output import Manifest, Output
-    from snn_voice_hub.bulk.worker import Asking, Work
+    from snn_voice_hub.bulk.worker import Work
 
     sources = find_sources(arguments)
     checkpoint = resolve(options.model, Loading(revision=options.revision))
@@ -131,8 +89,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
         cores = options.num_workers or usable_cores()
         with ray_session(options.ray_address, cores, len(weights) + 16 * len(done)) as (ray, terminal):
             device, workers = _resources(ray, options)
-            asking = Asking(options.top_k, options.min_score, device, options.engine, options.batch_size)
-            work = Work(config, weights, sources, asking, packages)
+            work = Work(config, weights, sources, replace(options, device=device), packages)
             chunks = _dataset(ray, work, done, workers)
             clips, errors = _collect(chunks, output, _Progress(len(done), terminal), options.part_clips)
     return Summary(clips, errors, len(done), done.errors, time.monotonic() - begun)
@@ -199,7 +156,7 @@ def _dataset(ray: Any, work: Any, done: Done, workers: int) -> Iterator[pa.Table
         batch_format="pyarrow",
         concurrency=workers,
         num_cpus=1,
-        num_gpus=1 if work.asking.device == "cuda" else 0,
+        num_gpus=1 if work.options.device == "cuda" else 0,
     )
     for packed in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield unpack(packed)

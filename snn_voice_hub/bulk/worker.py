@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 import pyarrow as pa
 import torch
 
+from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.output import SCHEMA, digest
 from snn_voice_hub.bulk.sources import Entry, Sources
 from snn_voice_hub.errors import AudioError, SnnVoiceError
@@ -38,25 +39,6 @@ _LIVES = 2
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How a worker asks the model.
-
-    Attributes:
-        top_k: At most so many labels a clip.
-        min_score: Words of at least this score only.
-        device: Where the network runs.
-        engine: How it is run.
-        batch_size: Windows that run together.
-    """
-
-    top_k: int
-    min_score: float | None
-    device: str
-    engine: str
-    batch_size: int
-
-
-@dataclass(frozen=True)
 class Work:
     """All that a worker is given, once.
 
@@ -64,7 +46,7 @@ class Work:
         config: Content of the checkpoint's `config.json`.
         weights: Content of its safetensors file; so every worker has the driver's weights.
         sources: Where the clips are.
-        asking: How to ask.
+        options: How to ask; the device is a worker's.
         packages: What has the network's architecture, where it is none of this library's; the worker's Python
             must find it.
     """
@@ -72,7 +54,7 @@ class Work:
     config: bytes
     weights: bytes
     sources: Sources
-    asking: Asking
+    options: BulkOptions
     packages: tuple[str, ...] = ()
 
     def load(self) -> SnnVoice:
@@ -85,7 +67,7 @@ class Work:
         with tempfile.TemporaryDirectory(prefix="snn-voice-") as folder:
             (Path(folder) / CONFIG_FILE).write_bytes(self.config)
             (Path(folder) / WEIGHTS_FILE).write_bytes(self.weights)
-            voice = SnnVoice.from_pretrained(folder, device=self.asking.device, engine=self.asking.engine)
+            voice = SnnVoice.from_pretrained(folder, device=self.options.device, engine=self.options.engine)
         voice.engine_info()  # an engine that can't be made is told now
         return voice
 
@@ -119,7 +101,7 @@ class Worker:
         self._work = work
         self._begin = begin
         self._voice: SnnVoice | SnnVoiceError
-        if not work.asking.device.startswith("cuda"):
+        if not work.options.device.startswith("cuda"):
             torch.set_num_threads(1)  # a worker is one core, whatever OMP_NUM_THREADS says
         try:
             self._voice = work.load()
@@ -261,12 +243,12 @@ def _classify(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -
                 taken.append(index)
                 yield content
 
-    asking = work.asking
+    options = work.options
     found = voice.classify_each(
         contents(),
-        top_k=asking.top_k,
-        min_score=asking.min_score,
-        batch_size=asking.batch_size,
+        top_k=options.top_k,
+        min_score=options.min_score,
+        batch_size=options.batch_size,
         on_error="return",
     )
     for at, answer in enumerate(found):

@@ -181,7 +181,8 @@ def _windows(voice: SnnVoice, file: Given, options: ClassifyOptions) -> list[Par
 
 def _classify_bulk(clips: list[str], target: str, options: dict[str, Any]) -> None:
     # Not at the top: the other commands need nothing of it.
-    from snn_voice_hub.bulk.run import BulkOptions, classify_bulk
+    from snn_voice_hub.bulk.options import BulkOptions
+    from snn_voice_hub.bulk.run import classify_bulk
     from snn_voice_hub.bulk.sources import without_secrets
 
     shown = without_secrets(target)

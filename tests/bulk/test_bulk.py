@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from snn_voice_hub.bulk.run import BulkOptions, classify_bulk
+from snn_voice_hub.bulk.options import BulkOptions
+from snn_voice_hub.bulk.run import classify_bulk
 from snn_voice_hub.bulk.sources import Source, Sources, find_sources, without_secrets
 from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
 from tests.places import EXAMPLES

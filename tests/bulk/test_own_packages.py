@@ -13,9 +13,10 @@ from snn_voice_server.on_ray.app import portable
 from snn_voice_server.settings import Settings
 
 import snn_voice_hub as sv
+from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.run import _packages_of
 from snn_voice_hub.bulk.sources import find_sources
-from snn_voice_hub.bulk.worker import Asking, Work
+from snn_voice_hub.bulk.worker import Work
 from snn_voice_hub.packages import use_packages
 from snn_voice_hub.registry import find_architecture
 from tests.places import EXAMPLES
@@ -40,8 +41,8 @@ def test_a_worker_imports_what_its_driver_has(module: Path, tmp_path: Path) -> N
         assert packages == (str(module), "own_net")
     assert find_architecture("OwnNet") is None
     files = [(tmp_path / "mine" / name).read_bytes() for name in ("config.json", "model.safetensors")]
-    asking = Asking(top_k=1, min_score=None, device="cpu", engine="torch", batch_size=1)
-    work = Work(*files, find_sources([str(EXAMPLES)]), asking, packages)
+    options = BulkOptions(top_k=1, device="cpu", engine="torch", batch_size=1)
+    work = Work(*files, find_sources([str(EXAMPLES)]), options, packages)
     assert work.load().config.architecture == "OwnNet"
 
 

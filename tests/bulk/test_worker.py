@@ -16,10 +16,11 @@ from pyarrow import fs
 
 import snn_voice_hub as sv
 from snn_voice_hub.bulk import worker
+from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.output import Done, digest
 from snn_voice_hub.bulk.run import CHUNK, chunks_of
 from snn_voice_hub.bulk.sources import Entry, Sources, find_sources
-from snn_voice_hub.bulk.worker import Asking, Watch, Work, Worker, pack, pack_error, rows, unpack
+from snn_voice_hub.bulk.worker import Watch, Work, Worker, pack, pack_error, rows, unpack
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import resolve
 from tests.places import EXAMPLES
@@ -34,9 +35,9 @@ def test_chunks_leave_out_what_is_done(tmp_path: Path) -> None:
     assert sizes == [CHUNK, 8]
 
 
-def work(arguments: list[str], **asking: Any) -> Work:
-    usual = {"top_k": 2, "min_score": None, "device": "cpu", "engine": "torch", "batch_size": 4}
-    return Work(b"", b"", find_sources(arguments), Asking(**(usual | asking)))
+def work(arguments: list[str], **options: Any) -> Work:
+    usual = {"top_k": 2, "device": "cpu", "engine": "torch", "batch_size": 4}
+    return Work(b"", b"", find_sources(arguments), BulkOptions(**(usual | options)))
 
 
 def listed(sources: Sources) -> list[tuple[int, Entry]]:
@@ -161,7 +162,7 @@ def test_a_clip_that_ends_workers_becomes_a_row(tmp_path: Path) -> None:
 
     checkpoint = resolve("tcy-snn")
     job = work([str(EXAMPLES)])
-    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.asking)
+    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options)
     watch = Watch()
     (chunk,) = chunks_of(job.sources, 0, Done())
     lives = [unpack(Worker(lambda: job, watch.begin)(chunk)).to_pylist() for _ in range(4)]
@@ -179,7 +180,7 @@ def test_an_error_travels_with_its_hint() -> None:
     assert (found.value.message, found.value.hint, found.value.code) == ("no", "yes", "some")
     job = work([str(EXAMPLES)], device="mps")
     checkpoint = resolve("tcy-snn")
-    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.asking)
+    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options)
     (chunk,) = chunks_of(job.sources, 0, Done())
     if not torch.backends.mps.is_available():
         with pytest.raises(SnnVoiceError, match="mps"):
