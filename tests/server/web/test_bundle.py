@@ -75,7 +75,7 @@ def test_styles_in_order() -> None:
 
 
 def test_every_file_of_the_page_is_part_of_it() -> None:
-    folder = files("snn_voice_server").joinpath("web")
+    folder = files("snn_voice_server.web").joinpath("page")
     texts = {entry.name: entry.read_text() for entry in folder.iterdir() if entry.name.endswith(".js")}
     text = bundle_modules(texts, "app.js")
     for name in texts.keys() - {"recorder-worklet.js"}:

@@ -25,7 +25,8 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 def packaged() -> dict[str, bytes]:
     """The page's files, as they lie in the installed package."""
-    return {entry.name: entry.read_bytes() for entry in files("snn_voice_server").joinpath("web").iterdir()}
+    folder = files("snn_voice_server.web").joinpath("page")
+    return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
 
 
 def test_browsers_get_the_page(client: httpx.Client) -> None:
