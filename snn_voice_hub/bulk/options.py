@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snn_voice_hub.config import check_int, check_number
+from snn_voice_hub.config import check_bool, check_int, check_number
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import check_engine
 
@@ -18,6 +18,7 @@ class BulkOptions:
         revision: Branch, tag or commit of a Hub repository.
         top_k: At most so many labels a clip.
         min_score: Words of at least this score only.
+        words_only: Leave out the labels that are no word.
         device: "auto" (GPUs where Ray has some), "cpu", "cuda" (a GPU a worker) or "mps".
         engine: How the network is run.
         batch_size: Windows that run together.
@@ -30,6 +31,7 @@ class BulkOptions:
     revision: str | None = None
     top_k: int = 3
     min_score: float | None = None
+    words_only: bool = False
     device: str = "auto"
     engine: str = "auto"
     batch_size: int = 32
@@ -44,6 +46,7 @@ class BulkOptions:
             check_int(name, getattr(self, name), low=1)
         if self.min_score is not None:
             check_number("min_score", self.min_score, low=0.0, high=1.0)
+        check_bool("words_only", self.words_only)
         if self.num_workers is not None:
             check_int("num_workers", self.num_workers, low=1)
         if self.device not in ("auto", "cpu", "cuda", "mps"):

@@ -111,8 +111,10 @@ class Manifest:
             difference = f"{where} holds answers of {same}{model}, this run has {self.model}"
             raise SnnVoiceError(difference, hint="name another --ray folder")
         for key, value in self.options.items():
-            if options.get(key) != value:
-                was = f"{where} was made with {_flag(key)}={options.get(key)}, this run has {value}"
+            # A dataset of before an option was there was made without it.
+            before = options.get(key, False if value in (True, False) else None)
+            if before != value:
+                was = f"{where} was made with {_flag(key)}={before}, this run has {value}"
                 raise SnnVoiceError(was, hint="use the same options, or name another --ray folder")
 
 

@@ -82,7 +82,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
         "config_sha256": hashlib.sha256(config).hexdigest(),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    shaping = {"top_k": options.top_k, "min_score": options.min_score, "engine": options.engine}
+    shaping = {name: getattr(options, name) for name in ("top_k", "min_score", "words_only", "engine")}
     manifest = Manifest(options.model or read.name, sums, shaping)
     with closing(Output(target, manifest)) as output:
         done = output.done()

@@ -248,6 +248,7 @@ def _classify(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -
         contents(),
         top_k=options.top_k,
         min_score=options.min_score,
+        words_only=options.words_only,
         batch_size=options.batch_size,
         on_error="return",
     )

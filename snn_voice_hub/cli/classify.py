@@ -36,6 +36,10 @@ def classify(
     min_score: Annotated[
         float | None, typer.Option(help="Only words of at least this score, 0 to 1.")
     ] = None,
+    words_only: Annotated[
+        bool,
+        typer.Option("--words-only", help="Leave out labels that are no word, such as `_silence_`."),
+    ] = False,
     windows: Annotated[
         bool, typer.Option("--windows", help="An answer for each window of a file, with its time.")
     ] = False,
@@ -116,8 +120,9 @@ def classify(
             )
         if early_exit is not None:
             raise SnnVoiceError("--early-exit and --ray do not go together", hint="all steps are run there")
-        asked = {"top_k": top_k, "min_score": min_score, "device": device, "engine": engine}
-        _classify_bulk(clips, ray, {"model": model, "revision": revision} | asked | given)
+        asked = {"top_k": top_k, "min_score": min_score, "words_only": words_only}
+        where = {"model": model, "revision": revision, "device": device, "engine": engine}
+        _classify_bulk(clips, ray, where | asked | given)
         return
     if given:
         option = next(iter(given)).replace("_", "-")
@@ -129,6 +134,7 @@ def classify(
     options: ClassifyOptions = {
         "top_k": top_k,
         "min_score": min_score,
+        "words_only": words_only,
         "early_exit": early_exit,
         "on_error": "return",
     }

@@ -98,12 +98,29 @@ def clearest(windows: Sequence[Window]) -> int:
 
 
 def best(
-    row: Tensor, labels: Sequence[str], top_k: int, min_score: float | None, steps: int | None = None
+    row: Tensor,
+    labels: Sequence[str],
+    top_k: int,
+    min_score: float | None,
+    words_only: bool = False,
+    *,
+    steps: int | None = None,
 ) -> list[Prediction]:
-    """The `top_k` best labels of scores `[C]`; with `min_score`, words of at least that score only."""
+    """The best labels of a clip or window, best first, equal ones in the labels' order.
+
+    Args:
+        row: Scores `[C]`.
+        labels: C labels.
+        top_k: At most so many, of those that the next two leave.
+        min_score: Words of at least this score only; None for every label.
+        words_only: Labels that are words only; scores stay as they are.
+        steps: The time steps that were run, to be told.
+    """
     values, order = row.sort(descending=True, stable=True)
     pairs = zip(values.tolist(), order.tolist(), strict=True)
     ranked = [Prediction(labels[i], value, steps) for value, i in pairs]
     if min_score is not None:
-        ranked = [p for p in ranked if p.score >= min_score and is_word(p.label)]
+        ranked = [p for p in ranked if p.score >= min_score]
+    if words_only or min_score is not None:  # no word is no answer to "which words are at least so likely"
+        ranked = [p for p in ranked if is_word(p.label)]
     return ranked[:top_k]

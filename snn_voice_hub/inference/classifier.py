@@ -34,6 +34,7 @@ class Classifier:
         sample_rate: int | None = None,
         top_k: int = 5,
         min_score: float | None = None,
+        words_only: bool = False,
         function_to_apply: str = "softmax",
         batch_size: int = 32,
         max_seconds: float = 600.0,
@@ -58,6 +59,9 @@ class Classifier:
             sample_rate: Rate in Hz of arrays that come without one; files carry their own.
             top_k: At most so many labels, best first.
             min_score: Words of at least this score only; the answer may then be empty: no word.
+            words_only: Leave out the labels that are no word, such as `_silence_` and `_unknown_`. The scores
+                stay as they are: probabilities among all labels, so those of the words sum to less than 1,
+                and to next to nothing where nobody speaks. Without `min_score` an answer is never empty.
             function_to_apply: "softmax", "sigmoid", or "none" for raw logits.
             batch_size: Windows that run together.
             max_seconds: Longer clips are an error.
@@ -81,6 +85,7 @@ class Classifier:
             sample_rate=sample_rate,
             top_k=top_k,
             min_score=min_score,
+            words_only=words_only,
             function_to_apply=function_to_apply,
             batch_size=batch_size,
             max_seconds=max_seconds,

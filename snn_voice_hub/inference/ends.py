@@ -33,6 +33,7 @@ class ClassifyOptions(TypedDict, total=False):
     sample_rate: int | None
     top_k: int
     min_score: float | None
+    words_only: bool
     function_to_apply: str
     batch_size: int
     max_seconds: float
@@ -45,6 +46,7 @@ _DEFAULTS: Final[ClassifyOptions] = {
     "sample_rate": None,
     "top_k": 5,
     "min_score": None,
+    "words_only": False,
     "function_to_apply": "softmax",
     "batch_size": 32,
     "max_seconds": 600.0,
@@ -80,6 +82,7 @@ def _checked(options: ClassifyOptions) -> ClassifyOptions:
             check_number("min_score", full["min_score"])
         else:
             check_number("min_score", full["min_score"], low=0.0, high=1.0)
+    check_bool("words_only", full["words_only"])
     if full["progress"] is not None:
         check_bool("progress", full["progress"])
     if full["early_exit"] is not None:
@@ -181,7 +184,8 @@ class Ends:
         ]
 
     def _best(self, row: Tensor, steps: int | None) -> Answer:
-        return best(row, self.config.labels, self.options["top_k"], self.options["min_score"], steps)
+        o = self.options
+        return best(row, self.config.labels, o["top_k"], o["min_score"], o["words_only"], steps=steps)
 
 
 def too_loud(what: str) -> AudioError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from snn_voice_hub.config import is_word
 from snn_voice_hub.spikes.decision import running_scores, settled
 from snn_voice_hub.spikes.figures import layer_figures
 from snn_voice_hub.spikes.record import Row
@@ -70,7 +71,13 @@ def layer_raster(name: str, spk: Tensor, neurons: int) -> dict[str, Any]:
 
 
 def clip_raster(
-    row: Row, labels: Sequence[str], temperature: float, *, top_k: int = 5, neurons: int = NEURONS
+    row: Row,
+    labels: Sequence[str],
+    temperature: float,
+    *,
+    top_k: int = 5,
+    words_only: bool = False,
+    neurons: int = NEURONS,
 ) -> dict[str, Any]:
     """Everything that is shown of one clip, of bounded size.
 
@@ -78,17 +85,20 @@ def clip_raster(
         row: What was recorded.
         labels: One a class.
         temperature: The model's.
-        top_k: At most so many words.
+        top_k: At most so many labels.
+        words_only: Leave out labels that are no word; scores stay as they are.
         neurons: Neurons a layer, at most; fewer where there are many layers and steps.
 
     Returns:
         `num_steps`; `predictions`; `decision` with `labels` (best first), the `logits` of each step and the
-        running `scores` (`[T][words]`), and `settled`, the step from which on the best word is the final one;
-        `layers`, see `layer_raster`.
+        running `scores` (`[T][words]`), and `settled`, the step from which on the best label is the
+        final one; `layers`, see `layer_raster`.
     """
     steps = len(row.logits)
     running = running_scores(row.logits, temperature)
-    order = running[-1].argsort(descending=True, stable=True)[:top_k].tolist()
+    ranked = running[-1].argsort(descending=True, stable=True).tolist()
+    kept = [index for index in ranked if is_word(labels[index]) or not words_only]
+    order = kept[:top_k]
     words = [labels[index] for index in order]
     room = max(1, _MOST_CELLS // (steps * max(1, len(row.spk))))
     return {
@@ -101,7 +111,7 @@ def clip_raster(
             "labels": words,
             "scores": _rounded(running[:, order], 6),
             "logits": _rounded(row.logits[:, order], 4),
-            "settled": settled(running),
+            "settled": settled(running[:, sorted(kept)]),
         },
         "layers": [layer_raster(name, spk, min(neurons, room)) for name, spk in row.spk.items()],
     }

@@ -19,7 +19,7 @@ from snn_voice_hub import AudioError, SnnVoice
 from snn_voice_hub.audio import load
 
 MAX_SECONDS = 60.0
-_PARAMETERS = ("top_k", "function_to_apply")
+_PARAMETERS = ("top_k", "min_score", "words_only", "function_to_apply")
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 _SAMPLES = '{"array": [0.0, 0.1], "sampling_rate": 16000}'
 _LEGAL = f"the bytes of a sound file, their base64, or {_SAMPLES}"
@@ -45,7 +45,8 @@ class EndpointHandler:
         Args:
             data: `inputs`: the bytes of a sound file, their base64 (also as a data URL), or samples with
                 their rate as `{"array": [...], "sampling_rate": 16000}` (`raw` is another name for
-                `array`); or a list of those. `parameters`, if any: `top_k` and `function_to_apply`.
+                `array`); or a list of those. `parameters`, if any: `top_k`, `min_score`, `words_only` and
+                `function_to_apply`, as `SnnVoice.classify` has them.
 
         Returns:
             `[{"label": "yes", "score": 0.97}, ...]`, best first; for a list of inputs a list of such lists.
@@ -90,7 +91,7 @@ def _parameters(given: object) -> dict[str, Any]:
     for name in found:
         if name not in _PARAMETERS:
             # Passing over it would answer another question than the one that was asked.
-            raise ValueError(f"unknown parameter {name!r}: send {' or '.join(_PARAMETERS)}")
+            raise ValueError(f"unknown parameter {name!r}: send one of {', '.join(_PARAMETERS)}")
     return found
 
 

@@ -115,6 +115,14 @@ def test_another_model_or_other_options_are_refused(
     Output(str(tmp_path / "out"), manifest()).close()  # the refusal keeps nobody out
 
 
+def test_a_dataset_of_before_an_option_was_made_without_it(tmp_path: Path) -> None:
+    Output(str(tmp_path / "out"), manifest()).close()
+    without = {"top_k": 3, "min_score": None, "words_only": False}
+    with pytest.raises(SnnVoiceError, match="made with --words-only=False, this run has True"):
+        Output(str(tmp_path / "out"), manifest(options=without | {"words_only": True}))
+    Output(str(tmp_path / "out"), manifest(options=without)).close()
+
+
 def test_what_is_no_dataset_of_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(SnnVoiceError, match="is a file"):

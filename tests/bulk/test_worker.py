@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 
 pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
@@ -99,6 +100,17 @@ def test_no_word_is_an_empty_list(default_model: sv.SnnVoice) -> None:
     job = work([str(EXAMPLES / "yes.wav")], min_score=0.9999999)
     (row,) = rows(default_model, job, clips(job)).to_pylist()
     assert (row["label"], row["predictions"], row["error_code"]) == (None, [], None)
+
+
+def test_words_only(default_model: sv.SnnVoice, tmp_path: Path) -> None:
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, [0.0] * 16_000, 16_000)
+    (row,) = rows(default_model, job := work([str(silence)]), clips(job)).to_pylist()
+    assert row["label"] == "_silence_"
+    (row,) = rows(default_model, job := work([str(silence)], words_only=True), clips(job)).to_pylist()
+    wanted = default_model.classify(silence, top_k=2, words_only=True)
+    assert [p["label"] for p in row["predictions"]] == [p.label for p in wanted]
+    assert row["label"] == wanted[0].label
 
 
 def test_uris_are_named_and_read_as_what_they_are(sounds: Path) -> None:

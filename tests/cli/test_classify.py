@@ -106,6 +106,20 @@ def test_csv_of_a_file_without_a_word_has_its_row(tmp_path: Path) -> None:
     assert table.read_text() == f"file,rank,label,score,error\n{EXAMPLES / 'yes.wav'},,,,\n"
 
 
+def test_words_only_in_every_form(tmp_path: Path) -> None:
+    silence = tmp_path / "silence.wav"
+    sf.write(silence, [0.0] * 16_000, 16_000)
+    everything = sv.SnnVoice.from_pretrained().classify(silence, top_k=3)
+    words = sv.SnnVoice.from_pretrained().classify(silence, top_k=2, words_only=True)
+    assert [p.label for p in words] == [p.label for p in everything if p.label[0] != "_"][:2]
+    asked = ("classify", str(silence), "--top-k", "2", "--words-only")
+    assert invoke(*asked).stdout.split()[1::2] == [p.label for p in words]
+    (row,) = rows_of(invoke(*asked, "--json").stdout)
+    assert row["predictions"] == [{"label": p.label, "score": round(p.score, 6)} for p in words]
+    table = csv.DictReader(io.StringIO(invoke(*asked, "--csv", "-", "--windows").stdout))
+    assert [row["label"] for row in table] == [p.label for p in words]
+
+
 def test_windows_are_those_of_python(tmp_path: Path) -> None:
     long = tmp_path / "long.wav"
     sf.write(long, tone(16_000, seconds=2.2), 16_000)

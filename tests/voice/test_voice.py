@@ -19,6 +19,7 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from snn_voice_hub.inference.answers import best, combine
+from snn_voice_hub.inference.ends import ClassifyOptions
 from snn_voice_hub.inference.windows import fit, split, starts
 from tests.places import EXAMPLES
 
@@ -162,9 +163,36 @@ def test_top_k_and_min_score(default_model: sv.SnnVoice) -> None:
     assert all(0 <= p.score <= 1 for p in sigmoid)
 
 
+def test_words_only_leaves_out_what_is_no_word(default_model: sv.SnnVoice) -> None:
+    silence = torch.zeros(60_000)
+    answers: dict[bool, Any] = {}
+    for only in (False, True):
+        options: ClassifyOptions = {"sample_rate": 16_000, "words_only": only}
+        together = default_model.classify([silence, silence[:16_000]], **options, top_k=1000)
+        answers[only] = together
+        assert list(default_model.classify_each([silence], **options, top_k=1000)) == together[:1]
+        windows = default_model.classify_windows(silence, **options, top_k=1000)
+        assert len(windows) > 3
+        assert {p.label for w in windows for p in w.predictions} == {p.label for p in together[0]}
+    for everything, words in zip(answers[False], answers[True], strict=True):
+        assert everything[0].label == "_silence_"
+        assert words == [p for p in everything if not p.label.startswith("_")]
+        assert len(words) == 35
+        assert sum(p.score for p in words) < 0.5
+    # Three words, though no word is among the best labels; none only where `min_score` says so.
+    few = default_model.classify(silence, sample_rate=16_000, top_k=3, words_only=True)
+    assert few == answers[True][0][:3]
+    both = default_model.classify(
+        FILES[0], sample_rate=16_000, top_k=3, min_score=few[0].score, words_only=True
+    )
+    assert both[0].label == word_of(FILES[0])
+    assert default_model.classify(silence, sample_rate=16_000, min_score=0.9, words_only=True) == []
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
+        ({"words_only": 1}, "words_only=1"),
         ({"top_k": 0}, "top_k=0"),
         ({"top_k": 2.0}, "top_k=2.0"),
         ({"batch_size": 0}, "batch_size=0"),

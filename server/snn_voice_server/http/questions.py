@@ -21,12 +21,14 @@ class Question:
     Attributes:
         top_k: At most so many labels.
         function_to_apply: One of `snn_voice_hub.inference.answers.FUNCTIONS`.
+        words_only: Whether labels that are no word are left out.
         windows: Whether each window gets an answer of its own.
         model: Which model is asked; "" for the default.
     """
 
     top_k: int = 5
     function_to_apply: str = "softmax"
+    words_only: bool = False
     windows: bool = False
     model: str = ""
 
@@ -46,6 +48,15 @@ class Setting:
     legal: Callable[[object], bool]
     hint: str
     read: Callable[[str], object] = str
+
+
+def _boolean(description: str) -> Setting:
+    return Setting(
+        {"type": "boolean", "description": description},
+        lambda value: isinstance(value, bool),
+        "true or false",
+        lambda text: _BOOLEANS.get(text.lower(), text),
+    )
 
 
 def _whole(text: str) -> object:
@@ -73,15 +84,11 @@ SETTINGS = {
         lambda value: isinstance(value, str) and value in FUNCTIONS,
         f"one of {', '.join(FUNCTIONS)}",
     ),
-    "windows": Setting(
-        {
-            "type": "boolean",
-            "description": "An answer for each window of a longer sound, with its start and end in seconds.",
-        },
-        lambda value: isinstance(value, bool),
-        "true or false",
-        lambda text: _BOOLEANS.get(text.lower(), text),
+    "words_only": _boolean(
+        "Leave out labels that are no word, such as `_silence_` and `_unknown_`. Scores stay as they are: "
+        "probabilities among all labels, so those of the words sum to less than 1."
     ),
+    "windows": _boolean("An answer for each window of a longer sound, with its start and end in seconds."),
     "model": Setting(
         {"type": "string", "description": "One of GET /models; by default the first of them."},
         lambda value: isinstance(value, str),

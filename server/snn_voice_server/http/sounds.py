@@ -71,6 +71,7 @@ class Sound:
         self.ends = Ends(
             config,
             top_k=min(self.question.top_k, max(1, len(config.labels))),
+            words_only=self.question.words_only,
             function_to_apply=self.question.function_to_apply,
             max_seconds=self.service.settings.max_seconds,
         )

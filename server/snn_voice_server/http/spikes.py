@@ -190,7 +190,7 @@ SPIKES = Work("spikes", spikes_of, check=_check)
     summary="Which neurons fire for a sound file",
     response_model=SpikesAnswer,
     example=_EXAMPLE,
-    settings=("top_k", "model"),
+    settings=("top_k", "words_only", "model"),
 )
 async def spikes(sound: Sound) -> bytes:
     """Send a sound as to `/classify`; the answer is what the network's neurons do with it, step by step.
@@ -226,6 +226,9 @@ def _encoded(sound: Sound, recorded: Recorded, shown: int) -> bytes:
         "end": (start + prepared.length) / rate,
         "windows": len(prepared.windows),
     }
-    raster = clip_raster(row, config.labels, config.temperature, top_k=sound.question.top_k)
+    asked = sound.question
+    raster = clip_raster(
+        row, config.labels, config.temperature, top_k=asked.top_k, words_only=asked.words_only
+    )
     energy = {} if recorded.energy is None else {"energy": recorded.energy}
     return encode(where | raster | energy).encode()

@@ -65,7 +65,7 @@ def test_each_error_stays_with_its_file(local: TestClient) -> None:
 
 def test_settings_in_the_form_and_the_query(local: TestClient, model: SnnVoice) -> None:
     files: Files = [("file", ("a", wav(1))), ("files", ("b", wav(2, seconds=3)))]
-    settings = {"top_k": "2", "function_to_apply": "sigmoid"}
+    settings = {"top_k": "2", "function_to_apply": "sigmoid", "words_only": "true"}
     for answer in (
         local.post("/classify/batch", files=files, data=settings),
         local.post("/classify/batch", files=files, params=settings),

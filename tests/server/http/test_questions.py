@@ -11,14 +11,25 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
 
-from snn_voice_hub import SnnVoice
+from snn_voice_hub import SnnVoice, TcySNN
 from tests.server.conftest import answering
 from tests.server.helpers import check, clip, encoded, raw_request, read_response, wav
 
 LONG = wav(21, seconds=3.2)
+
+
+@pytest.fixture(scope="module")
+def with_classes() -> Iterator[tuple[TestClient, SnnVoice]]:
+    """A model that knows what is no word, and its service."""
+    torch.manual_seed(5)
+    labels = ["yes", "_silence_", "no", "_unknown_"]
+    voice = SnnVoice(TcySNN(num_classes=4, num_steps=2), {"kind": "logmel"}, labels=labels).eval()
+    with TestClient(create_app(voice)) as client:
+        yield client, voice
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +100,26 @@ def test_bad_windows(local: TestClient, text: str) -> None:
     inputs = base64.b64encode(wav()).decode()
     answer = local.post("/classify", json={"inputs": inputs, "parameters": {"windows": text}})
     check(answer, 400, "bad_windows")
+
+
+def test_words_only(with_classes: tuple[TestClient, SnnVoice]) -> None:
+    client, voice = with_classes
+    everything = client.post("/classify", content=LONG).json()
+    assert len(everything) == 4
+    words = [found for found in everything if found["label"] in ("yes", "no")]
+    for answer in asked_in_every_way(client, LONG, words_only=True):
+        assert answer.json() == words
+    for answer in asked_in_every_way(client, LONG, words_only=True, windows=True, top_k=1):
+        assert answer.json() == windows_of(voice, LONG, words_only=True, top_k=1)
+    batch = client.post("/classify/batch?words_only=1", files=[("file", ("a.wav", LONG))]).json()
+    assert batch["results"] == [{"file": "a.wav", "predictions": words}]
+    spikes = client.post("/spikes?words_only=true", content=wav(3)).json()
+    among = [found["label"] for found in client.post("/spikes", content=wav(3)).json()["predictions"]]
+    assert spikes["decision"]["labels"] == [label for label in among if label in ("yes", "no")]
+    assert [found["label"] for found in spikes["predictions"]] == spikes["decision"]["labels"]
+    assert "true or false" in check(
+        client.post("/classify?words_only=2", content=LONG), 400, "bad_words_only"
+    )
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 3}, {"function_to_apply": "none"}, {"top_k": 1}])

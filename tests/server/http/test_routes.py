@@ -118,7 +118,7 @@ def test_the_list_of_routes_is_that_of_the_document(client: httpx.Client) -> Non
     ]
     assert listed == [*described, ("GET", "/docs"), ("GET", "/openapi.json")]
     (spikes,) = (line for line in lines if line.startswith("POST /spikes"))
-    assert spikes.endswith("Which neurons fire for a sound file; ?top_k=5&model=NAME")
+    assert spikes.endswith("Which neurons fire for a sound file; ?top_k=5&words_only=false&model=NAME")
 
 
 def test_openapi(client: httpx.Client) -> None:
@@ -151,7 +151,9 @@ def test_openapi(client: httpx.Client) -> None:
     assert form["required"] == ["file"]
     assert form["properties"]["file"]["format"] == "binary"
     assert set(content["application/json"]["schema"]["properties"]) == {"inputs", "parameters"}
-    assert {p["name"] for p in post["parameters"]} == {"top_k", "function_to_apply", "windows", "model"}
+    named = {p["name"]: p["schema"] for p in post["parameters"]}
+    assert set(named) == {"top_k", "words_only", "function_to_apply", "windows", "model"}
+    assert (named["words_only"]["type"], named["words_only"]["default"]) == ("boolean", False)
     answer = post["responses"]["200"]["content"]["application/json"]["schema"]
     kinds = {kind["items"]["$ref"].rpartition("/")[2] for kind in answer["anyOf"]}
     assert kinds == {"LabelScore", "WindowScores"}
@@ -160,7 +162,7 @@ def test_openapi(client: httpx.Client) -> None:
     assert len(sounds) >= 3
     assert set(batch["requestBody"]["content"]) == {"multipart/form-data"}
     spikes = document["paths"]["/spikes"]["post"]
-    assert {p["name"] for p in spikes["parameters"]} == {"top_k", "model"}
+    assert {p["name"] for p in spikes["parameters"]} == {"top_k", "words_only", "model"}
     for operation in sounds:
         for status in ("400", "401", "404", "408", "413", "415", "429", "503", "504"):
             refusal = operation["responses"][status]["content"]["application/json"]
