@@ -8,7 +8,7 @@ ARGS ?=
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize words piczak cards clean help
+.PHONY: serve test lint format sanitize words piczak configs cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -44,6 +44,11 @@ piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-
 		--from runs/piczak-cnn --teacher runs/piczak-cnn --teacher resmel-cnn $(ARGS)
 	$(BIN)/snn-voice evaluate runs/piczak-snn --data $(DATA) --write
 	$(BIN)/snn-voice card runs/piczak-snn --write
+
+configs: $(VENV)/.created ## Write the bundled config.json anew, after a field has been added
+	@$(BIN)/python -c 'import sys; from pathlib import Path; from snn_voice_hub.config import VoiceConfig; \
+		[VoiceConfig.load(path).save(path) for path in map(Path, sys.argv[1:])]' \
+		snn_voice_hub/weights/*/config.json model_cards/*/config.json
 
 cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints and Piczak's figures
 	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \

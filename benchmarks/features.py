@@ -34,7 +34,7 @@ class TorchaudioFeatures(Features):
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__(config)
-        if config.kind == "logmel":
+        if config.has_bands:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*all zero values.*")
                 self.mel: nn.Module = torchaudio.transforms.MelSpectrogram(
@@ -74,9 +74,8 @@ def recordings(given: argparse.Namespace, count: int) -> Tensor:
 
 def describe(config: FeatureConfig) -> str:
     """A front end in a few words."""
-    if config.kind == "waveform":
-        return f"waveform, {config.feature_rate} Hz"
-    return f"log-mel {config.n_mels}, {config.feature_rate} Hz"
+    bands = f" {config.n_mels}" * config.has_bands
+    return f"{config.title}{bands}, {config.feature_rate} Hz"
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ _BATCH = 32
 
 
 class _StftMel(nn.Module):
-    """Mel power, and the offset of its logarithm, by `torch.stft`, which is exported as the node STFT."""
+    """Mel power by `torch.stft`, which is exported as the node STFT."""
 
     def __init__(self, config: FeatureConfig, mel: MelPower) -> None:
         super().__init__()
@@ -48,8 +48,8 @@ class _StftMel(nn.Module):
         )
         real, imaginary = torch.view_as_real(spectrum).unbind(-1)
         power = real * real + imaginary * imaginary
-        total: Tensor = self.mel.filters.T @ power + self.offset
-        return total
+        found: Tensor = self.mel.filters.T @ power
+        return found
 
 
 def stft_front_end(config: FeatureConfig) -> FrontEnd:
@@ -89,7 +89,7 @@ class Double(Features):
     def forward(self, waveforms: Tensor) -> Tensor:
         """See `Features.forward`, which would round the sound to float32."""
         x = self._standardise_waveform(self._resample(waveforms))
-        return self._standardise_logmel(torch.log(self.mel(x).unsqueeze(1) + self.config.log_offset))
+        return self.of_power(self.mel(x), self.config.log_offset)
 
 
 def exact(config: FeatureConfig) -> nn.Module:

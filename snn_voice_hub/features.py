@@ -36,7 +36,7 @@ class MelPower(nn.Module):
     longer than the Fourier transform.
 
     Args:
-        config: A front end of kind "logmel".
+        config: A front end that has bands.
     """
 
     window: Tensor
@@ -98,7 +98,7 @@ class Features(nn.Module):
             with float32_on_cpu():
                 self.resample = torchaudio.transforms.Resample(config.sample_rate, config.feature_rate)
         self.mel: nn.Module = nn.Identity()
-        if config.kind == "logmel":
+        if config.has_bands:
             self.mel = MelPower(config)
         # The kernels follow from the configuration; a checkpoint holds the network's tensors alone.
         for module in self.modules():
@@ -118,7 +118,7 @@ class Features(nn.Module):
                 clip; otherwise the caller pads to `config.num_samples`.
 
         Returns:
-            `[B, 1, M]` for kind "waveform", `[B, 1, n_mels, frames]` for "logmel", float32.
+            `[B, 1, M]` for kind "waveform", `[B, 1, n_mels, frames]` for one that has bands, float32.
 
         Raises:
             AudioError: Not a two-dimensional float tensor, or N is 0.
@@ -131,10 +131,19 @@ class Features(nn.Module):
             )
         with no_autocast(waveforms.device):
             x = self._standardise_waveform(self._resample(waveforms.float()))
-            if self.config.kind == "waveform":
+            if not self.config.has_bands:
                 return x.unsqueeze(1)
-            # float64 offset and float32 sound, as in the paper: the sum is float32.
-            return self._standardise_logmel(torch.log(self.mel(x).unsqueeze(1) + self.config.log_offset))
+            return self.of_power(self.mel(x), self.config.log_offset)
+
+    def of_power(self, power: Tensor, offset: Tensor | float) -> Tensor:
+        """Features `[B, 1, n_mels, frames]` from the power in mel bands `[B, n_mels, frames]`.
+
+        Args:
+            power: As `mel` gives it, or as an exported graph computes it.
+            offset: What the logarithm adds: `log_offset`, or a tensor of it, one a band `[n_mels, 1]`.
+        """
+        # float64 offset and float32 sound, as in the paper: the sum is float32.
+        return self._standardise_bands(torch.log(power.unsqueeze(1) + offset))
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self.resample
@@ -158,7 +167,7 @@ class Features(nn.Module):
             return (x - x.mean(dim=-1, keepdim=True)) / std
         return (x - x.mean()) / _not_zero(x.std())
 
-    def _standardise_logmel(self, x: Tensor) -> Tensor:
+    def _standardise_bands(self, x: Tensor) -> Tensor:
         c = self.config
         if c.normalization == "fixed":
             x = (x - c.feature_mean) / c.feature_std

@@ -8,7 +8,10 @@ from dataclasses import dataclass, fields
 from snn_voice_hub.config.values import check_choice, check_int, check_number, shown
 from snn_voice_hub.errors import ConfigError
 
-KINDS = ("waveform", "logmel")
+# The kinds that are made of the power in mel bands, as prose calls them. `Features.of_power` alone says what
+# becomes of that power; all else asks `FeatureConfig.has_bands`.
+_OF_BANDS = {"logmel": "log-mel"}
+KINDS = ("waveform", *_OF_BANDS)
 NORMALIZATIONS = ("fixed", "clip", "batch")
 
 # What audio.load takes.
@@ -26,6 +29,11 @@ MAX_VALUES = 2**20
 _LOWPASS_WIDTH, _ROLLOFF = 6, 0.99
 # float32 divides by these and multiplies with them without a zero or an infinity.
 _TINY, _HUGE = 1e-12, 1e12
+
+
+def kinds_of(dims: int) -> list[str]:
+    """The kinds whose features have so many dimensions without batch and channel."""
+    return [kind for kind in KINDS if dims == 1 + (kind in _OF_BANDS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +159,7 @@ class FeatureConfig:
                 f"features.num_samples={self.num_samples} is not legal: a window has {values:,} features",
                 hint=f"at most {MAX_VALUES:,}: a shorter window, a longer hop_length, fewer n_mels",
             )
-        if self.kind == "waveform":
+        if not self.has_bands:
             return
         if self.n_fft // 2 >= self._resampled:
             raise ConfigError(
@@ -195,10 +203,20 @@ class FeatureConfig:
     @property
     def shape(self) -> tuple[int, ...]:
         """One window's features without batch and channel: `[N]`, or `[n_mels, frames]`."""
-        if self.kind == "waveform":
+        if not self.has_bands:
             return (self._resampled,)
         around = self.n_fft // 2
         return self.n_mels, 1 + (self._resampled + 2 * around - self.n_fft) // self.hop_length
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether its features are mel bands over time; else they are a waveform."""
+        return self.kind in _OF_BANDS
+
+    @property
+    def title(self) -> str:
+        """The kind, as prose calls it."""
+        return _OF_BANDS.get(self.kind, self.kind)
 
     @property
     def seconds(self) -> float:

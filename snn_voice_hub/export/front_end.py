@@ -43,7 +43,7 @@ class FrontEnd(nn.Module):
                 code="not_exportable",
             )
         self._features = Features(config)
-        self._mel = _Mel(config, self._features.mel) if config.kind == "logmel" else None
+        self._mel = _Mel(config, self._features.mel) if config.has_bands else None
         self._features.mel = nn.Identity()
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class FrontEnd(nn.Module):
         x = self._features._standardise_waveform(self._resample(waveforms))
         if self._mel is None:
             return x.unsqueeze(1)
-        return self._features._standardise_logmel(torch.log(self._mel(x)).unsqueeze(1))
+        return self._features.of_power(self._mel(x), self._mel.offset)
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self._features.resample
@@ -90,12 +90,12 @@ class _Mel(nn.Module):
         self.register_buffer("offset", torch.full((config.n_mels, 1), config.log_offset, **FLOAT32))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Waveforms `[B, N]` -> power and the offset of its logarithm, `[B, n_mels, frames]`."""
+        """Waveforms `[B, N]` -> power, `[B, n_mels, frames]`."""
         around = self.n_fft // 2
         x = functional.pad(x, (around, around), mode="reflect")
         x = x[:, self.before : x.shape[1] - self.after].unsqueeze(1)
         real, imaginary = functional.conv1d(x, self.basis, stride=self.hop_length).chunk(2, dim=1)
-        return self.filters @ (real * real + imaginary * imaginary) + self.offset
+        return self.filters @ (real * real + imaginary * imaginary)
 
 
 def encode_each(features: Tensor, encoding: str, num_steps: int) -> Tensor:

@@ -49,7 +49,7 @@ class Layout:
 
     def description(self, network: Mapping[str, object]) -> str:
         """One line for tables and cards."""
-        sound = "4 kHz waveform" if self.kind == "waveform" else "4 kHz log-mel"
+        sound = f"4 kHz {FRONT_ENDS[self.kind].title}"
         twin = "hybrid " if self.architecture.endswith("SCNN") else "spiking " if self.lifs else ""
         steps = f", T = {network['num_steps']}" if self.lifs else ""
         return f"The paper's {twin}{self.family} on the {sound}{steps}, from its Lightning checkpoint"

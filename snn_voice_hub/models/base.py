@@ -20,6 +20,7 @@ from snn_voice_hub.config import (
     VoiceConfig,
     check_int,
     check_plain,
+    kinds_of,
     shown,
 )
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
@@ -276,9 +277,9 @@ class Network(nn.Module, HubModel):
         """
         shape = features.shape
         if len(shape) != cls.feature_dims:
-            kind = "waveform" if cls.feature_dims == 1 else "logmel"
+            legal = " or ".join(map(repr, kinds_of(cls.feature_dims)))
             raise ConfigError(
-                f"features.kind={features.kind!r} is not legal", hint=f"{cls.__name__} takes {kind!r}"
+                f"features.kind={features.kind!r} is not legal", hint=f"{cls.__name__} takes {legal}"
             )
         names = ("num_samples",) if len(shape) == 1 else ("n_mels", "num_samples")
         for name, size, low in zip(names, shape, cls.min_shape, strict=True):

@@ -117,7 +117,7 @@ class NirNetwork(nn.Module):
         return torch.stack(outputs)
 
     def _dims(self) -> int:
-        return 1 if self.features.kind == "waveform" else 2
+        return len(self.features.shape)
 
 
 class _Neuron(nn.Module):

@@ -208,8 +208,8 @@ def _input(config: VoiceConfig) -> str:
     steps = [f"Mono sound at {f.sample_rate:,} Hz, {f.seconds:g} s"]
     if f.feature_rate != f.sample_rate:
         steps.append(f"resampled to {f.feature_rate:,} Hz")
-    if f.kind == "logmel":
-        steps.append(f"log-mel of {f.n_mels} bands, hop {1000 * f.hop_length / f.feature_rate:g} ms")
+    if f.has_bands:
+        steps.append(f"{f.title} of {f.n_mels} bands, hop {1000 * f.hop_length / f.feature_rate:g} ms")
     steps.append(
         {
             "fixed": "standardised by constants measured over the training clips",

@@ -83,14 +83,14 @@ def measure_constants(config: FeatureConfig, clips: Clips, *, waveform: bool = T
         features = Features(front_end)
         for waves in clips.batches(_BATCH):
             out: Tensor = features(waves)
-            keep = front_end.ignore_below if front_end.kind == "logmel" else None
+            keep = front_end.ignore_below if front_end.has_bands else None
             yield out if keep is None else out[out > keep]
 
     config = dataclasses.replace(config, normalization="fixed")
     if waveform:
         mean, std = map(_six_digits, mean_and_std(values(dataclasses.replace(bare, kind="waveform"))))
         config = dataclasses.replace(config, waveform_mean=mean, waveform_std=std)
-    if config.kind == "logmel":
+    if config.has_bands:
         bare = dataclasses.replace(bare, waveform_mean=config.waveform_mean, waveform_std=config.waveform_std)
         mean, std = map(_six_digits, mean_and_std(values(bare)))
         config = dataclasses.replace(config, feature_mean=mean, feature_std=std)

@@ -137,7 +137,7 @@ def default_recipe(architecture: str) -> Recipe:
         architecture=architecture,
         features=features,
         description=f"{architecture}, trained by the default recipe",
-        augmentation=_RESMEL_AUGMENTATION if features.kind == "logmel" else Augmentation(),
+        augmentation=_RESMEL_AUGMENTATION if features.has_bands else Augmentation(),
         distil=0.5,
         threshold_percentile=95.0,
     )
@@ -167,7 +167,7 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
         constants="none",
         silence=0.1 if SILENCE in config.labels and batch_size >= 10 else 0.0,
         unknown=0.2 if UNKNOWN in config.labels and batch_size >= 10 else 0.0,
-        augmentation=_RESMEL_AUGMENTATION if config.features.kind == "logmel" else Augmentation(),
+        augmentation=_RESMEL_AUGMENTATION if config.features.has_bands else Augmentation(),
         epochs=max(5, -(-_FINE_TUNING_STEPS // steps)),
         steps=steps,
         batch_size=batch_size,
