@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +20,7 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.hub.weights import broken_weight
 from snn_voice_hub.inference.classifier import Classifier
-from snn_voice_hub.inference.early_exit import Stopped, check_stoppable, run_until_sure
+from snn_voice_hub.inference.early_exit import StoppedEarly, check_stoppable, run_until_sure
 from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
@@ -353,7 +354,7 @@ class SnnVoice(nn.Module, HubModel, Classifier):
             ConfigError: No clip, a twin with another window, a network in training mode, or one with layers
                 that are not counted.
         """
-        check_names(unknown)
+        check_names(unknown, inspect.getfullargspec(self.energy).kwonlyargs)
         ends = Ends(self.config, sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
         with no_autocast(self.device):
             return measure(self._counted(), self._counted_twin(twin), clips, ends)
@@ -379,7 +380,7 @@ class SnnVoice(nn.Module, HubModel, Classifier):
         sure = ends.options["early_exit"]
         stepped = None if sure is None else check_stoppable(network, recordings_of(network))
 
-        def run(windows: Tensor) -> Tensor | Stopped:
+        def run(windows: Tensor) -> Tensor | StoppedEarly:
             windows = self.to_device(windows)
             if sure is None or stepped is None:
                 logits: Tensor = self(windows)

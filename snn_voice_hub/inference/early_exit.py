@@ -14,7 +14,7 @@ from snn_voice_hub.models.network import SpikingNetwork, State
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StoppedEarly:
     """The logits of clips that were not all run to the end.
 
     Attributes:
@@ -52,7 +52,7 @@ def run_until_sure(
     *,
     temperature: float,
     sure: float,
-) -> Stopped:
+) -> StoppedEarly:
     """Run one step after the other; clips whose best score is high enough leave the batch.
 
     After t of T steps the score is the softmax of the logits so far times T / t, by the temperature that was
@@ -84,4 +84,4 @@ def run_until_sure(
         if not len(rows):
             break
         state = {name: mem[goes_on] for name, mem in state.items()}
-    return Stopped(logits, taken.tolist())
+    return StoppedEarly(logits, taken.tolist())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict, Unpack
 
@@ -56,16 +56,20 @@ _DEFAULTS: Final[ClassifyOptions] = {
 }
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Refuse keyword arguments that `classify` does not have.
+def check_names(names: Iterable[str], legal: Collection[str] = tuple(_DEFAULTS)) -> None:
+    """Refuse keyword arguments that a method does not have.
+
+    Args:
+        names: Those that were given.
+        legal: Those that there are; by default those of `classify`.
 
     Raises:
         ConfigError: The first of them, with the name that was meant, or those that there are.
     """
     for name in names:
-        if name not in _DEFAULTS:
+        if name not in legal:
             rate = "rate" in name.lower() or name.endswith(("sr", "fs"))
-            hint = "the rate of arrays is sample_rate=" if rate else f"legal are {', '.join(_DEFAULTS)}"
+            hint = "the rate of arrays is sample_rate=" if rate else f"legal are {', '.join(legal)}"
             raise ConfigError(f"unknown argument {name}=", hint=hint)
 
 

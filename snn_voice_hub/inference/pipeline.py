@@ -11,7 +11,7 @@ from torch import Tensor
 from snn_voice_hub.errors import AudioError, CheckpointError
 from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
-from snn_voice_hub.inference.early_exit import Stopped
+from snn_voice_hub.inference.early_exit import StoppedEarly
 from snn_voice_hub.inference.ends import Answer, Clip, Ends, Steps, Windows, too_loud
 from snn_voice_hub.inference.progress import with_progress
 from snn_voice_hub.tensors import FLOAT32
@@ -29,15 +29,16 @@ class Pipeline:
     Args:
         ends: What is before and after the network.
         run: The network: windows `[W, N]` on the CPU -> logits `[W, C]` on any device.
-        announce: Is told how many windows each of the clips has that run next.
+        announce: Is told how many windows each of the clips has that run next; None: the next window does not
+            come, for the network refuses it.
         trouble: Says what is wrong with the network itself, where its scores are not finite; "" for nothing.
     """
 
     def __init__(
         self,
         ends: Ends,
-        run: Callable[[Tensor], Tensor | Stopped],
-        announce: Callable[[list[int]], None] | None = None,
+        run: Callable[[Tensor], Tensor | StoppedEarly],
+        announce: Callable[[list[int] | None], None] = lambda _: None,
         trouble: Callable[[], str] = str,
     ) -> None:
         self._ends = ends
@@ -136,6 +137,8 @@ class Pipeline:
     def _scores(self, clips: Sequence[Windows]) -> list[tuple[Tensor, Steps] | AudioError]:
         """For each clip the scores `[W, C]` of its windows, and the steps they took; they run in batches.
 
+        In its place stands an error where a window is too loud, or where the network refuses it by one.
+
         Raises:
             CheckpointError: The network gives no finite scores, and not for what it hears.
         """
@@ -144,29 +147,47 @@ class Pipeline:
         windows = [window for clip in clips for window in clip]
         if not windows:
             return [(torch.empty(0, **FLOAT32), None) for _ in clips]
-        if self._announce is not None:
-            self._announce(counts)
+        self._announce(counts)
         logits: list[Tensor] = []
         steps: list[int] = []
-        for start in range(0, len(windows), size):
-            ran = self._forward(torch.stack(windows[start : start + size]))
-            if isinstance(ran, Stopped):
-                steps += ran.steps
+        refused: dict[int, AudioError] = {}
+
+        def run(first: int, part: Windows) -> None:
+            try:
+                ran = self._forward(torch.stack(part))
+            except AudioError as error:
+                if len(part) > 1:  # each by itself then, for it is not said which one it is
+                    for place, window in enumerate(part, first):
+                        run(place, [window])
+                    return
+                self._announce(None)
+                refused[first] = error
+                ran = StoppedEarly(torch.zeros(1, len(self._ends.config.labels), **FLOAT32), [0])
+            if isinstance(ran, StoppedEarly):
+                steps.extend(ran.steps)
                 ran = ran.logits
             logits.append(ran)
+
+        for start in range(0, len(windows), size):
+            run(start, windows[start : start + size])
         # Waited for once, after all batches.
-        all_logits = torch.cat(logits)
+        all_logits = torch.cat([part.to(logits[-1].device) for part in logits])
         finite = all_logits.isfinite().all(-1).tolist()
         if not all(finite) and (trouble := self._trouble()):
             config = self._ends.config
             raise CheckpointError(f"{config.name or config.architecture}: {trouble}")
         rows = torch.split(self._ends.scores(all_logits).cpu(), counts)
+        stepped = len(steps) == len(windows)
         found: list[tuple[Tensor, Steps] | AudioError] = []
         end = 0
         for count, row in zip(counts, rows, strict=True):
             start, end = end, end + count
-            good = all(finite[start:end])
-            found.append((row, steps[start:end] or None) if good else too_loud("the clip"))
+            if error := next((refused[i] for i in range(start, end) if i in refused), None):
+                found.append(error)
+            elif not all(finite[start:end]):
+                found.append(too_loud("the clip"))
+            else:
+                found.append((row, steps[start:end] if stepped else None))
         return found
 
     def _answers(self, items: list[Windows | AudioError], first: int) -> Iterator[Answer | AudioError]:

@@ -149,6 +149,11 @@ class Recording:
         )
         self._counted += len(windows)
 
+    def skip(self) -> None:
+        """Say that the next row does not come."""
+        if self._coming:
+            self._coming.popleft()
+
     def begin(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> _Rows:
         """A part to fill; it is no part of the recording before `add`."""
         seeds: list[int | None] = [None] * len(features) if clip_seeds is None else list(clip_seeds)
@@ -252,10 +257,18 @@ def recordings_of(network: nn.Module) -> list[Recording]:
     return [found for seen, found in _open.get() if seen is network]
 
 
-def expect_clips(network: nn.Module, windows: Sequence[int]) -> None:
-    """Tell the open recordings of a network how many windows each of the next clips has."""
+def expect_clips(network: nn.Module, windows: Sequence[int] | None) -> None:
+    """Tell the open recordings of a network how many windows each of the next clips has.
+
+    Args:
+        network: The network.
+        windows: Their numbers; None: the next window does not come.
+    """
     for found in recordings_of(network):
-        found.expect(windows)
+        if windows is None:
+            found.skip()
+        else:
+            found.expect(windows)
 
 
 def run_recorded(

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile as sf
 import torch
@@ -26,6 +27,8 @@ from tests.inference.helpers import (
     clip_of,
     each_into,
     make,
+    run,
+    samples,
     wav,
     with_cores,
     write_clips,
@@ -192,3 +195,51 @@ def test_what_loading_raises_beside_audio_errors_comes_at_its_place(monkeypatch:
     with pytest.raises(MemoryError, match="full"):
         each_into(found, make(batch_size=3, on_error="return").each(clips))
     assert len(found) == 5
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 32])
+def test_a_clip_that_the_network_refuses_is_an_error_at_its_place(batch_size: int) -> None:
+    clips = [wav(seed, LONGEST if seed == 3 else SIZE) for seed in range(7)]
+    refused = {0, 3, 4}
+    quiet = [samples(seed, LONGEST if seed == 3 else SIZE)[:20] for seed in refused]
+
+    def picky(windows: Tensor) -> Tensor:
+        for window in windows:
+            if any(np.array_equal((window[:20] * 32_768).numpy(), begin) for begin in quiet):
+                raise sv.AudioError("no such sound for me", code="silence")
+        return run(windows)
+
+    answers = list(make(picky, on_error="return", batch_size=batch_size).each(clips))
+    wanted = [make().one(clip) for clip in clips]
+    for seed, answer in enumerate(answers):
+        if seed in refused:
+            assert isinstance(answer, sv.AudioError)
+            assert (answer.message, answer.code) == (f"clip {seed}: no such sound for me", "silence")
+        else:
+            assert answer == wanted[seed]
+    found: list[Any] = []
+    with pytest.raises(sv.AudioError, match="clip 0: no such sound"):
+        each_into(found, make(picky, batch_size=batch_size).each(clips))
+    alone = make(picky, on_error="return").one(clips[0])
+    assert isinstance(alone, sv.AudioError)
+    assert alone.message == "no such sound for me"
+    with pytest.raises(sv.AudioError, match=r"^no such sound"):
+        make(picky, on_error="return").windows(clips[3], 0.5)
+
+
+def test_a_recording_leaves_out_what_the_network_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sv.SnnVoice(sv.TcySNN(num_classes=3, num_steps=2), labels=["a", "b", "c"]).eval()
+    forward = sv.SnnVoice.forward
+
+    def picky(self: sv.SnnVoice, waveforms: Tensor) -> Tensor:
+        if bool((waveforms.abs().amax(-1) == 0).any()):
+            raise sv.AudioError("silence", code="silence")
+        return forward(self, waveforms)
+
+    monkeypatch.setattr(sv.SnnVoice, "forward", picky)
+    sound = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
+    clips = [sound, np.zeros_like(sound), sound * 0.5]
+    with model.record_spikes() as rec:
+        answers = model.classify(clips, sample_rate=16_000, on_error="return")
+    assert [isinstance(answer, sv.AudioError) for answer in answers] == [False, True, False]
+    assert rec.clips == [0, 2]

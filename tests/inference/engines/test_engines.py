@@ -15,10 +15,11 @@ import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError
 from snn_voice_hub.inference.engines import choice, plain
 from snn_voice_hub.inference.engines.base import Engine, Unsupported
+from snn_voice_hub.inference.engines.names import CLASSES
 from snn_voice_hub.inference.engines.packed import PackedLinear, with_packed_linears
 from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from tests.models.lively import SNNS, features_of, lively
+from tests.models.lively import BUNDLED, SNNS, features_of, lively, small_shape
 from tests.threads import in_threads
 
 
@@ -96,6 +97,31 @@ def test_a_wrong_shape_is_told_by_every_engine() -> None:
     for engine in (TorchEngine(network), LoopEngine(network)):
         with pytest.raises(sv.ConfigError, match="got features of shape"):
             engine(torch.zeros(2, 1, 7))
+
+
+@pytest.mark.parametrize("architecture", BUNDLED)
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_engine_answers_as_the_loop_or_says_why_not(
+    name: str, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is really compiled: that takes half a minute a network, and `test_compiled.py` does it once."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    network = lively(architecture, **({"num_steps": 2} if architecture in SNNS else {}))
+    x = torch.randn(3, 1, *small_shape(type(network)), generator=torch.Generator().manual_seed(2))
+    try:
+        engine, facts = choice.make_engine(network, name)
+        if engine.name != name:
+            assert facts["reasons"][name]
+            return
+        with torch.inference_mode():
+            got, wanted = engine(x), LoopEngine(network)(x)
+    except Unsupported as reason:
+        assert str(reason)
+        return
+    assert wanted.std() > 0.1
+    # bfloat16 has three digits, and a spike that it flips moves what comes after.
+    most = 0.1 * float(wanted.abs().max()) if name.endswith("bf16") else 1e-4
+    assert (got - wanted).abs().max() <= most
 
 
 # --- packed linear layers ----------------------------------------------------------------------------

@@ -105,6 +105,14 @@ def test_bad_clips_and_twins_are_named() -> None:
         voice.energy(YES, twin=other)
 
 
+def test_options_that_only_classify_has_are_refused() -> None:
+    voice = sv.SnnVoice.from_pretrained("tcy-snn")
+    for unknown in ({"top_k": 3}, {"on_error": "return"}, {"min_score": 0.5}, {"batchsize": 2}):
+        with pytest.raises(sv.ConfigError, match=f"unknown argument {next(iter(unknown))}=") as caught:
+            voice.energy(YES, **unknown)  # type: ignore[arg-type]
+        assert caught.value.hint == "legal are twin, sample_rate, batch_size, max_seconds"
+
+
 def test_a_twin_may_be_named_or_given() -> None:
     voice = sv.SnnVoice.from_pretrained("tcy-snn")
     named = voice.energy(YES, twin="hjh-cnn")
