@@ -71,7 +71,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
     begun = time.monotonic()
     import_ray(alone=options.ray_address is None)
     from snn_voice_hub.bulk.output import Manifest, Output
-    from snn_voice_hub.bulk.worker import Work
+    from snn_voice_hub.bulk.worker import Assignment
 
     sources = find_sources(arguments)
     checkpoint = resolve(options.model, Loading(revision=options.revision))
@@ -89,7 +89,7 @@ def classify_bulk(arguments: Iterable[str], target: str, options: BulkOptions) -
         cores = options.num_workers or usable_cores()
         with ray_session(options.ray_address, cores, len(weights) + 16 * len(done)) as (ray, terminal):
             device, workers = _resources(ray, options)
-            work = Work(config, weights, sources, replace(options, device=device), packages)
+            work = Assignment(config, weights, sources, replace(options, device=device), packages)
             chunks = _dataset(ray, work, done, workers)
             clips, errors = _collect(chunks, output, _Progress(len(done), terminal), options.part_clips)
     return Summary(clips, errors, len(done), done.errors, time.monotonic() - begun)

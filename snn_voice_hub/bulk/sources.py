@@ -21,7 +21,7 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClipEntry:
     """One clip of a listing.
 
     Attributes:
@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """What one argument names; all single files of this disk are one source.
 
     Attributes:
@@ -54,17 +54,17 @@ class Source:
     pattern: re.Pattern[str] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ClipEntry]:
         """The clips, folder by folder, sorted inside each; what is in memory is one folder's list."""
         if self.files:
-            yield from (Entry(name, place) for name, place in self.files.items())
+            yield from (ClipEntry(name, place) for name, place in self.files.items())
             return
         walk = _walk_disk(self.root) if self.filesystem is None else _walk(self.filesystem, self.root)
         begin = len(os.fsencode(self.root))
         for place, problem in walk:
             rest = _readable(place[begin:])
             if problem or self.holds(rest):
-                yield Entry(self.name + rest, place, problem)
+                yield ClipEntry(self.name + rest, place, problem)
 
     def holds(self, rest: str) -> bool:
         """Whether a file is one of this source; `rest` is what follows the folder's name."""
@@ -81,7 +81,7 @@ class Sources:
         items: The sources.
     """
 
-    def __init__(self, items: Sequence[Source]) -> None:
+    def __init__(self, items: Sequence[ClipSource]) -> None:
         self.items = list(items)
         # A shell may expand its pattern to thousands of folders: they are found by name, not one by one.
         self._folders: dict[str, int] = {}
@@ -92,7 +92,7 @@ class Sources:
             else:
                 self._others.append(index)
 
-    def entries(self, index: int) -> Iterator[Entry]:
+    def entries(self, index: int) -> Iterator[ClipEntry]:
         """The clips of one source, without those that an earlier source has."""
         for entry in self.items[index].entries():
             if entry.problem or self._owner(entry.name, index) == index:
@@ -131,7 +131,7 @@ def find_sources(arguments: Iterable[str]) -> Sources:
         MissingExtraError: A URI, without pyarrow.
     """
     files: dict[str, bytes] = {}
-    folders: list[Source] = []
+    folders: list[ClipSource] = []
     for argument in arguments:
         if argument == "-":
             raise SnnVoiceError("stdin and --ray do not go together", hint="name folders, files or URIs")
@@ -147,10 +147,10 @@ def find_sources(arguments: Iterable[str]) -> Sources:
             folders.append(_on_disk(argument))
     for source in folders:
         _expect_sound(source)
-    return Sources([Source("", files=files), *folders] if files else folders)
+    return Sources([ClipSource("", files=files), *folders] if files else folders)
 
 
-def _expect_sound(source: Source) -> None:
+def _expect_sound(source: ClipSource) -> None:
     """Refuse a folder that can't be listed, or in which nothing is to be tried."""
     if source.files:
         return
@@ -163,16 +163,16 @@ def _expect_sound(source: Source) -> None:
         raise no_sound(source.root)
 
 
-def _on_disk(argument: str) -> Source:
+def _on_disk(argument: str) -> ClipSource:
     folder, pattern = _split_pattern(argument, r"[*?]") if not Path(argument).exists() else (argument, None)
     if not argument or not Path(folder).is_dir():
         hint = "a folder, a file, a pattern or a URI"
         raise SnnVoiceError(f"{argument or 'a clip without a name'} does not exist", hint=hint)
     root = os.path.abspath(folder).rstrip("/")  # noqa: PTH100
-    return Source(_readable(os.fsencode(root)), root, None, pattern)
+    return ClipSource(_readable(os.fsencode(root)), root, None, pattern)
 
 
-def _remote(uri: str) -> Source:
+def _remote(uri: str) -> ClipSource:
     address, mark, query = uri.partition("?")
     address, pattern = _split_pattern(address, r"\*")
     filesystem, root = open_filesystem(address + mark + query)
@@ -183,10 +183,10 @@ def _remote(uri: str) -> Source:
         except OSError as error:
             raise cannot_open(uri, error) from error
         if info.is_file:
-            return Source(name, root, filesystem, None, {name: root.encode()})
+            return ClipSource(name, root, filesystem, None, {name: root.encode()})
         if info.type.name == "NotFound":
             raise SnnVoiceError(f"{name} does not exist")
-    return Source(name, root, filesystem, pattern)
+    return ClipSource(name, root, filesystem, pattern)
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:

@@ -17,7 +17,7 @@ import torch
 
 from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.output import SCHEMA, digest
-from snn_voice_hub.bulk.sources import Entry, Sources
+from snn_voice_hub.bulk.sources import ClipEntry, Sources
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.inference.answers import Prediction
@@ -39,7 +39,7 @@ _LIVES = 2
 
 
 @dataclass(frozen=True)
-class Work:
+class Assignment:
     """All that a worker is given, once.
 
     Attributes:
@@ -96,7 +96,7 @@ class Worker:
         begin: `Watch.begin`.
     """
 
-    def __init__(self, fetch: Callable[[], Work], begin: Callable[[bytes], int]) -> None:
+    def __init__(self, fetch: Callable[[], Assignment], begin: Callable[[bytes], int]) -> None:
         work = fetch()
         self._work = work
         self._begin = begin
@@ -128,7 +128,7 @@ class Worker:
                 answered += [self._alone(voice, clip) for clip in clips]
         return pa.concat_tables(answered)
 
-    def _alone(self, voice: SnnVoice, clip: tuple[int, Entry]) -> pa.Table:
+    def _alone(self, voice: SnnVoice, clip: tuple[int, ClipEntry]) -> pa.Table:
         name = clip[1].name
         if self._begin(digest(name)) <= _LIVES:
             return rows(voice, self._work, [clip])
@@ -136,8 +136,8 @@ class Worker:
         return pa.Table.from_pylist([_row(name, error)], schema=SCHEMA)
 
 
-def _clips(chunk: list[dict[str, Any]]) -> list[tuple[int, Entry]]:
-    return [(clip["source"], Entry(clip["name"], clip["place"], clip["problem"])) for clip in chunk]
+def _clips(chunk: list[dict[str, Any]]) -> list[tuple[int, ClipEntry]]:
+    return [(clip["source"], ClipEntry(clip["name"], clip["place"], clip["problem"])) for clip in chunk]
 
 
 def pack(table: pa.Table) -> pa.Table:
@@ -166,7 +166,7 @@ def unpack(packed: pa.Table) -> pa.Table:
     return pa.Table.from_struct_array(flat).cast(SCHEMA)
 
 
-def rows(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -> pa.Table:
+def rows(voice: SnnVoice, work: Assignment, clips: Sequence[tuple[int, ClipEntry]]) -> pa.Table:
     """The rows of some clips.
 
     Args:
@@ -207,7 +207,7 @@ def _message(name: str, error: AudioError) -> str:
     return text if name in text else f"{name}: {text}"
 
 
-def _answers(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -> dict[int, Answer]:
+def _answers(voice: SnnVoice, work: Assignment, clips: Sequence[tuple[int, ClipEntry]]) -> dict[int, Answer]:
     """The answer of each clip by its place; one whose content breaks the program costs only itself."""
     try:
         return _classify(voice, work, clips)
@@ -231,7 +231,7 @@ def _answers(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) ->
     return answers
 
 
-def _classify(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -> dict[int, Answer]:
+def _classify(voice: SnnVoice, work: Assignment, clips: Sequence[tuple[int, ClipEntry]]) -> dict[int, Answer]:
     answers: dict[int, Answer] = {}
     taken: list[int] = []
 
@@ -257,7 +257,7 @@ def _classify(voice: SnnVoice, work: Work, clips: Sequence[tuple[int, Entry]]) -
     return answers
 
 
-def _contents(sources: Sources, clips: Sequence[tuple[int, Entry]]) -> Iterator[Content | AudioError]:
+def _contents(sources: Sources, clips: Sequence[tuple[int, ClipEntry]]) -> Iterator[Content | AudioError]:
     """What to classify, in order; files of other disks are fetched ahead by threads."""
     waiting: deque[Callable[[], Content | AudioError]] = deque()
     with ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="snn-voice-fetch") as pool:
@@ -281,7 +281,7 @@ def _same(value: Content | AudioError) -> Content | AudioError:
     return value
 
 
-def fetch(filesystem: Any, entry: Entry) -> Content | AudioError:
+def fetch(filesystem: Any, entry: ClipEntry) -> Content | AudioError:
     """A clip's bytes, or an open file where they are many.
 
     Args:

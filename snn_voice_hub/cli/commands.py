@@ -30,14 +30,14 @@ class Commands(typer.core.TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands: Any = _Loaded()
+        self.commands: Any = _BuiltCommands()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names; Typer's way would import all commands for them."""
         return list(self.commands)
 
 
-class _Loaded(Mapping[str, Any]):
+class _BuiltCommands(Mapping[str, Any]):
     """Name -> command, which is built at the first call for it."""
 
     def __init__(self) -> None:

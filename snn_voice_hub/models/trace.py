@@ -38,7 +38,7 @@ class Untraceable(Exception):  # noqa: N818  # no error: whoever traces has anot
     """`layers` does what can't be written down; the message says what."""
 
 
-class Refused(Untraceable):
+class BadShape(Untraceable):
     """PyTorch refuses input of that shape; the message is its own."""
 
 
@@ -102,7 +102,7 @@ def trace(network: SpikingNetwork, shape: Sequence[int], *, summed: bool = False
         The trace.
 
     Raises:
-        Refused: The layers can't take that shape.
+        BadShape: The layers can't take that shape.
         Untraceable: They do what can't be followed: a branch on values, a change in place, tensors that are
             neither weights nor made of the input, or what differs with the number of clips.
     """
@@ -160,12 +160,12 @@ class _Recorder:
                 raise
             except Exception as error:
                 line = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise Refused(line) from error
-        if not isinstance(out, _Recorded):
+                raise BadShape(line) from error
+        if not isinstance(out, _RecordedTensor):
             raise Untraceable("its output is not made of its input")
         return Trace(self._operations, out.operation, clips)
 
-    def fire(self, lif: Lif, x: _Recorded, num_steps: int) -> Tensor:
+    def fire(self, lif: Lif, x: _RecordedTensor, num_steps: int) -> Tensor:
         bare = torch.empty((num_steps, *x.bare.shape[1:]), dtype=x.bare.dtype, device="meta")
         return self._wrap(bare, fire, (lif, x), {}, self._paths.get(id(lif), ""))
 
@@ -198,7 +198,7 @@ class _Recorder:
         return out
 
     def _without_values(self, leaf: Any) -> Any:
-        if isinstance(leaf, _Recorded):
+        if isinstance(leaf, _RecordedTensor):
             return leaf.bare
         if not isinstance(leaf, Tensor):
             return leaf
@@ -218,7 +218,7 @@ class _Recorder:
         kwargs: dict[str, Any],
         module: str | None = None,
     ) -> Tensor:
-        recorded = bare.as_subclass(_Recorded)
+        recorded = bare.as_subclass(_RecordedTensor)
         recorded.bare, recorded.recorder = bare, self
         where = self._caller() if module is None else module
         recorded.operation = self._note(function, args, kwargs, tuple(bare.shape), bare.dtype, where)
@@ -234,7 +234,7 @@ class _Recorder:
         module: str,
     ) -> Operation:
         args, kwargs = pytree.tree_map(
-            lambda leaf: leaf.operation if isinstance(leaf, _Recorded) else leaf, (args, kwargs)
+            lambda leaf: leaf.operation if isinstance(leaf, _RecordedTensor) else leaf, (args, kwargs)
         )
         op = Operation(function, args, kwargs, shape, dtype, module)
         for source in op.inputs:
@@ -253,7 +253,7 @@ class _Recorder:
         return ""
 
 
-class _Recorded(Tensor):
+class _RecordedTensor(Tensor):
     """A tensor without values that writes down what is done with it."""
 
     bare: Tensor
@@ -270,7 +270,7 @@ class _Recorded(Tensor):
     ) -> Any:
         """See `torch.overrides`."""
         leaves = pytree.tree_leaves((args, kwargs or {}))
-        first = next((leaf for leaf in leaves if isinstance(leaf, _Recorded)), None)
+        first = next((leaf for leaf in leaves if isinstance(leaf, _RecordedTensor)), None)
         if first is None:
             raise Untraceable(f"{getattr(func, '__name__', func)} hides what it reads")
         return first.recorder.call(func, args, kwargs or {})
@@ -286,10 +286,10 @@ class _RecordingPass(Pass):
         self._check_fires_once(name)
         if type(lif) is not Lif:
             raise Untraceable(f"the neurons of {name} are a {type(lif).__name__}")
-        if not isinstance(x, _Recorded):
+        if not isinstance(x, _RecordedTensor):
             raise Untraceable(f"the current of {name} is not made of the input")
         if x.ndim < 2 or x.shape[0] not in (1, self.num_steps):
-            raise Refused(f"{name} gets {x.shape[0]} steps of a current, where there are {self.num_steps}")
+            raise BadShape(f"{name} gets {x.shape[0]} steps of a current, where there are {self.num_steps}")
         spk = self._recorder.fire(lif, x, self.num_steps)
         return spk if then is None else over_time(then, spk)
 

@@ -11,7 +11,7 @@ import pytest
 
 from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.run import classify_bulk
-from snn_voice_hub.bulk.sources import Source, Sources, find_sources, without_secrets
+from snn_voice_hub.bulk.sources import ClipSource, Sources, find_sources, without_secrets
 from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
 from tests.places import EXAMPLES
 
@@ -229,6 +229,6 @@ def test_without_the_extra_the_error_names_it(
 
 def test_a_source_of_the_root_folder_is_named_like_any(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
-    source = Source("", "", None, None)
+    source = ClipSource("", "", None, None)
     assert source.holds("/a.wav")
-    assert next(Source(str(tmp_path), str(tmp_path)).entries()).name == f"{tmp_path}/a.wav"
+    assert next(ClipSource(str(tmp_path), str(tmp_path)).entries()).name == f"{tmp_path}/a.wav"

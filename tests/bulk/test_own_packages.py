@@ -16,7 +16,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.run import _packages_of
 from snn_voice_hub.bulk.sources import find_sources
-from snn_voice_hub.bulk.worker import Work
+from snn_voice_hub.bulk.worker import Assignment
 from snn_voice_hub.packages import use_packages
 from snn_voice_hub.registry import find_architecture
 from tests.places import EXAMPLES
@@ -42,7 +42,7 @@ def test_a_worker_imports_what_its_driver_has(module: Path, tmp_path: Path) -> N
     assert find_architecture("OwnNet") is None
     files = [(tmp_path / "mine" / name).read_bytes() for name in ("config.json", "model.safetensors")]
     options = BulkOptions(top_k=1, device="cpu", engine="torch", batch_size=1)
-    work = Work(*files, find_sources([str(EXAMPLES)]), options, packages)
+    work = Assignment(*files, find_sources([str(EXAMPLES)]), options, packages)
     assert work.load().config.architecture == "OwnNet"
 
 

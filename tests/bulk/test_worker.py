@@ -20,8 +20,8 @@ from snn_voice_hub.bulk import worker
 from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.output import Done, digest
 from snn_voice_hub.bulk.run import CHUNK, chunks_of
-from snn_voice_hub.bulk.sources import Entry, Sources, find_sources
-from snn_voice_hub.bulk.worker import Watch, Work, Worker, pack, pack_error, rows, unpack
+from snn_voice_hub.bulk.sources import ClipEntry, Sources, find_sources
+from snn_voice_hub.bulk.worker import Assignment, Watch, Worker, pack, pack_error, rows, unpack
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.checkpoints import resolve
 from tests.places import EXAMPLES
@@ -36,16 +36,16 @@ def test_chunks_leave_out_what_is_done(tmp_path: Path) -> None:
     assert sizes == [CHUNK, 8]
 
 
-def work(arguments: list[str], **options: Any) -> Work:
+def work(arguments: list[str], **options: Any) -> Assignment:
     usual = {"top_k": 2, "device": "cpu", "engine": "torch", "batch_size": 4}
-    return Work(b"", b"", find_sources(arguments), BulkOptions(**(usual | options)))
+    return Assignment(b"", b"", find_sources(arguments), BulkOptions(**(usual | options)))
 
 
-def listed(sources: Sources) -> list[tuple[int, Entry]]:
+def listed(sources: Sources) -> list[tuple[int, ClipEntry]]:
     return [(index, entry) for index in range(len(sources.items)) for entry in sources.entries(index)]
 
 
-def clips(job: Work) -> list[tuple[int, Entry]]:
+def clips(job: Assignment) -> list[tuple[int, ClipEntry]]:
     return listed(job.sources)
 
 
@@ -130,12 +130,12 @@ def test_uris_are_named_and_read_as_what_they_are(sounds: Path) -> None:
 
 def test_a_file_that_vanishes_or_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = fs.LocalFileSystem()
-    gone = worker.fetch(disk, Entry("s3://b/gone.wav", b"/nowhere/gone.wav"))
+    gone = worker.fetch(disk, ClipEntry("s3://b/gone.wav", b"/nowhere/gone.wav"))
     assert isinstance(gone, sv.AudioError)
     assert (gone.code, gone.message) == ("not_found", "s3://b/gone.wav does not exist")
     path = EXAMPLES / "yes.wav"
     monkeypatch.setattr(worker, "_READ_AHEAD_BYTES", 100)
-    opened = worker.fetch(disk, Entry("s3://b/yes.wav", os.fsencode(path)))
+    opened = worker.fetch(disk, ClipEntry("s3://b/yes.wav", os.fsencode(path)))
     assert not isinstance(opened, bytes | str | sv.AudioError)
     assert sv.audio.load(opened).equal(sv.audio.load(path))
 
@@ -174,7 +174,9 @@ def test_a_clip_that_ends_workers_becomes_a_row(tmp_path: Path) -> None:
 
     checkpoint = resolve("tcy-snn")
     job = work([str(EXAMPLES)])
-    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options)
+    job = Assignment(
+        checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options
+    )
     watch = Watch()
     (chunk,) = chunks_of(job.sources, 0, Done())
     lives = [unpack(Worker(lambda: job, watch.begin)(chunk)).to_pylist() for _ in range(4)]
@@ -192,7 +194,9 @@ def test_an_error_travels_with_its_hint() -> None:
     assert (found.value.message, found.value.hint, found.value.code) == ("no", "yes", "some")
     job = work([str(EXAMPLES)], device="mps")
     checkpoint = resolve("tcy-snn")
-    job = Work(checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options)
+    job = Assignment(
+        checkpoint.config.read_bytes(), checkpoint.weights.read_bytes(), job.sources, job.options
+    )
     (chunk,) = chunks_of(job.sources, 0, Done())
     if not torch.backends.mps.is_available():
         with pytest.raises(SnnVoiceError, match="mps"):

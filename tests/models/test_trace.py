@@ -16,7 +16,7 @@ from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.models.network import Pass, over_time
 from snn_voice_hub.models.operations import reading
-from snn_voice_hub.models.trace import Refused, Untraceable, trace
+from snn_voice_hub.models.trace import BadShape, Untraceable, trace
 from tests.models.bystander import bystander
 from tests.models.lively import SNNS, features_of, lively
 from tests.threads import in_threads
@@ -131,9 +131,9 @@ def test_what_can_not_be_followed_is_refused(middle: Any, reason: str) -> None:
 
 
 def test_a_shape_that_pytorch_refuses() -> None:
-    with pytest.raises(Refused, match="Kernel size"):
+    with pytest.raises(BadShape, match="Kernel size"):
         trace(_One().eval(), (1, 1, 2))
-    with pytest.raises(Refused, match="gets 2 steps"):
+    with pytest.raises(BadShape, match="gets 2 steps"):
         trace(_One().eval(), (2, 1, 20))
 
 

@@ -32,7 +32,7 @@ class New(Named):
     visibility: Literal["public", "private"] | None = None
 
 
-class Settings(BaseModel):
+class RepoSettings(BaseModel):
     """What is to change of a repository."""
 
     private: bool | None = None
@@ -89,7 +89,7 @@ def delete(wanted: Named, hub: TheHub, user: User) -> dict[str, bool]:
 
 
 @router.put(f"{REPO}/settings")
-def settings(wanted: Settings, repo_id: RepoId, hub: TheHub, user: User) -> dict[str, object]:
+def settings(wanted: RepoSettings, repo_id: RepoId, hub: TheHub, user: User) -> dict[str, object]:
     """Make a repository private, public or gated."""
     with hub.changing(repo_id, user) as repo:
         if wanted.private is not None:

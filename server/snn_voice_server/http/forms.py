@@ -15,7 +15,7 @@ _MAX_NAME = 255
 
 
 @dataclass
-class Part:
+class FormPart:
     """One part of a form.
 
     Attributes:
@@ -35,7 +35,7 @@ class _Collector:
 
     max_parts: int
     too_many: RequestError
-    parts: list[Part] = field(default_factory=list)
+    parts: list[FormPart] = field(default_factory=list)
     ended: bool = False
     _header: bytes = b""
     _value: bytes = b""
@@ -44,7 +44,7 @@ class _Collector:
     def on_part_begin(self) -> None:
         if len(self.parts) == self.max_parts:
             raise self.too_many
-        self.parts.append(Part())
+        self.parts.append(FormPart())
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -72,7 +72,7 @@ class _Collector:
 
 def read_form(
     body: bytes, content_type: str, *, max_parts: int = _MAX_PARTS, too_many: RequestError | None = None
-) -> list[Part]:
+) -> list[FormPart]:
     """The parts of a form, in order.
 
     Args:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from snn_voice_hub.text import decoded_text
 from snn_voice_server.failures import RequestError, shown
-from snn_voice_server.http.forms import Part, read_form
+from snn_voice_server.http.forms import FormPart, read_form
 from snn_voice_server.http.questions import SETTINGS, Question, question_of, with_settings, with_texts
 
 _SOUND = (
@@ -155,7 +155,7 @@ def _begins_an_object(body: bytes) -> bool:
 # --- forms ----------------------------------------------------------------------------------------
 
 
-def _with_fields(question: Question, parts: list[Part], files: Collection[str]) -> Question:
+def _with_fields(question: Question, parts: list[FormPart], files: Collection[str]) -> Question:
     """The question with the settings of a form, whose other fields must be files."""
     unknown = [part.name for part in parts if part.name not in (*files, *SETTINGS)]
     if unknown:
@@ -168,7 +168,7 @@ def _with_fields(question: Question, parts: list[Part], files: Collection[str]) 
     return with_texts(question, fields)
 
 
-def _from_form(question: Question, parts: list[Part]) -> ClassifyRequest:
+def _from_form(question: Question, parts: list[FormPart]) -> ClassifyRequest:
     files = [part.data for part in parts if part.name == "file"]
     if not files:
         unknown = [part.name for part in parts if part.name not in SETTINGS]

@@ -14,7 +14,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.failures import NotReady
 from snn_voice_server.models.compute import Device, facts_of, warm_up
 from snn_voice_server.models.naming import Source
-from snn_voice_server.models.served import Entry, Models, Watcher
+from snn_voice_server.models.served import Entry, Models, ModelWatcher
 from snn_voice_server.models.work import LOGITS, Work
 from snn_voice_server.queue.batching import Batcher
 from snn_voice_server.queue.places import Limits, Observer
@@ -95,7 +95,7 @@ class Library(Models[Loaded]):
         limits: Limits,
         *,
         max_megabytes: float,
-        watcher: Watcher,
+        watcher: ModelWatcher,
     ) -> None:
         super().__init__(sources)
         self._devices = devices

@@ -20,7 +20,7 @@ from snn_voice_server.queue.places import Limits, Observer, Place, Queue
 R = TypeVar("R")
 
 
-class Watcher(Protocol):
+class ModelWatcher(Protocol):
     """Is told what is loaded, and gives an observer to each queue."""
 
     def observer(self, name: str) -> Observer:

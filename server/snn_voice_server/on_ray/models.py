@@ -24,7 +24,7 @@ from snn_voice_hub.hub.checkpoints import read_config, resolve
 from snn_voice_server.failures import Busy, ModelFailure, NotReady, OutOfMemory, RequestError
 from snn_voice_server.models.compute import largest_batch
 from snn_voice_server.models.naming import Source
-from snn_voice_server.models.served import Entry, Models, Watcher
+from snn_voice_server.models.served import Entry, Models, ModelWatcher
 from snn_voice_server.models.work import LOGITS, Work
 from snn_voice_server.on_ray.replica import Failed, Ran
 from snn_voice_server.queue.places import Limits, Observer, Outcome, Place, Queue
@@ -70,7 +70,7 @@ class RayModels(Models["RayEntry"]):
     """
 
     def __init__(
-        self, sources: Sequence[Source], limits: Limits, deployments: Deployments, watcher: Watcher
+        self, sources: Sequence[Source], limits: Limits, deployments: Deployments, watcher: ModelWatcher
     ) -> None:
         super().__init__(sources)
         self._limits = limits
@@ -119,7 +119,9 @@ class RayEntry(Entry):
         watcher: Is told what happens.
     """
 
-    def __init__(self, name: str, config: VoiceConfig, handle: Any, limits: Limits, watcher: Watcher) -> None:
+    def __init__(
+        self, name: str, config: VoiceConfig, handle: Any, limits: Limits, watcher: ModelWatcher
+    ) -> None:
         super().__init__(name, config, limits, watcher.observer(name))
         self._handle = handle
         self._facts: dict[str, Any] | None = None
@@ -140,7 +142,7 @@ class RayEntry(Entry):
             raise NotReady.because("no replica of the model has answered yet", 5)
         return self._facts
 
-    async def _warm_up(self, watcher: Watcher) -> None:
+    async def _warm_up(self, watcher: ModelWatcher) -> None:
         while self._facts is None:
             try:
                 self._facts = await self._handle.facts.remote()

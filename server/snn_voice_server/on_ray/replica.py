@@ -31,7 +31,7 @@ from snn_voice_server.models.compute import (
 )
 from snn_voice_server.models.naming import Source
 from snn_voice_server.models.work import Floats, Work
-from snn_voice_server.queue.health import Health
+from snn_voice_server.queue.health import RecentFailures
 from snn_voice_server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Replica:
         self._source = source
         self._settings = settings
         self._device = Device(device)
-        self._health = Health()
+        self._health = RecentFailures()
         self._idle = asyncio.Event()
         self._idle.set()
         self._generation: object = None

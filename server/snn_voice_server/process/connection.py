@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from snn_voice_server.process.door import DoorLimits, Watcher, plain_refusal
+from snn_voice_server.process.door import DoorLimits, DoorWatcher, plain_refusal
 
 # What a client does not read leaves the memory after so long, and a second for each of so many bytes.
 _READING_SECONDS = 30.0
@@ -50,7 +50,7 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         *,
         limits: DoorLimits,
-        watcher: Watcher,
+        watcher: DoorWatcher,
     ) -> None:
         super().__init__(config, server_state, app_state)
         self._limits = limits

@@ -48,7 +48,7 @@ class DoorLimits:
     header_seconds: float = 20.0
 
 
-class Watcher(Protocol):
+class DoorWatcher(Protocol):
     """Is told of connections."""
 
     def watch(self, count: Callable[[], int]) -> None:
@@ -62,10 +62,10 @@ class Unwatched:
     """Counts nothing."""
 
     def watch(self, count: Callable[[], int]) -> None:
-        """See `Watcher.watch`."""
+        """See `DoorWatcher.watch`."""
 
     def turned_away(self, reason: str) -> None:
-        """See `Watcher.turned_away`."""
+        """See `DoorWatcher.turned_away`."""
 
 
 def plain_refusal(status: str, code: str, message: str, hint: str = "", *headers: str) -> bytes:
@@ -118,7 +118,7 @@ class Door:
         protocol: Callable[[], asyncio.Protocol],
         open_connections: Callable[[], int],
         limits: DoorLimits,
-        watcher: Watcher,
+        watcher: DoorWatcher,
     ) -> None:
         self._listeners = listeners
         self._protocol = protocol

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from snn_voice_hub import SnnVoiceError
 from snn_voice_server.process.connection import Connection, sweep_for_ever
-from snn_voice_server.process.door import Door, DoorLimits, Unwatched, Watcher
+from snn_voice_server.process.door import Door, DoorLimits, DoorWatcher, Unwatched
 from snn_voice_server.process.starting import has_terminal
 
 # Longer than the routes wait for a client that sends nothing.
@@ -61,7 +61,7 @@ class Life:
     """
 
     limits: DoorLimits = field(default_factory=DoorLimits)
-    watcher: Watcher = field(default_factory=Unwatched)
+    watcher: DoorWatcher = field(default_factory=Unwatched)
     on_start: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_stop: Callable[[], None] | None = None
     on_end: Callable[[], Coroutine[Any, Any, None]] | None = None

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from snn_voice_server.failures import ModelFailure, OutOfMemory, Stopped
-from snn_voice_server.queue.jobs import Job, R, Slice, W, cut, fail, share_out
+from snn_voice_server.queue.jobs import Queued, R, Slice, W, cut, fail, share_out
 from snn_voice_server.queue.places import Limits, Observer, Outcome, Place, Queue
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class Batcher(Queue[W, R]):
         super().__init__(limits, observer)
         self._runs = runs
         self._size = self.limits.batch_windows
-        self._waiting: deque[Job[W, R]] = deque()
-        self._place_of: dict[Job[W, R], Place[W, R]] = {}
+        self._waiting: deque[Queued[W, R]] = deque()
+        self._place_of: dict[Queued[W, R], Place[W, R]] = {}
         self._arrived = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
 
@@ -65,7 +65,7 @@ class Batcher(Queue[W, R]):
     async def _answer(self, place: Place[W, R], windows: Sequence[W], seconds: float) -> Outcome[R]:
         place.ask(len(windows))
         loop = asyncio.get_running_loop()
-        job: Job[W, R] = Job(windows, seconds, loop.create_future(), loop.time(), place.deadline)
+        job: Queued[W, R] = Queued(windows, seconds, loop.create_future(), loop.time(), place.deadline)
         timer = loop.call_at(place.deadline, lambda: fail(job, place.late()))
         if self._stopped:
             fail(job, Stopped.now())

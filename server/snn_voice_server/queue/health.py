@@ -15,7 +15,7 @@ _ERRORS = 5
 _STALLED_SECONDS = 30.0
 
 
-class Health:
+class RecentFailures:
     """Remembers the failures of the last minute. Times are seconds of any one clock."""
 
     def __init__(self) -> None:

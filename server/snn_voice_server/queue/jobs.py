@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 @dataclass(eq=False)
-class Job(Generic[W, R]):
+class Queued(Generic[W, R]):
     """A request in the queue or in a batch.
 
     Attributes:
@@ -56,7 +56,7 @@ class Slice(Generic[W, R]):
         stop: Place after the last.
     """
 
-    job: Job[W, R]
+    job: Queued[W, R]
     start: int
     stop: int
 
@@ -66,13 +66,13 @@ class Slice(Generic[W, R]):
         return self.job.windows[self.start : self.stop]
 
 
-def fail(job: Job[W, R], error: Exception) -> None:
+def fail(job: Queued[W, R], error: Exception) -> None:
     """End a request by an error, unless it is over."""
     if not job.future.done():
         job.future.set_exception(error)
 
 
-def share_out(waiting: Sequence[Job[W, R]], room: int, seconds: float) -> dict[Job[W, R], int]:
+def share_out(waiting: Sequence[Queued[W, R]], room: int, seconds: float) -> dict[Queued[W, R], int]:
     """How many windows of which requests make up the next batch, oldest first.
 
     While others wait, none gets more than half of it: a long clip delays short ones by less than its own
@@ -83,7 +83,7 @@ def share_out(waiting: Sequence[Job[W, R]], room: int, seconds: float) -> dict[J
         room: Windows of a batch.
         seconds: Sound of a batch; one window may be longer.
     """
-    counts: dict[Job[W, R], int] = {}
+    counts: dict[Queued[W, R], int] = {}
     half = max(1, room // 2) if len(waiting) > 1 else room
     for most in (half, room):
         for job in waiting:

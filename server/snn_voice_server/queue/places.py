@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, Self
 
 from snn_voice_server.failures import Busy, DeadlineExceeded, OverShare, Stopped
-from snn_voice_server.queue.health import Health
+from snn_voice_server.queue.health import RecentFailures
 from snn_voice_server.queue.jobs import R, W
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class Queue(ABC, Generic[W, R]):
     def __init__(self, limits: Limits | None = None, observer: Observer | None = None) -> None:
         self.limits = limits or Limits()
         self.held = 0
-        self.health = Health()
+        self.health = RecentFailures()
         self._observer = observer
         self._held_by: Counter[str] = Counter()
         self._passed_on = 0  # of these, those that wait elsewhere, and take no room here

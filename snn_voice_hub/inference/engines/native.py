@@ -28,7 +28,7 @@ from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_line
 from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.models.trace import Operation, Refused, Untraceable, trace
+from snn_voice_hub.models.trace import BadShape, Operation, Untraceable, trace
 from snn_voice_hub.native.build import BuildError
 from snn_voice_hub.native.kernels import load_kernels
 from snn_voice_hub.tensors import FLOAT32, no_autocast
@@ -131,7 +131,7 @@ class NativeEngine(Engine):
         shape = (1 if network.encoding == "repeat" else network.num_steps, 1, *clip)
         try:
             return shape, self._lowered(shape)
-        except Refused:
+        except BadShape:
             return None
         except Untraceable as error:
             raise Unsupported(f"{type(network).__name__}.layers can't be traced: {error}") from error
@@ -207,7 +207,7 @@ class NativeEngine(Engine):
             return self._prepared(self._lowered(shape))
         except (Untraceable, Unsupported) as error:
             # What PyTorch refuses as well says nothing about the network.
-            other = self._proven or isinstance(error, Refused)
+            other = self._proven or isinstance(error, BadShape)
             return (NotThisInput if other else Unsupported)(f"input {list(shape)}: {error}")
 
     def _lowered(self, shape: tuple[int, ...]) -> Program:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from snn_voice_server.queue.health import Health
+from snn_voice_server.queue.health import RecentFailures
 
 
 def test_well_at_first() -> None:
-    health = Health()
+    health = RecentFailures()
     assert health.trouble(0.0) == ""
     assert health.since_out_of_memory(1e9) == math.inf
 
@@ -27,7 +27,7 @@ def test_well_at_first() -> None:
     ],
 )
 def test_out_of_memory_three_times_within_a_minute(times: list[float], now: float, trouble: bool) -> None:
-    health = Health()
+    health = RecentFailures()
     for time in times:
         health.failed("out_of_memory", time)
     assert ("out of memory 3 times within a minute" in health.trouble(now)) == trouble
@@ -36,7 +36,7 @@ def test_out_of_memory_three_times_within_a_minute(times: list[float], now: floa
 
 
 def test_a_success_is_no_memory() -> None:
-    health = Health()
+    health = RecentFailures()
     for time in range(3):
         health.failed("out_of_memory", time)
     health.succeeded()
@@ -44,7 +44,7 @@ def test_a_success_is_no_memory() -> None:
 
 
 def test_five_errors_without_a_success() -> None:
-    health = Health()
+    health = RecentFailures()
     for time in range(4):
         health.failed("error", time)
     health.succeeded()
@@ -62,7 +62,7 @@ def test_five_errors_without_a_success() -> None:
 
 
 def test_errors_and_memory_are_counted_apart() -> None:
-    health = Health()
+    health = RecentFailures()
     for time in range(2):
         health.failed("out_of_memory", time)
     for time in range(4):
@@ -72,7 +72,7 @@ def test_errors_and_memory_are_counted_apart() -> None:
 
 
 def test_the_longest_of_several_batches_counts() -> None:
-    health = Health()
+    health = RecentFailures()
     with health.busy(0.0):
         with health.busy(20.0):
             assert health.trouble(30.0) == ""
@@ -82,7 +82,7 @@ def test_the_longest_of_several_batches_counts() -> None:
 
 
 def test_a_batch_that_fails_does_not_run_any_more() -> None:
-    health = Health()
+    health = RecentFailures()
     with pytest.raises(RuntimeError), health.busy(0.0):
         raise RuntimeError
     assert health.trouble(100.0) == ""
