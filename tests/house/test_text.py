@@ -11,7 +11,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.text import decoded_text, read_text
 from snn_voice_hub.training.fitting.recipe import read_recipe
 from tests.places import EXAMPLES
-from tests.training.clips.test_sources import load, write
+from tests.training.clips.source_helpers import load, write
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import snn_voice_hub as sv
 from snn_voice_hub import packages
+from snn_voice_hub.registry import get_architecture
 from tests.models.registered import registry_as_before
 
 # A network small enough to be made in no time.
@@ -64,3 +68,10 @@ def fresh() -> Iterator[None]:
         file = Path(getattr(module, "__file__", None) or "nowhere")
         if name not in known and (file.parent / f"{name}.log").exists():
             del sys.modules[name]
+
+
+def saved(name: str, folder: Path) -> dict[str, Any]:
+    voice = sv.SnnVoice(get_architecture(name)(num_classes=2), labels=["a", "b"])
+    voice.save_pretrained(folder)
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return found

@@ -11,7 +11,7 @@ import pytest
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.manifest import ManifestRow, read_manifest
 from snn_voice_hub.training.measuring.held_out import load_test
-from tests.training.clips.test_sources import load, write
+from tests.training.clips.source_helpers import load, write
 
 FILES = [f"sound/{n}.wav" for n in range(6)]
 WORDS = ["yes", "no"] * 3
