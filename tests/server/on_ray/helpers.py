@@ -19,6 +19,8 @@ _LOOPBACK = 'ip link set lo up && exec "$@"'
 # A network namespace for root; for others one inside a user namespace, where the system allows that.
 _WAYS = (["unshare", "-n"], ["unshare", "-rn"])
 TIMEOUT = 240
+# Seconds after which a service on Ray hangs, however busy the machine is.
+STALL = 1200
 
 
 @functools.cache

@@ -43,7 +43,7 @@ from snn_voice_server.settings import Settings
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from tests.server.conftest import until
-from tests.server.on_ray.helpers import Ready, inside
+from tests.server.on_ray.helpers import STALL, Ready, inside
 
 LABELS = 35
 
@@ -321,7 +321,7 @@ def test_batches_are_bounded_by_sound() -> None:
     assert largest_batch(config.features, Settings(max_batch_audio_seconds=three).limits()) == 3
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2 * STALL)
 def test_in_a_network_of_its_own() -> None:
     """Runs the other file: Ray listens on about a dozen ports."""
     command = inside()
@@ -333,7 +333,7 @@ def test_in_a_network_of_its_own() -> None:
         [*command, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
         capture_output=True,
         text=True,
-        timeout=800,
+        timeout=2 * STALL - 60,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RAY_TESTS_INSIDE": "1"},
         check=False,

@@ -25,10 +25,11 @@ from fastapi.testclient import TestClient
 
 from tests.places import ROOT
 from tests.server.helpers import wait_until
+from tests.server.on_ray.helpers import STALL
 
 pytestmark = [
     pytest.mark.skipif("RAY_TESTS_INSIDE" not in os.environ, reason="test_serve.py runs it"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(STALL),
 ]
 
 CALL = "from snn_voice_hub.cli import main; main()"
@@ -44,7 +45,7 @@ SETTINGS = {
     "ray-cpus": "0.2",
     "max-batch-size": "4",
     "max-queue": "8",
-    "deadline": "60",
+    "deadline": str(STALL),
 }
 
 
@@ -79,7 +80,7 @@ def serving(folder: Path, **changed: str) -> Iterator[subprocess.Popen[str]]:
             env={**os.environ, "SNN_VOICE_API_KEYS": "sesame"},
         )
     try:
-        wait_until(lambda: started.poll() is not None or ready(port), 240)
+        wait_until(lambda: started.poll() is not None or ready(port), STALL)
         assert started.poll() is None, log.read_text()
         yield started
         assert "Traceback" not in log.read_text(), log.read_text()
@@ -104,7 +105,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
 
 @pytest.fixture
 def client(process: subprocess.Popen[str]) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=URL, headers=KEY, timeout=90) as found:
+    with httpx.Client(base_url=URL, headers=KEY, timeout=STALL) as found:
         yield found
 
 
@@ -198,7 +199,7 @@ def test_overload_is_refused_with_a_time(client: httpx.Client) -> None:
     start = threading.Barrier(60)
 
     def ask(_: int) -> httpx.Response:
-        with httpx.Client(base_url=URL, headers=KEY, timeout=90) as own:
+        with httpx.Client(base_url=URL, headers=KEY, timeout=STALL) as own:
             start.wait()
             return own.post("/classify", content=sound)
 
@@ -225,16 +226,16 @@ def test_a_killed_replica_costs_no_request(client: httpx.Client) -> None:
     seen: list[list[int]] = [[] for _ in range(6)]
 
     def ask(seed: int) -> None:
-        with httpx.Client(base_url=URL, headers=KEY, timeout=90) as own:
+        with httpx.Client(base_url=URL, headers=KEY, timeout=STALL) as own:
             while not stopped.is_set():
                 seen[seed].append(own.post("/classify", content=wav(seed)).status_code)
 
     with ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(ask, seed) for seed in range(6)]
         try:
-            wait_until(lambda: all(seen))
+            wait_until(lambda: all(seen), STALL)
             os.kill(before[0], signal.SIGKILL)
-            wait_until(lambda: len(found := replicas(name)) == 2 and before[0] not in found, 120)
+            wait_until(lambda: len(found := replicas(name)) == 2 and before[0] not in found, STALL)
         finally:
             stopped.set()
     for one in asked:
@@ -252,10 +253,10 @@ def test_sigterm_answers_everything_and_ends(tmp_path: Path) -> None:
         def body() -> Iterator[bytes]:
             sound = wav(seed)
             yield sound[:100]
-            assert ending.wait(90)
+            assert ending.wait(STALL)
             yield sound[100:]
 
-        return httpx.post(f"{url}/classify", content=body(), headers=KEY, timeout=90).status_code
+        return httpx.post(f"{url}/classify", content=body(), headers=KEY, timeout=STALL).status_code
 
     def in_flight() -> int:
         page = httpx.get(f"{url}/metrics").text
@@ -271,13 +272,13 @@ def test_sigterm_answers_everything_and_ends(tmp_path: Path) -> None:
     changed = {"port": port, "model": "resmel-snn", "ray-min-replicas": "1", "ray-max-replicas": "1"}
     with serving(tmp_path, **changed) as process, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(ask, seed) for seed in range(4)]
-        wait_until(lambda: in_flight() == 4)
+        wait_until(lambda: in_flight() == 4, STALL)
         process.send_signal(signal.SIGTERM)
-        wait_until(refuses)
+        wait_until(refuses, STALL)
         assert process.poll() is None
         ending.set()
         assert [one.result() for one in asked] == [200] * 4
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=STALL) == 0
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_sigterm_answers_everything_and_ends(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(changed: dict[str, str], words: str) -> None:
-    done = subprocess.run(command(**changed), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command(**changed), capture_output=True, text=True, timeout=STALL, check=False)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
