@@ -14,12 +14,11 @@ from benchmarks.common import Timing, begin, interleave, load_clips, make_parser
 from benchmarks.report import Report, Table
 from benchmarks.subjects import ENGINE_NAMES, make_engines, say_missing
 from snn_voice_hub import audio
+from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.voice import SnnVoice
-
-BUNDLED = tuple(f"{name}-{kind}" for name in ("m5", "resmel", "hjh", "tcy") for kind in ("snn", "cnn"))
 
 
 def wav_bytes(clips: Clips, sample_rate: int = 16_000) -> list[bytes]:
@@ -85,7 +84,7 @@ def table(given: argparse.Namespace, models: Sequence[str], engines: Sequence[st
 def main() -> None:
     """Command line."""
     parser = make_parser(__doc__, clips=32)
-    parser.add_argument("--models", nargs="+", choices=BUNDLED, default=list(BUNDLED))
+    parser.add_argument("--models", nargs="+", choices=bundled_names(), default=bundled_names())
     usual = [name for name in ENGINE_NAMES if name != "compile"]
     parser.add_argument("--engines", nargs="+", choices=ENGINE_NAMES, default=usual)
     given = begin(parser)

@@ -236,7 +236,7 @@ class SnnVoice(nn.Module, HubModel, Classifier):
             clips = check_int("batch_size", size, low=1)
             logits = self(self.to_device(torch.zeros(clips, self.config.features.num_samples, **FLOAT32)))
         if not bool(logits.isfinite().all()):
-            raise CheckpointError(f"{self.config.name or self.config.architecture}: {self._trouble()}")
+            raise CheckpointError(f"{self.config.title}: {self._trouble()}")
 
     def to_device(self, waveforms: Tensor) -> Tensor:
         """Waveforms where the weights are.

@@ -20,7 +20,6 @@ FRONT_END = FeatureConfig(
 class Layers(Network):
     """The layers that both have, under the same names: so one can start from the weights of the other."""
 
-    feature_dims = 2
     min_shape = (BANDS, 1)
     default_features = FRONT_END
 

@@ -73,7 +73,7 @@ def export(
     # Each form has its own name: a second command does not write over what the first one has made.
     form = ("-features" if features_outside else "") + ("-int8" if int8 else "")
     form += f"-{neurons}" if neurons not in (None, "lif") else ""
-    target = out or Path((config.name or config.architecture).replace("/", "-") + form + SUFFIXES[to])
+    target = out or Path(config.title.replace("/", "-") + form + SUFFIXES[to])
     if to == "nir":
         graph = export_nir(network, config, target, neurons=neurons or "lif")
         say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")

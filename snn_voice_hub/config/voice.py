@@ -116,6 +116,11 @@ class VoiceConfig:
                     "network.num_steps", num_steps, f"at most {_MAX_INPUT // values} with these features"
                 )
 
+    @property
+    def title(self) -> str:
+        """What it is called: by its name, or by its architecture where it has none."""
+        return self.name or self.architecture
+
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`."""
         return dataclasses.asdict(self)

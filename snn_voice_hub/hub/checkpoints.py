@@ -331,7 +331,7 @@ def write_checkpoint(
         ConfigError: The configuration could not be read again.
         OSError: The folder can't be written.
     """
-    where = config.name or config.architecture
+    where = config.title
     tensors = checked(weights, expected, f"{where} can't be saved, nobody could open it", where=where)
     if dtype is not None:
         tensors = {key: cast_weight(where, key, tensor, dtype) for key, tensor in tensors.items()}

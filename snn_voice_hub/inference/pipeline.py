@@ -174,8 +174,7 @@ class Pipeline:
         all_logits = torch.cat([part.to(logits[-1].device) for part in logits])
         finite = all_logits.isfinite().all(-1).tolist()
         if not all(finite) and (trouble := self._trouble()):
-            config = self._ends.config
-            raise CheckpointError(f"{config.name or config.architecture}: {trouble}")
+            raise CheckpointError(f"{self._ends.config.title}: {trouble}")
         rows = torch.split(self._ends.scores(all_logits).cpu(), counts)
         stepped = len(steps) == len(windows)
         found: list[tuple[Tensor, Steps] | AudioError] = []

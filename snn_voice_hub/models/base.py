@@ -84,9 +84,9 @@ class Network(nn.Module, HubModel):
         num_classes: Number of classes C, at least 1.
 
     Attributes:
-        feature_dims: Dimensions of one clip's features without batch and channel: 1 (`[B, 1, N]`) or
-            2 (`[B, 1, n_mels, frames]`).
-        min_shape: Smallest such dimensions that the layers can take.
+        min_shape: Smallest dimensions of one clip's features, without batch and channel, that the layers can
+            take: one number for `[B, 1, N]`, two for `[B, 1, n_mels, frames]`.
+        feature_dims: How many these are.
         default_features: Front end of a network that was made by hand, for its checkpoint.
     """
 
@@ -99,6 +99,12 @@ class Network(nn.Module, HubModel):
 
     # What the constructor was called with; before __init__ there is nothing else to keep it.
     _arguments: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Count what `min_shape` names."""
+        super().__init_subclass__(**kwargs)
+        if "min_shape" in vars(cls):
+            cls.feature_dims = len(cls.min_shape)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep the constructor's arguments, defaults too: see `arguments`."""

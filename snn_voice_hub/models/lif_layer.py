@@ -6,7 +6,7 @@ The neuron itself, its step and its scan, stands in `models.lif`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -276,51 +276,26 @@ class Lif(nn.Module):
         self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Run over all steps for the spikes alone, without gradients; see `lif_spikes`."""
-        return lif_spikes(
-            x, mem, self._decay(x), self.threshold, num_steps=num_steps, reset=self.reset, then=then
-        )
+        return lif_spikes(x, mem, *self._constants(x), num_steps=num_steps, reset=self.reset, then=then)
 
-    def _decay(self, x: Tensor) -> Tensor:
-        """Beta as it is broadcast to `[B, C, ...]`."""
-        return self.beta if self.beta.ndim == 0 else self.beta.view(-1, *[1] * (x.ndim - 3))
+    def _constants(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Beta as it is broadcast to `[B, C, ...]`, and the threshold."""
+        beta = self.beta if self.beta.ndim == 0 else self.beta.view(-1, *[1] * (x.ndim - 3))
+        return beta, self.threshold
 
     def train_spikes(
         self, x: Tensor, mem: Tensor | None, num_steps: int, then: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Run over all steps for the spikes, with gradients; see `lif_train`."""
+        how: dict[str, Any] = {"num_steps": num_steps, "reset": self.reset, "then": then}
         if native.can_train(x, mem, self.beta, self.threshold, self.surrogate, then, num_steps):
-            return native.train(
-                x,
-                mem,
-                self.beta,
-                self.threshold,
-                num_steps=num_steps,
-                reset=self.reset,
-                surrogate=self.surrogate,
-                then=cast(nn.Module | None, then),
-            )
-        return lif_train(
-            x,
-            mem,
-            self._decay(x),
-            self.threshold,
-            num_steps=num_steps,
-            reset=self.reset,
-            spike_grad=SURROGATES[self.surrogate](),
-            then=then,
-        )
+            return native.train(x, mem, self.beta, self.threshold, surrogate=self.surrogate, **how)
+        return lif_train(x, mem, *self._constants(x), spike_grad=SURROGATES[self.surrogate](), **how)
 
     def forward(self, x: Tensor, mem: Tensor | None, num_steps: int) -> tuple[Tensor, Tensor]:
         """Run over all steps; see `lif_scan` for the shapes."""
-        return lif_scan(
-            x,
-            mem,
-            self._decay(x),
-            self.threshold,
-            num_steps=num_steps,
-            reset=self.reset,
-            spike_grad=SURROGATES[self.surrogate](),
-        )
+        how: dict[str, Any] = {"num_steps": num_steps, "reset": self.reset}
+        return lif_scan(x, mem, *self._constants(x), spike_grad=SURROGATES[self.surrogate](), **how)
 
     def extra_repr(self) -> str:
         """Show the neuron's constants in `print(model)`."""

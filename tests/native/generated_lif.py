@@ -136,7 +136,7 @@ def _by_kernels(lif: Lif, x: Tensor, mem: Tensor | None, c: Case) -> Tensor:
 def _by_torch(lif: Lif, x: Tensor, mem: Tensor | None, c: Case) -> Tensor:
     grad = SURROGATES[c.surrogate]()
     return lif_train(
-        x, mem, lif._decay(x), lif.threshold, num_steps=c.steps, reset=c.reset, spike_grad=grad, then=c.pool
+        x, mem, *lif._constants(x), num_steps=c.steps, reset=c.reset, spike_grad=grad, then=c.pool
     )
 
 

@@ -26,7 +26,7 @@ def trained(lif: Lif, x: Tensor, mem: Tensor | None = None, then: Any = None, st
 
 def by_torch(lif: Lif, x: Tensor, mem: Tensor | None = None, then: Any = None) -> Tensor:
     grad = SURROGATES[lif.surrogate]()
-    return lif_train(x, mem, lif._decay(x), lif.threshold, num_steps=STEPS, spike_grad=grad, then=then)
+    return lif_train(x, mem, *lif._constants(x), num_steps=STEPS, spike_grad=grad, then=then)
 
 
 @compiler

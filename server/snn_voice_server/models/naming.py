@@ -64,5 +64,5 @@ def check_sources(sources: Sequence[Source]) -> None:
 
 def source_of(model: SnnVoice) -> Source:
     """A model that the caller has made."""
-    name = model.config.name or model.config.architecture
+    name = model.config.title
     return Source(name, name, model)

@@ -139,7 +139,7 @@ def _metadata(config: VoiceConfig, repo_id: str | None) -> ModelCardData:
         datasets=sorted({i for i in map(_dataset, config.data) if i}) or None,
         tags=_tags(config),
         metrics=["accuracy"] if results else None,
-        model_name=(repo_id or config.name or config.architecture).rpartition("/")[2] if results else None,
+        model_name=(repo_id or config.title).rpartition("/")[2] if results else None,
         eval_results=results or None,
         widget=[
             {"example_title": f'Speech Commands "{word}"', "src": _SAMPLES.format(word)} for word in samples

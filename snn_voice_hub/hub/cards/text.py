@@ -103,7 +103,7 @@ def _introduction(config: VoiceConfig) -> str:
         facts.append(f"{parameters:,} parameters")
     if steps := config.network.get("num_steps"):
         facts.append(f"T = {visible(steps)} time steps")
-    lines = [f"# {visible(' '.join((config.name or config.architecture).split()))}"]
+    lines = [f"# {visible(' '.join(config.title.split()))}"]
     if config.description:
         lines.append(visible(" ".join(config.description.split()).rstrip("."), LINE_LIMIT) + ".")
     seconds = f"{config.features.seconds:g} s"

@@ -53,7 +53,6 @@ class HjhCNN(ConvNetwork):
     See `ConvNetwork` for the argument and errors.
     """
 
-    feature_dims = 2
     min_shape = (2, 2)
     default_features = _FRONT_END
 
@@ -78,7 +77,6 @@ class HjhSNN(SpikingNetwork):
     See `SpikingNetwork` for the arguments and errors.
     """
 
-    feature_dims = 2
     min_shape = HjhCNN.min_shape
     default_features = _FRONT_END
     lif_on_input = True
@@ -105,7 +103,6 @@ class HjhSCNN(SpikingNetwork):
     With `encoding="latency"` it stays silent, as `HjhSNN`. See `SpikingNetwork` for the arguments and errors.
     """
 
-    feature_dims = 2
     min_shape = HjhCNN.min_shape
     default_features = _FRONT_END
     lif_on_input = True

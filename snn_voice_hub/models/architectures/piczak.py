@@ -63,7 +63,6 @@ class PiczakCNN(ConvNetwork):
     See `ConvNetwork` for the argument and errors.
     """
 
-    feature_dims = 2
     min_shape = (60, 32)
     default_features = _FRONT_END
 
@@ -89,7 +88,6 @@ class PiczakSNN(SpikingNetwork):
     See `SpikingNetwork` for the arguments and errors.
     """
 
-    feature_dims = 2
     min_shape = PiczakCNN.min_shape
     default_features = _FRONT_END
 

@@ -91,7 +91,6 @@ class ResMelCNN(ConvNetwork):
     See `ConvNetwork` for the argument and errors.
     """
 
-    feature_dims = 2
     min_shape = (_BANDS, 1)
     default_features = _FRONT_END
 
@@ -120,7 +119,6 @@ class ResMelSNN(SpikingNetwork):
     See `SpikingNetwork` for the arguments and errors.
     """
 
-    feature_dims = 2
     min_shape = ResMelCNN.min_shape
     default_features = _FRONT_END
 

@@ -24,7 +24,6 @@ class TcyCNN(ConvNetwork):
     See `ConvNetwork` for the argument and errors.
     """
 
-    feature_dims = 2
     min_shape = (1, 1)
     default_features = _FRONT_END
 
@@ -49,7 +48,6 @@ class TcySNN(SpikingNetwork):
     See `SpikingNetwork` for the arguments and errors.
     """
 
-    feature_dims = 2
     min_shape = TcyCNN.min_shape
     default_features = _FRONT_END
     lif_on_input = True

@@ -133,7 +133,7 @@ def measure(
     """
     if twin is not None and _window(twin.config) != _window(counted.config):
         ours, theirs = ("{1:,} samples at {0:,} Hz".format(*_window(c.config)) for c in (counted, twin))
-        what = f"the twin {twin.config.name or twin.config.architecture} hears windows of {theirs}"
+        what = f"the twin {twin.config.title} hears windows of {theirs}"
         raise ConfigError(f"{what}, not of {ours}", hint="a twin with the same window, or none")
     counter = Counter(counted.network)
     other = None if twin is None else Counter(twin.network)

@@ -163,7 +163,7 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
         architecture=config.architecture,
         network=network,
         features=config.features,
-        description=f"{config.name or config.architecture}, trained further for other words",
+        description=f"{config.title}, trained further for other words",
         constants="none",
         silence=0.1 if SILENCE in config.labels and batch_size >= 10 else 0.0,
         unknown=0.2 if UNKNOWN in config.labels and batch_size >= 10 else 0.0,
