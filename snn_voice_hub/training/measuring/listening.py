@@ -128,14 +128,19 @@ class Heard:
 
 
 def hear(model: SnnVoice, waveform: Floats) -> Heard:
-    """Scores of the windows of a sound `[N]`; what is shorter than one window is padded at its end."""
+    """Scores of the windows of a sound `[N]`, as a microphone hears it that was open before, and stays open.
+
+    With quiet around it, a sound is in as many windows as it would be in a stream. A word counts by how long
+    it is held: without, what is hardly longer than a window could make no event, whatever it sounds like.
+    """
     c = model.config.features
     hop = max(1, round(HOP * c.sample_rate))
-    wave = torch.from_numpy(np.pad(waveform, (0, max(0, c.num_samples - len(waveform)))))
+    before = c.num_samples - hop
+    wave = torch.from_numpy(np.pad(waveform, (before, c.num_samples)))
     windows = wave.unfold(0, c.num_samples, hop)
     logits = logits_of(model, (part.contiguous() for part in torch.split(windows, _BATCH)))
     scores = (logits / model.config.temperature).softmax(1)
-    ends = (c.num_samples + hop * np.arange(len(windows))) / c.sample_rate
+    ends = (c.num_samples - before + hop * np.arange(len(windows))) / c.sample_rate
     return Heard(scores.numpy(), ends, len(waveform) / c.sample_rate)
 
 
@@ -255,15 +260,13 @@ def listen(
     for snr in snrs if len(known) else ():
         stream = word_stream(asked, noises, snr, sample_rate=rate)
         streams[f"{snr}_db"] = hear(model, stream.waveform), stream.said
-    speech, noise, single = [], [], []
+    speech: list[Heard] = []
+    noise: list[Heard] = []
+    single: list[Heard] = []
     if negatives is not None:
         for span in negatives.spans(model.labels):
             wave = as_floats(negatives.sounds[span.sound].wave[span.start : span.end])
-            if span.single:
-                around = np.zeros(rate // 2, dtype=np.float32)
-                single.append(hear(model, np.concatenate([around, wave, around])))
-            else:
-                speech.append(hear(model, wave))
+            (single if span.single else speech).append(hear(model, wave))
         for sound in negatives.of_kind("noise", "music"):
             noise.append(hear(model, as_floats(sound.wave)))
     return Sounds(model.labels, model.config.features.seconds, streams, speech, noise, single)

@@ -5,7 +5,6 @@ A. Radford et al., "Robust speech recognition via large-scale weak supervision",
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ import torchaudio
 from torch import Tensor
 from torch.nn import functional
 
-from snn_voice_hub.errors import CheckpointError, needs_extra
+from snn_voice_hub.errors import needs_extra
 from snn_voice_hub.tensors import FLOAT32, float32_on_cpu
+from snn_voice_hub.training.clips.pinned import check, digest, read_file
 
 SAMPLE_RATE = 16_000
 
@@ -31,6 +31,7 @@ _FRAMES = 60  # of 20 ms
 _BATCH = 8
 
 _WEIGHTS = "model.bin"
+_HINT = 'the files that docs/training.md names under "Whisper as teacher"'
 
 
 @dataclass(frozen=True)
@@ -147,33 +148,13 @@ def _checked(folder: Path) -> tuple[Pinned, dict[str, bytes]]:
     Raises:
         CheckpointError: They are not.
     """
-    content = {_WEIGHTS: _read(folder / _WEIGHTS)}
-    found = _digest(content[_WEIGHTS])
+    content = {_WEIGHTS: read_file(folder / _WEIGHTS, _HINT)}
+    found = digest(content[_WEIGHTS])
     pinned = next((one for one in KNOWN if one.files[_WEIGHTS] == found), None)
-    if pinned is None:
-        raise _other(folder / _WEIGHTS, found, " or ".join(one.name for one in KNOWN))
-    for name, wanted in pinned.files.items():
-        content.setdefault(name, _read(folder / name))
-        if (found := _digest(content[name])) != wanted:
-            raise _other(folder / name, found, pinned.name)
+    names = pinned.name if pinned else " or ".join(one.name for one in KNOWN)
+    for name, wanted in (pinned or KNOWN[0]).files.items():
+        if name not in content:
+            content[name] = read_file(folder / name, _HINT)
+        check(content[name], wanted, folder / name, names, _HINT)
+    assert pinned is not None
     return pinned, content
-
-
-def _other(path: Path, found: str, wanted: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is not that of {wanted}: its SHA-256 is {found}",
-        hint='the files that docs/training.md names under "Whisper as teacher"',
-    )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} can't be read: {error.strerror}", hint="a folder with Whisper in CTranslate2's format"
-        ) from error
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
