@@ -246,5 +246,10 @@ def _false_alarms(alarms: Mapping[str, Any]) -> list[str]:
         if isinstance(figures, dict)
         and all(is_number(figures.get(key)) for key in ("windows", "score_95", "below_half"))
     ]
-    head = ("where nobody speaks", "windows", "95 % of best word scores below", "no word reaches 0.5")
+    head = (
+        "where none of the words is said",
+        "windows",
+        "95 % of best word scores below",
+        "no word reaches 0.5",
+    )
     return [markdown_table(head, rows)] if rows else []

@@ -51,8 +51,8 @@ def with_negatives(
     """
     learned, kept = negatives.divided(share)
     labels = sorted(set(dataset.train.labels))
-    train = _joined(dataset.train, rare_words(learned, labels, num_samples))
-    val = _joined(dataset.val, windows(kept, labels, num_samples)) if unknown else dataset.val
+    train = joined(dataset.train, rare_words(learned, labels, num_samples))
+    val = joined(dataset.val, windows(kept, labels, num_samples)) if unknown else dataset.val
     skipped = [*dataset.skipped, *negatives.skipped]
     facts = [*dataset.facts, *learned.facts()]
     return Divided(replace(dataset, train=train, val=val, skipped=skipped, facts=facts), learned, kept)
@@ -129,7 +129,8 @@ def windows(negatives: Negatives, labels: Collection[str], num_samples: int) -> 
     return Clips(waveforms, [UNKNOWN] * len(rows), names, [])
 
 
-def _joined(clips: Clips, more: Clips) -> Clips:
+def joined(clips: Clips, more: Clips) -> Clips:
+    """Clips of one rate and length, and more of them behind."""
     if not len(more):
         return clips
     return Clips(

@@ -23,6 +23,7 @@ from snn_voice_hub.hub.local import exists, is_checkpoint, named_path
 from snn_voice_hub.inference.windows import split
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32
+from snn_voice_hub.training.clips.cutting import windows as other_speech
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.negatives import Negatives
 from snn_voice_hub.training.measuring.confusion import Confusion
@@ -71,28 +72,36 @@ def spike_rates(model: SnnVoice, clips: Clips, count: int = 256) -> dict[str, fl
     return {name: round(float(np.mean(values)), 4) for name, values in sums.items()}
 
 
-def false_alarms(model: SnnVoice, recordings: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """How sure the model is of a word where nobody speaks.
+def false_alarms(
+    model: SnnVoice, recordings: Mapping[str, Tensor], other: Clips | None = None
+) -> dict[str, dict[str, float]]:
+    """How sure the model is of a word where none of its words is said.
 
     Args:
         model: The model.
         recordings: Background recordings `[N]` by name; digital silence is added.
+        other: Windows of other speech.
 
     Returns:
-        For each: number of windows, the highest word score that 95 % of windows stay below, and the share
-        of windows below 0.5.
+        For each, the other speech as "other_speech": number of windows, the highest word score that 95 % of
+        windows stay below, and the share of windows below 0.5.
     """
     size = model.config.features.num_samples
     word = torch.tensor([is_word(label) for label in model.labels], device="cpu")
     if not word.any():
         return {}
+    sounds = {
+        name: torch.split(split(wave, size, size // 2, 0)[0], 32)
+        for name, wave in {"digital_silence": torch.zeros(size, **FLOAT32), **recordings}.items()
+    }
+    if other is not None and len(other):
+        sounds["other_speech"] = tuple(other.batches(32))
     found = {}
-    for name, wave in {"digital_silence": torch.zeros(size, **FLOAT32), **recordings}.items():
-        windows, _ = split(wave, size, size // 2, 0)
-        logits = logits_of(model, torch.split(windows, 32))
+    for name, windows in sounds.items():
+        logits = logits_of(model, windows)
         top = (logits / model.config.temperature).softmax(1)[:, word].amax(1)
         found[name] = {
-            "windows": len(windows),
+            "windows": len(logits),
             "score_95": round(float(top.quantile(0.95)), 4),
             "below_half": round(float((top < 0.5).float().mean()), 4),
         }
@@ -164,7 +173,10 @@ def measure(
         figures["spike_rates"] = rates
     if model.device.type == "cpu":
         figures |= latency(model, clips)
-    figures["false_alarms"] = false_alarms(model, recordings or {})
+    other = None
+    if negatives is not None:
+        other = other_speech(negatives, model.labels, model.config.features.num_samples)
+    figures["false_alarms"] = false_alarms(model, recordings or {}, other)
     if not quick:
         figures["robustness"] = robustness(model, clips, recordings, told=notes.append)
     sounds, point = None, model.config.detection or DetectionConfig()

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.config import UNKNOWN, VoiceConfig
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import write_checkpoint
 from snn_voice_hub.registry import describe_network
+from snn_voice_hub.training.clips.cutting import joined, windows
 from snn_voice_hub.training.clips.data import load_clips
 from snn_voice_hub.training.clips.negatives import read_negatives
 from snn_voice_hub.training.clips.sources import VAL_SHARE
@@ -47,10 +48,15 @@ def release(
         The configuration with its figures.
     """
     model = SnnVoice.from_pretrained(run)
-    model.config = calibrated(model, load_clips(data / "val.tar"))
+    val = load_clips(data / "val.tar")
     if negatives:
         _, kept = read_negatives(negatives, sample_rate=model.sample_rate).divided(VAL_SHARE)
-        model.config = with_point(model, load_clips(data / "val.tar"), [], kept)
+        other = windows(kept, model.labels, model.config.features.num_samples)
+        # What is no word is to have honest scores as well.
+        model.config = calibrated(model, joined(val, other) if UNKNOWN in model.labels else val)
+        model.config = with_point(model, val, [], kept)
+    else:
+        model.config = calibrated(model, val)
     others = read_negatives(unheard, sample_rate=model.sample_rate) if unheard else None
     metrics: dict[str, Any] = {
         name: figures for name, figures in model.config.metrics.items() if name == "listening_validation"

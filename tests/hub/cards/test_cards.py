@@ -110,7 +110,7 @@ def test_what_was_not_measured_is_not_there() -> None:
     assert "| top-1 accuracy, all clips | 50.0 % |" in part.text
     assert "top-5" not in part.text
     assert "Spikes:" not in part.text
-    assert "where nobody speaks" not in part.text
+    assert "where none of the words is said" not in part.text
 
 
 def test_every_measured_figure_can_be_read() -> None:
