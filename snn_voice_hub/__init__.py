@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # what type checkers and editors read; a test compares it wit
     from snn_voice_hub.models.architectures import *  # noqa: F403
     from snn_voice_hub.registry import list_architectures as list_architectures
     from snn_voice_hub.registry import register_architecture as register_architecture
+    from snn_voice_hub.streaming.detector import Event as Event
+    from snn_voice_hub.streaming.session import VoiceStream as VoiceStream
     from snn_voice_hub.voice import SnnVoice as SnnVoice
 else:
     from snn_voice_hub.lazy import lazily
@@ -45,6 +47,8 @@ else:
         "models": ("ConvNetwork", "Network", "SpikingNetwork"),
         "models.architectures": architectures.__all__,
         "registry": ("list_architectures", "register_architecture"),
+        "streaming.detector": ("Event",),
+        "streaming.session": ("VoiceStream",),
         "voice": ("SnnVoice",),
     }
     __getattr__, __dir__, __all__ = lazily(__name__, _HOMES)

@@ -10,8 +10,8 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -41,6 +41,8 @@ __all__ = [
     "SUFFIXES",
     "SUPPORTED_FORMATS",
     "AudioSource",
+    "blocks_of",
+    "check_rate",
     "load",
 ]
 
@@ -96,7 +98,7 @@ def load(
             `not_audio`, `truncated` (cut off or damaged), `no_samples`, `not_finite`, `bad_shape`,
             `bad_dtype`, `too_long`, `bad_sample_rate`, `no_sample_rate`, `bad_type`.
     """
-    target = _check_rate(target_rate, "target_rate")
+    target = check_rate(target_rate, "target_rate")
     number = isinstance(max_seconds, int | float | np.integer | np.floating)
     if not number or isinstance(max_seconds, bool) or not max_seconds > 0:
         raise audio_error("bad_type", f"max_seconds must be a number above 0, not {_short(max_seconds)}")
@@ -105,16 +107,38 @@ def load(
     if isinstance(unwrapped, np.ndarray | torch.Tensor):
         if sample_rate is None:
             raise audio_error("no_sample_rate", "an array carries no sample rate", "pass sample_rate=")
-        rate = _check_rate(sample_rate, "sample_rate")
+        rate = check_rate(sample_rate, "sample_rate")
         blocks = _array_blocks(_as_frames(unwrapped))
         return _assemble(blocks, rate, target, max_seconds, "the array")
 
     label = _label(unwrapped)
+    with closing(_decoded(unwrapped, label)) as parts:
+        return _assemble(parts, next(parts), target, max_seconds, label)
+
+
+def blocks_of(source: AudioSource) -> tuple[int, Iterator[Samples]]:
+    """Decode sound as it is asked for, so that memory does not follow its length.
+
+    Args:
+        source: A path, bytes or a binary file object, as `load` takes them.
+
+    Returns:
+        Its rate in Hz, and mono blocks of a few seconds, each `[N]`, float32.
+
+    Raises:
+        AudioError: The sound can't be used; where it is damaged later on, the block there raises it.
+    """
+    parts = _decoded(source, _label(source))
+    return next(parts), parts
+
+
+def _decoded(source: object, label: str) -> Generator[Any, None, None]:
+    """The rate of encoded sound, then its blocks."""
     try:
-        with _open(unwrapped, label) as file, open_decoder(file, label) as sound:
+        with _open(source, label) as file, open_decoder(file, label) as sound:
             check_decoder(sound, label)
-            blocks = decoded_blocks(sound, label)
-            return _assemble(blocks, sound.samplerate, target, max_seconds, label)
+            yield sound.samplerate
+            yield from decoded_blocks(sound, label)
     except OSError as error:
         raise _os_error(error, label) from error
 
@@ -124,7 +148,16 @@ def _short(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def _check_rate(value: object, name: str) -> int:
+def check_rate(value: object, name: str) -> int:
+    """A legal sample rate in Hz, whatever kind of number it came as.
+
+    Args:
+        value: What was given.
+        name: As what it was given, for the message.
+
+    Raises:
+        AudioError: It is none; with `code` "bad_sample_rate".
+    """
     if isinstance(value, np.ndarray | torch.Tensor) and value.ndim == 0:
         value = value.item()
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -60,9 +60,13 @@ class MelPower(nn.Module):
     def _power(self, x: Tensor) -> Tensor:
         around = self.n_fft // 2  # frames are centred, as `torch.stft` does it
         frames = functional.pad(x, (around, around), mode="reflect").unfold(-1, self.n_fft, self.hop_length)
+        return self.of_frames(frames).transpose(-1, -2)
+
+    def of_frames(self, frames: Tensor) -> Tensor:
+        """Mel power `[..., n_mels]` of frames `[..., n_fft]`."""
         spectrum = torch.fft.rfft(frames * self.window)
         power = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
-        return (power @ self.filters).transpose(-1, -2)
+        return power @ self.filters
 
 
 def _mel_filters(config: FeatureConfig) -> Tensor:
@@ -144,6 +148,20 @@ class Features(nn.Module):
         """
         # float64 offset and float32 sound, as in the paper: the sum is float32.
         return self._standardise_bands(torch.log(power.unsqueeze(1) + offset))
+
+    def of_frames(self, frames: Tensor) -> Tensor:
+        """The columns of a log-mel, from the frames that they are made of.
+
+        Args:
+            frames: `[F, n_fft]`, float32, at the rate `feature_rate`.
+
+        Returns:
+            `[F, n_mels]`. For kind "logmel" under "fixed" alone, where a column depends on its frame alone.
+        """
+        assert isinstance(self.mel, MelPower)
+        with no_autocast(frames.device):
+            power = self.mel.of_frames(self._standardise_waveform(frames))
+            return self._standardise_logmel(torch.log(power + self.config.log_offset))
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self.resample

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Never, Self, Unpack
+from typing import Any, Never, Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from snn_voice_hub.inference.early_exit import StoppedEarly, check_stoppable, ru
 from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
+from snn_voice_hub.inference.hearing import WINDOW_DIMS, WindowHearing
+from snn_voice_hub.inference.listener import Listener
 from snn_voice_hub.inference.pipeline import Pipeline
 from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
@@ -43,10 +45,11 @@ from snn_voice_hub.spikes.record import (
     recordings_of,
     run_recorded,
 )
+from snn_voice_hub.streaming.session import Hearing
 from snn_voice_hub.tensors import FLOAT32, device_of, dtype_of, no_autocast
 
 
-class SnnVoice(nn.Module, HubModel, Classifier):
+class SnnVoice(nn.Module, HubModel, Classifier, Listener):
     """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.
 
     Args:
@@ -273,7 +276,10 @@ class SnnVoice(nn.Module, HubModel, Classifier):
         Raises:
             AudioError: Not a float tensor `[B, N]`, or clips longer than one window.
         """
-        x, seeds = self._inputs(waveforms)
+        return self._logits(*self._inputs(waveforms))
+
+    def _logits(self, x: Tensor, seeds: list[int] | None) -> Tensor:
+        """Logits `[B, C]` of what the network takes."""
         network = self._bare_network()
         with nullcontext() if self.network.training else no_autocast(self.device):
             if isinstance(network, SpikingNetwork) and (open_here := recordings_of(network)):
@@ -285,9 +291,31 @@ class SnnVoice(nn.Module, HubModel, Classifier):
         c = self.config.features
         waveforms = fitted(waveforms, c).to(self.device)
         x = self.features(waveforms).to(self.dtype)
+        return x, seeds_of(waveforms) if self._draws() and c.normalization != "batch" else None
+
+    @torch.inference_mode()
+    def run_inputs(self, inputs: Tensor) -> Tensor:
+        """Run the network on what streams have prepared, for whoever makes batches of several streams.
+
+        Args:
+            inputs: `[B, ...]`, stacked rows of `VoiceStream.take(...).inputs`, which only this model knows.
+
+        Returns:
+            What `VoiceStream.give` takes: `[B, C]`, on the network's device.
+        """
+        if inputs.ndim == WINDOW_DIMS:
+            return cast(Tensor, self(self.to_device(inputs)))
+        return self._logits(self.to_device(inputs).to(self.dtype), None)
+
+    def _hearing(self, hop: int, gate: float | None) -> Hearing:
+        return WindowHearing(
+            self.config, self.features, hop, gate, reuse=not self._draws(), trouble=self._trouble
+        )
+
+    def _draws(self) -> bool:
+        """Whether the network draws random numbers, by a seed made of the clip."""
         network = self._bare_network()
-        draws = isinstance(network, SpikingNetwork) and network.encoding != "repeat"
-        return x, seeds_of(waveforms) if draws and c.normalization != "batch" else None
+        return isinstance(network, SpikingNetwork) and network.encoding != "repeat"
 
     # --- what the neurons do ----------------------------------------------------------------------
 

@@ -21,14 +21,17 @@ class Event:
     Attributes:
         label: The word.
         score: Its lowest score over the smoothing time, where that passed the threshold.
-        start: Where the window begins that made the event, in seconds from the first sample.
-        end: Where it ends.
+        start: Where the word is: the stretch begins that all windows have in common by which it was heard, in
+            seconds from the first sample.
+        end: Where this stretch ends.
+        time: When it was known: where the newest window ends.
     """
 
     label: str
     score: float
     start: float
     end: float
+    time: float
 
 
 def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int]:
@@ -60,8 +63,8 @@ class Detector:
 
     A word that was said is heard by all windows that hold it, and what only resembles one by few. So a word
     counts by its lowest score over the newest windows. It is an event where that is the highest of all words'
-    and reaches the word's threshold, and the last event is at least `refractory` seconds old. The time is
-    that of the sound, not of the clock.
+    and reaches the word's threshold, and the last event is at least `refractory` seconds old. Times are those
+    of the sound, not of the clock.
 
     Args:
         labels: C labels of the model.
@@ -89,6 +92,8 @@ class Detector:
         self._refractory = settings.refractory
         self._window = window
         self._together = max(1, round(settings.smoothing / hop))
+        # The first of the windows by which a word is heard ends so much before the last.
+        self._held = (self._together - 1) * hop
         self.reset()
 
     def reset(self) -> None:
@@ -114,8 +119,10 @@ class Detector:
         top = held[np.arange(len(scores)), best]
         events = []
         for i in np.flatnonzero(top >= self._thresholds[best]).tolist():
-            end = float(ends[i])
-            if end - self._last >= self._refractory:
-                self._last = end
-                events.append(Event(self._words[best[i]], float(top[i]), max(0.0, end - self._window), end))
+            time = float(ends[i])
+            if time - self._last >= self._refractory:
+                self._last = time
+                start = max(0.0, round(time - self._window, 6))
+                end = max(start, round(time - self._held, 6))
+                events.append(Event(self._words[best[i]], float(top[i]), start, end, time))
         return events

@@ -149,7 +149,7 @@ def missed(said: Sequence[Said], events: Iterable[Event]) -> tuple[list[Said], l
     left = list(said)
     alarms = []
     for event in events:
-        fitting = [w for w in left if w.label == event.label and w.start <= event.end <= w.end + _LATE]
+        fitting = [w for w in left if w.label == event.label and w.start <= event.time <= w.end + _LATE]
         if fitting:
             left.remove(fitting[0])
         else:

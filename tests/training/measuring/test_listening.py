@@ -108,8 +108,8 @@ def test_a_stream_depends_on_its_seed_alone(clips: Clips) -> None:
 def test_an_event_counts_for_one_word_within_a_second_of_its_end() -> None:
     said = [Said("low", 1.0, 1.5), Said("high", 4.0, 4.5), Said("low", 8.0, 8.5)]
 
-    def event(label: str, end: float) -> Event:
-        return Event(label, 0.9, end - 1, end)
+    def event(label: str, time: float) -> Event:
+        return Event(label, 0.9, time - 1, time - 0.4, time)
 
     events = [event("low", 1.2), event("low", 2.4), event("high", 5.6), event("low", 8.0), event("high", 8.2)]
     left, alarms = missed(said, events)

@@ -1,0 +1,235 @@
+"""One stream of sound: chunks in, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.streaming.chunks import ChunkReader, Samples
+from snn_voice_hub.streaming.detector import Detector, Event, Scores
+from snn_voice_hub.streaming.resampling import Resampler
+
+# Seconds of a long chunk that are worked on at a time.
+_PIECE = 0.5
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a stream wants to be run by the network.
+
+    Attributes:
+        inputs: What the network takes, a row each; rows of several streams of a model may run together.
+            What a row is, only the model knows.
+        ends: For each window where it ends, in seconds since the stream began.
+        silent: For each window whether it is silence, for which no row is run.
+    """
+
+    inputs: Sequence[Any]
+    ends: Sequence[float]
+    silent: Sequence[bool]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Hearing(Protocol):
+    """What a model keeps of one stream: its sound, its features, whatever else the next scores depend on."""
+
+    @property
+    def level(self) -> float:
+        """Of the newest sound, in dB of full scale."""
+
+    def take(self, samples: Samples) -> Due:
+        """Take samples `[N]` at the model's rate and give what is due."""
+
+    def take_silence(self) -> Due:
+        """What is due if silence follows."""
+
+    def scores(self, due: Due, outputs: Any) -> Scores:
+        """Scores `[W, C]` of all windows of `due`, from what the network gave for its rows.
+
+        Raises:
+            SnnVoiceError: The network gave what is not finite.
+        """
+
+    def reset(self) -> None:
+        """Forget all that was heard."""
+
+
+class VoiceStream:
+    """Listens to one stream of sound; `SnnVoice.stream` makes it.
+
+    An object for each stream. Many may listen by one model, in as many threads; one object is used by one
+    thread at a time. How long the chunks are changes neither events nor scores. What is kept does not grow.
+
+        for event in stream.feed(chunk):
+            print(event.label, event.start, event.end)
+
+    Whoever runs the network elsewhere, in batches with other streams, calls in place of `feed`
+
+        due = stream.take(chunk)
+        events = stream.give(due, outputs)  # of len(due) rows; see SnnVoice.run_inputs
+
+    and in place of `flush` the same with `take_end`.
+
+    Args:
+        hearing: What the model keeps of this stream.
+        run: Runs rows of `Due.inputs`, one or more.
+        detector: Makes events of scores.
+        labels: Of the model.
+        rates: Of the chunks and of the model, in Hz.
+        encoding: How chunks of bytes are read, one of `chunks.ENCODINGS`.
+
+    Attributes:
+        sample_rate: Of the chunks, in Hz.
+    """
+
+    def __init__(
+        self,
+        hearing: Hearing,
+        run: Callable[[Sequence[Any]], Any],
+        detector: Detector,
+        *,
+        labels: Sequence[str],
+        rates: tuple[int, int],
+        encoding: str = "pcm16",
+    ) -> None:
+        self.sample_rate = rates[0]
+        self._hearing = hearing
+        self._run = run
+        self._detector = detector
+        self._labels = list(labels)
+        self._reader = ChunkReader(encoding)
+        self._resampler = Resampler(*rates)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._count = 0
+        self._over = False
+        self._newest = np.zeros(len(self._labels), dtype=np.float32)
+
+    # --- sound in, events out ---------------------------------------------------------------------
+
+    def feed(self, chunk: Any) -> list[Event]:
+        """Take the next chunk.
+
+        Args:
+            chunk: `[N]` array or tensor of float (full scale is 1.0) or int16, or bytes of PCM, where a
+                sample may be cut in two. Any length, also none.
+
+        Returns:
+            The words that are known to be said now, in order; most often none.
+
+        Raises:
+            AudioError: The chunk can't be used. It is then as if it had not come.
+            CheckpointError: The network gives no finite scores.
+            SnnVoiceError: The stream is over.
+        """
+        events = []
+        for piece in self._pieces(chunk):
+            due = self._taken(piece)
+            events += self.give(due, self._run(due.inputs) if len(due) else None)
+        return events
+
+    def flush(self) -> list[Event]:
+        """End the stream as if silence followed.
+
+        Returns:
+            The last events. `end` of one may lie behind the last sample, by the time that silence was heard.
+
+        Raises:
+            CheckpointError: The network gives no finite scores.
+            SnnVoiceError: The stream is over.
+        """
+        due = self.take_end()
+        return self.give(due, self._run(due.inputs) if len(due) else None)
+
+    def reset(self) -> None:
+        """Begin anew, as a stream of which nothing was heard; also after `flush`."""
+        for part in (self._reader, self._resampler, self._hearing, self._detector):
+            part.reset()
+        self._forget()
+
+    # --- the same, for who runs the network -------------------------------------------------------
+
+    def take(self, chunk: Any) -> Due:
+        """Take the next chunk and give what is to be run now; memory follows the length of the chunk.
+
+        Args:
+            chunk: As `feed` takes it.
+
+        Raises:
+            AudioError: The chunk can't be used. It is then as if it had not come.
+            SnnVoiceError: The stream is over.
+        """
+        return _joined([self._taken(piece) for piece in self._pieces(chunk)])
+
+    def take_end(self) -> Due:
+        """What is to be run if the stream ends and silence follows.
+
+        Raises:
+            SnnVoiceError: The stream is over.
+        """
+        self._check_open()
+        self._over = True
+        return _joined([self._hearing.take(self._resampler.end()), self._hearing.take_silence()])
+
+    def give(self, due: Due, outputs: Any) -> list[Event]:
+        """Take what the network gave, and give the events.
+
+        Args:
+            due: What was to be run. Each `Due` is given back once, in the order in which they were taken.
+            outputs: The network's rows for its `inputs`; None where there are none.
+
+        Raises:
+            CheckpointError: They are not finite.
+        """
+        if not due.ends:
+            return []
+        scores = self._hearing.scores(due, outputs)
+        self._newest = scores[-1]
+        return self._detector.feed(scores, due.ends)
+
+    # --- what it hears ----------------------------------------------------------------------------
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The newest score of each label; all 0 before the first window is complete."""
+        return dict(zip(self._labels, self._newest.tolist(), strict=True))
+
+    @property
+    def level(self) -> float:
+        """How loud the newest sound is: dB of full scale over a hop, -120 for digital silence."""
+        return self._hearing.level
+
+    @property
+    def seconds(self) -> float:
+        """How much sound has come, in seconds."""
+        return self._count / self.sample_rate
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise SnnVoiceError("the stream is over", hint="reset() begins a new one", code="stream_over")
+
+    def _pieces(self, chunk: Any) -> Iterator[Samples]:
+        self._check_open()
+        samples = self._reader.read(chunk)
+        step = max(1, round(_PIECE * self.sample_rate))
+        for begin in range(0, len(samples), step):
+            yield samples[begin : begin + step]
+
+    def _taken(self, piece: Samples) -> Due:
+        self._count += len(piece)
+        return self._hearing.take(self._resampler.push(piece))
+
+
+def _joined(parts: Sequence[Due]) -> Due:
+    return Due(
+        [row for part in parts for row in part.inputs],
+        [end for part in parts for end in part.ends],
+        [silent for part in parts for silent in part.silent],
+    )

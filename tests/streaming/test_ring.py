@@ -1,0 +1,65 @@
+"""Sound in pieces -> windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from snn_voice_hub.streaming.ring import FLOOR, Ring, level_of
+
+WAVE = np.random.default_rng(0).standard_normal(1_003).astype(np.float32)
+
+
+def heard(
+    ring: Ring, wave: npt.NDArray[np.float32], sizes: list[int]
+) -> list[tuple[int, list[float], float]]:
+    found, at = [], 0
+    for size in [*sizes, len(wave)]:
+        for window in ring.push(wave[at : at + size]):
+            found.append((window.begin, window.samples.tolist(), window.level))
+        at += size
+    return found
+
+
+@pytest.mark.parametrize("hop", [1, 7, 30, 99, 100])
+@pytest.mark.parametrize("sizes", [[1] * 1_003, [5_000], [0, 250, 3, 0, 444]])
+def test_windows_are_those_of_the_whole_sound(hop: int, sizes: list[int]) -> None:
+    found = heard(Ring(100, hop), WAVE, sizes)
+    begins = [begin for begin in range(-100 * hop, len(WAVE) - 99, hop) if begin > -100]
+    assert [begin for begin, _, _ in found] == begins
+    padded = np.concatenate([np.zeros(100, dtype=np.float32), WAVE])
+    assert all(samples == padded[begin + 100 : begin + 200].tolist() for begin, samples, _ in found)
+
+
+def test_a_window_is_as_loud_as_its_loudest_part() -> None:
+    wave = np.zeros(400, dtype=np.float32)
+    wave[105:115:2] = 1.0
+    levels = {begin: level for begin, _, level in heard(Ring(100, 30), wave, [])}
+    assert [begin for begin, level in levels.items() if level > FLOOR] == [
+        30,
+        60,
+        90,
+        120,
+    ]  # the part reaches into it
+    assert Ring(100, 30).level == FLOOR
+
+
+def test_the_level_is_that_of_the_newest_part() -> None:
+    ring = Ring(100, 50)
+    list(ring.push(np.concatenate([np.zeros(50), np.tile([0.1, -0.1], 25)]).astype(np.float32)))
+    assert ring.level == pytest.approx(-20.0, abs=1e-4)
+    list(ring.push(np.zeros(50, dtype=np.float32)))
+    assert ring.level == FLOOR
+
+
+def test_a_constant_is_silence() -> None:
+    assert level_of(np.full(100, 0.25, dtype=np.float32)) == FLOOR
+
+
+def test_nothing_is_left_after_a_reset() -> None:
+    ring = Ring(100, 30)
+    first = heard(ring, WAVE, [])
+    ring.reset()
+    assert (ring.count, ring.level) == (0, FLOOR)
+    assert heard(ring, WAVE, [7, 300]) == first
