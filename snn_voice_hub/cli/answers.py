@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 import typer
 
 from snn_voice_hub.cli.output import say, say_json
+from snn_voice_hub.config import meaning
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.visible import LINE_LIMIT, visible
 from snn_voice_hub.writing import check_target
@@ -55,7 +56,7 @@ class Form(Protocol):
 
 
 class Text:
-    """A line a file or window, in columns.
+    """A line a file or window, in columns, that says in words what is no word.
 
     Args:
         paths: All that will come.
@@ -68,7 +69,10 @@ class Text:
         """See `Form`."""
         for part in parts:
             when = "" if part.start is None else f"  {part.start:.2f}-{part.end:.2f} s"
-            words = "  ".join(f"{visible(p.label)} {p.score:.2f}" for p in part.predictions) or "(no word)"
+            words = (
+                "  ".join(f"{visible(meaning(p.label))} {p.score:.2f}" for p in part.predictions)
+                or "(no word)"
+            )
             after = f"  after step {part.steps}" if part.steps else ""
             say(f"{visible(path, LINE_LIMIT):<{self._width}}{when}  {words}{after}")
 

@@ -7,7 +7,7 @@ waveform into words.
 
 from snn_voice_hub.config.detection import DetectionConfig
 from snn_voice_hub.config.features import FeatureConfig, kinds_of
-from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, UNKNOWN, is_word
+from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, UNKNOWN, is_word, meaning
 from snn_voice_hub.config.package import ArchitecturePackage
 from snn_voice_hub.config.values import (
     MAX_THREADS,
@@ -50,6 +50,7 @@ __all__ = [
     "check_text",
     "is_word",
     "kinds_of",
+    "meaning",
     "read_dataclass",
     "shown",
 ]

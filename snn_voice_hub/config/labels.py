@@ -19,6 +19,8 @@ SPEECH_COMMANDS = (
 SILENCE = "_silence_"
 UNKNOWN = "_unknown_"
 
+_MEANINGS = {SILENCE: "nobody speaks", UNKNOWN: "none of the words"}
+
 # Room for a dictionary of words, but not for a file that is all labels.
 MAX_CLASSES = 20_000
 _MAX_LABEL = 200
@@ -27,6 +29,13 @@ _MAX_LABEL = 200
 def is_word(label: str) -> bool:
     """Whether a label is a spoken word, not a class such as `_silence_` or `_unknown_`."""
     return not (label.startswith("_") and label.endswith("_"))
+
+
+def meaning(label: str) -> str:
+    """A label as people read it: a word as it is, what is no word in brackets and in plain words."""
+    if is_word(label):
+        return label
+    return f"({_MEANINGS.get(label, label.strip('_').replace('_', ' ') or label)})"
 
 
 def check_labels(labels: Sequence[object]) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_voice_hub.config import is_word, meaning
 from snn_voice_hub.inference.answers import extrapolated, scores
 from snn_voice_hub.notation import percent
 
@@ -58,7 +59,12 @@ class Decision(NamedTuple):
     steps: int
 
     def __str__(self) -> str:
-        return f"“{self.label}” {percent(self.score)}"
+        return f"{quoted(self.label)} {percent(self.score)}"
+
+
+def quoted(label: str) -> str:
+    """A label within a sentence: a word in quotation marks, or what stands for no word."""
+    return f"“{label}”" if is_word(label) else meaning(label)
 
 
 def decide(logits: Tensor, labels: Sequence[str], temperature: float) -> Decision:

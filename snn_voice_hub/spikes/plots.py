@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snn_voice_hub.config import meaning
 from snn_voice_hub.notation import percent
 from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib, picture
-from snn_voice_hub.spikes.decision import running_scores, settled
+from snn_voice_hub.spikes.decision import quoted, running_scores, settled
 from snn_voice_hub.spikes.figures import rates
 from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neurons
 from snn_voice_hub.spikes.raster import grid_of
@@ -174,11 +175,11 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
             "zorder": _WORDS - place_of + 2,
             "clip_on": False,
         }
-        said = f"{visible(view.labels[index])}  {percent(float(running[until - 1, index]))}"
+        said = f"{visible(meaning(view.labels[index]))}  {percent(float(running[until - 1, index]))}"
         above.plot(begin, [0.0, *sums[:until, index].tolist()], label=said, **look)
         below.plot(begin[1:], running[:until, index].numpy(), **look)
     above.set_title(
-        f"Decision over time: “{visible(view.labels[best[0]])}” from step {settled(running)} on"
+        f"Decision over time: {visible(quoted(view.labels[best[0]]))} from step {settled(running)} on"
         if until == steps
         else f"Answer after step {until} of {steps}"
     )

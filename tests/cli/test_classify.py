@@ -15,6 +15,7 @@ import pytest
 import soundfile as sf
 
 import snn_voice_hub as sv
+from snn_voice_hub.cli.answers import Json, Part, Text
 from tests.audio.helpers import tone
 from tests.cli.helpers import invoke, partly, refused
 from tests.places import EXAMPLES
@@ -118,6 +119,16 @@ def test_words_only_in_every_form(tmp_path: Path) -> None:
     assert row["predictions"] == [{"label": p.label, "score": round(p.score, 6)} for p in words]
     table = csv.DictReader(io.StringIO(invoke(*asked, "--csv", "-", "--windows").stdout))
     assert [row["label"] for row in table] == [p.label for p in words]
+
+
+def test_people_are_told_in_words_what_is_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = [("_unknown_", 0.9), ("_silence_", 0.05), ("yes", 0.04), ("_noise_of_rain_", 0.01)]
+    found = [sv.Prediction(label, score) for label, score in labels]
+    Text(["a.wav"]).answer("a.wav", [Part(found), Part([])])
+    said = "(none of the words) 0.90  (nobody speaks) 0.05  yes 0.04  (noise of rain) 0.01"
+    assert capsys.readouterr().out.splitlines() == [f"a.wav  {said}", "a.wav  (no word)"]
+    Json(steps=False).answer("a.wav", [Part(found)])
+    assert [p["label"] for p in rows_of(capsys.readouterr().out)[0]["predictions"]] == [x for x, _ in labels]
 
 
 def test_windows_are_those_of_python(tmp_path: Path) -> None:

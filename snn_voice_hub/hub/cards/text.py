@@ -267,12 +267,13 @@ def _limits(config: VoiceConfig) -> str:
         lines.append(
             f"- Other words: speech that holds none of its words is the class `{UNKNOWN}`, which it learned "
             "from other speakers and languages, and from pieces of its own words. What sounds much like a "
-            "word may still be taken for it."
+            f"word may still be taken for it. {_alarms(config)}"
         )
     else:
         lines.append(
-            "- Other words: one that is not among the labels gets the label that sounds most like it to the "
-            "network, and the score need not be low."
+            "- Other speech: it has no class for it. A word that is not among its labels, or any part of a "
+            "conversation, gets the label that sounds most like it to the network, and the score need not be "
+            f"low: it is for clips that hold one of its words. {_alarms(config)}"
         )
     f = config.features
     if f.feature_rate < 8000:
@@ -285,6 +286,26 @@ def _limits(config: VoiceConfig) -> str:
     if config.metrics.get("test") is None:
         lines.append("- It has not been measured: how often it is right is not known.")
     return section("Limits", "\n".join(lines))
+
+
+def _alarms(config: VoiceConfig) -> str:
+    """How often it hears one of its words where none is said, as far as that was measured."""
+    for name, what in (("test", "speech"), ("listening_validation", "validation speech")):
+        found = as_dict(config.metrics.get(name))
+        listening = as_dict(found.get("listening")) if name == "test" else found
+        hours = as_dict(listening.get("hours")).get("speech")
+        alarms = as_dict(as_dict(listening.get("words")).get("false_alarms")).get("speech")
+        threshold = listening.get("threshold")
+        if is_number(hours) and is_number(alarms) and is_number(threshold):
+            return (
+                f"Measured on {hours:g} h of {what} without its words, at a threshold of "
+                f"{threshold:g}: {_count(alarms)} false alarms an hour."
+            )
+    return "How many false alarms an hour that makes has not been measured."
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _citation(config: VoiceConfig) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import torch
 from torch import Tensor
@@ -181,8 +182,7 @@ def measure(
         figures["robustness"] = robustness(model, clips, recordings, told=notes.append)
     sounds, point = None, model.config.detection or DetectionConfig()
     if negatives is not None:
-        noises = [np.asarray(wave.numpy(), np.float32) for wave in (recordings or {}).values()]
-        sounds = listen(model, clips, noises, negatives)
+        sounds = listen(model, clips, _noises(recordings or {}), negatives)
         figures["listening"] = rounded(sounds.figures(point))
     confusion = Confusion.of(logits, clips.labels, model.labels)
     return Evaluation(
@@ -194,6 +194,28 @@ def measure(
         skipped=list(clips.skipped),
         notes=notes,
     )
+
+
+def _noises(recordings: Mapping[str, Tensor]) -> list[npt.NDArray[np.float32]]:
+    return [np.asarray(wave.numpy(), np.float32) for wave in recordings.values()]
+
+
+def listening(
+    model: SnnVoice, clips: Clips, recordings: Mapping[str, Tensor], negatives: Negatives
+) -> VoiceConfig:
+    """A model's configuration with how it does where it listens (`metrics.test.listening`); all else stays.
+
+    Args:
+        model: The model.
+        clips: Clips of words, of people whom it has not heard; of its rate and length.
+        recordings: Background recordings `[N]` by name, behind the words.
+        negatives: Sound without its words, such that it has not heard.
+    """
+    sounds = listen(model, clips, _noises(recordings), negatives)
+    found = rounded(sounds.figures(model.config.detection or DetectionConfig()))
+    metrics = model.config.metrics
+    test = {**metrics.get("test", {}), "listening": found}
+    return dataclasses.replace(model.config, metrics={**metrics, "test": test})
 
 
 def evaluate(

@@ -5,6 +5,11 @@
 Fits the temperature on the validation speakers, chooses the operating point by them and by the negatives that
 training kept apart, measures everything on the test speakers and on sound that no training has heard, and
 writes `snn_voice_hub/weights/<name>/`. All figures in the configuration come from here.
+
+`python -m snn_voice_hub.training.measuring.release CHECKPOINT --data FOLDER --unheard OTHER --listening-only`
+
+Measures words missed and false alarms an hour and writes them into the `config.json` of that checkpoint,
+which may be a bundled one; nothing else in it changes.
 """
 
 from __future__ import annotations
@@ -20,12 +25,14 @@ from snn_voice_hub.config import UNKNOWN, VoiceConfig
 from snn_voice_hub.hub.bundled import bundled_root
 from snn_voice_hub.hub.catalog import models_table
 from snn_voice_hub.hub.checkpoints import write_checkpoint
+from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.registry import describe_network
 from snn_voice_hub.training.clips.cutting import joined, windows
 from snn_voice_hub.training.clips.data import load_clips
 from snn_voice_hub.training.clips.negatives import read_negatives
 from snn_voice_hub.training.clips.sources import VAL_SHARE
-from snn_voice_hub.training.measuring.evaluate import calibrated, evaluate
+from snn_voice_hub.training.measuring.evaluate import calibrated, evaluate, listening
+from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.measuring.listening import with_point
 from snn_voice_hub.voice import SnnVoice
 
@@ -72,6 +79,29 @@ def release(
     return model.config
 
 
+def measure_listening(checkpoint: Path, data: Path, unheard: Sequence[Path]) -> VoiceConfig:
+    """Measure how a checkpoint does where it listens, and write that alone into its configuration.
+
+    Args:
+        checkpoint: Its folder.
+        data: Clips of words, and recordings to put behind them; see `load_test`.
+        unheard: Sound without the words that no training has heard.
+
+    Returns:
+        The configuration as it was written.
+
+    Raises:
+        SnnVoiceError: Something can't be read.
+    """
+    model = SnnVoice.from_pretrained(checkpoint)
+    c = model.config.features
+    clips, recordings = load_test(data, None, sample_rate=c.sample_rate, num_samples=c.num_samples)
+    negatives = read_negatives(unheard, sample_rate=c.sample_rate)
+    config = listening(model, clips, recordings, negatives)
+    config.save(checkpoint / CONFIG_FILE)
+    return config
+
+
 def main() -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,7 +110,16 @@ def main() -> None:
     parser.add_argument("--negatives", type=Path, nargs="+", default=[])
     parser.add_argument("--unheard", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, help="default: the bundled checkpoint of the run's name")
+    parser.add_argument(
+        "--listening-only", action="store_true", help="measure on --unheard, and change nothing else"
+    )
     given = parser.parse_args()
+    if given.listening_only:
+        if not given.unheard:
+            parser.error("--listening-only needs --unheard")
+        config = measure_listening(given.run, given.data, given.unheard)
+        print(json.dumps({"name": config.name, **config.metrics["test"]["listening"]}, indent=2))
+        return
     name = VoiceConfig.load(given.run / "config.json").name
     out = given.out or bundled_root() / name
     config = release(given.run, given.data, out, negatives=given.negatives, unheard=given.unheard)

@@ -223,6 +223,18 @@ def test_other_words_and_other_data() -> None:
     assert "Besides: `_silence_` and `_unknown_`, which are no words." in knowing
     assert "holds none of its words is the class `_unknown_`" in knowing
     assert "the score need not be low" not in knowing
+    assert "How many false alarms an hour that makes has not been measured." in card.text
+    heard = {"threshold": 0.9, "hours": {"speech": 0.25}, "words": {"false_alarms": {"speech": 1615.2}}}
+    measured = dataclasses.replace(config, metrics={"test": {"top1": 0.75, "clips": 8, "listening": heard}})
+    text = make_card(measured).text
+    assert "on 0.25 h of speech without its words, at a threshold of 0.9: 1,615 false alarms an hour." in text
+    assert "has not been measured" not in text
+    few = {**heard, "words": {"false_alarms": {"speech": 4.0}}}
+    chosen = dataclasses.replace(config, metrics={"listening_validation": few})
+    assert (
+        "0.25 h of validation speech without its words, at a threshold of 0.9: 4.0 false alarms an hour."
+        in (make_card(chosen).text)
+    )
     assert "depends on the other clips of its batch" in card.text
     private = dataclasses.replace(config, data=[])
     assert metadata(str(make_card(private)))["model-index"][0]["results"][0]["dataset"]["type"] == "custom"

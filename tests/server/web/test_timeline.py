@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from snn_voice_hub.config import SPEECH_COMMANDS
 from tests.server.web.helpers import EXAMPLES
 from tests.server.web.page_helpers import YES, shows, sideways, windows, words
 
+NONE = "none of my words"
 SIX = ["yes", "no", "go", "stop", "left", "right"]
 
 
@@ -41,11 +43,14 @@ def headline(page: Any) -> list[str]:
 
 @pytest.fixture
 def answered(opened: Any) -> Callable[..., Any]:
-    """Opens the page over a service that answers in these windows."""
+    """Opens the page over a service that answers in these windows, with a model that knows these classes."""
 
-    def opening(*answers: tuple[str, float], **settings: Any) -> Any:
+    def opening(*answers: tuple[str, float], classes: Sequence[str] | None = None, **settings: Any) -> Any:
         def before(page: Any) -> None:
             page.route("**/classify*", lambda route: route.fulfill(json=windows(*answers)))
+            if classes is not None:
+                facts = {"name": "listening", "labels": [*SPEECH_COMMANDS, *classes]}
+                page.route("**/model", lambda route: route.fulfill(json=facts))
 
         return opened(before=before, **settings)
 
@@ -144,28 +149,85 @@ def test_the_scores_of_each_word_by_keyboard(answered: Any) -> None:
 @pytest.mark.parametrize(
     ("answers", "name", "note"),
     [
-        ([("follow", 0.45)], "none of my words", "is likely: “follow” comes nearest, with 45.0 %."),
-        ([("follow", 0.499)], "none of my words", "“follow” comes nearest"),
+        ([("follow", 0.45)], "not sure", "is clear: “follow” comes nearest, with 45.0 %."),
+        ([("follow", 0.499)], "not sure", "“follow” comes nearest, with 49.9 %."),
         ([("follow", 0.5)], "follow", "The likeliest of the 35 words it knows, but not a clear one."),
         ([("follow", 0.9)], "follow", "Clearly the likeliest of the 35 words it knows."),
-        ([("_silence_", 0.9)], "silence", "No word was heard."),
-        ([("_unknown_", 0.9)], "none of my words", "No word was heard."),
-        ([("_silence_", 0.3)], "none of my words", "“silence” comes nearest"),
-        ([("_silence_", 0.9), ("_silence_", 0.8)], "silence", "No word was heard."),
-        ([("_silence_", 0.9), ("follow", 0.3)], "none of my words", "“follow” comes nearest"),
+        ([("_silence_", 0.9)], "nobody speaks", "No word was heard: silence, or noise."),
+        ([("_unknown_", 0.9)], NONE, "It hears somebody speak, but none of the 35 words it knows."),
+        ([("_noise_", 0.9)], "noise", "No word was heard."),
+        ([("_silence_", 0.3)], "not sure", "Nothing is clear: “nobody speaks” comes nearest, with 30.0 %."),
+        ([("_silence_", 0.9), ("_silence_", 0.8)], "nobody speaks", "No word was heard: silence, or noise."),
+        (
+            [("_silence_", 0.9), ("_unknown_", 0.8), ("_silence_", 0.9)],
+            NONE,
+            "It hears somebody speak, but none of the 35 words it knows.",
+        ),
+        ([("_silence_", 0.9), ("follow", 0.3)], "not sure", "“follow” comes nearest, with 30.0 %."),
         ([("_silence_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
+        ([("_unknown_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
     ],
 )
 def test_what_is_said_of_a_score(
     answered: Any, answers: list[tuple[str, float]], name: str, note: str
 ) -> None:
-    with answered(*answers) as page:
+    with answered(*answers, classes=["_silence_", "_unknown_"]) as page:
         page.wait_for_selector("#vocabulary:not([hidden])")  # then it is known how many words there are
         page.set_input_files("#file", YES)
         words(page)
         assert page.inner_text("#word") == name
         assert note in page.inner_text("#word-note")
         assert page.inner_text("#status").startswith(name)
+        # Without a word there is no time line; which part the scores are of is told all the same.
+        assert page.is_visible("#heard") == (len(answers) > 1 and name == "follow")
+        assert page.is_visible("#bars-title") == (len(answers) > 1)
+
+
+def test_what_no_word_may_have_in_several_classes(answered: Any) -> None:
+    both = [{"label": "yes", "score": 0.4}, {"label": "_unknown_", "score": 0.35}]
+    both.append({"label": "_silence_", "score": 0.2})
+    found = [{"start": 0.0, "end": 1.0, "predictions": both}]
+    with answered(classes=["_silence_", "_unknown_"]) as page:
+        page.route("**/classify*", lambda route: route.fulfill(json=found))
+        page.set_input_files("#file", YES)
+        assert [label for label, _ in words(page)] == ["yes", NONE, "nobody speaks"]
+        assert page.inner_text("#word") == NONE
+
+
+@pytest.mark.parametrize(
+    ("classes", "caveat", "others"),
+    [
+        (
+            [],
+            "It takes other speech and noise for one of them, too.",
+            "It takes other speech and noise for one of them, too.",
+        ),
+        (
+            ["_silence_"],
+            "It takes other speech for one of them, too.",
+            "Silence and noise it calls “nobody speaks”. It takes other speech for one of them, too.",
+        ),
+        (
+            ["_silence_", "_unknown_"],
+            "",
+            "Silence and noise it calls “nobody speaks”. Other speech it calls “none of my words”.",
+        ),
+    ],
+)
+def test_what_a_model_can_know(answered: Any, classes: list[str], caveat: str, others: str) -> None:
+    told = f"Clearly the likeliest of the 35 words it knows. {caveat}".strip()
+    with answered(("follow", 0.95), classes=classes) as page:
+        page.wait_for_selector("#vocabulary:not([hidden])")
+        assert page.locator("#vocabulary-others").text_content() == (others or caveat)
+        page.set_input_files("#file", YES)
+        words(page)
+        assert page.inner_text("#word-note") == told
+    with answered(("follow", 0.45), classes=classes) as page:
+        page.wait_for_selector("#vocabulary:not([hidden])")
+        page.set_input_files("#file", YES)
+        words(page)
+        # Who has never heard other speech can't say that this is some.
+        assert page.inner_text("#word") == ("not sure" if "_unknown_" in classes else f"maybe {NONE}")
 
 
 def test_a_minute_of_words_on_a_phone(answered: Any) -> None:

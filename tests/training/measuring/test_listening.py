@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig, FeatureConfig, VoiceConfig
+from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
@@ -23,6 +28,7 @@ from snn_voice_hub.training.measuring.listening import (
     missed,
     word_stream,
 )
+from snn_voice_hub.training.measuring.release import measure_listening
 
 RATE = 4_000
 LABELS = ["low", "high", "_unknown_"]
@@ -164,6 +170,32 @@ def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -
     only = sounds.at(POINT, ["high"])
     assert only["false_alarms"] == {"speech": 0.0}
     assert only["missed"] == {"10_db": 0.0}
+
+
+def test_it_can_be_measured_alone(clips: Clips, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    voice = sv.SnnVoice(sv.M5SNN(num_classes=2, num_steps=1), labels=["low", "high"]).eval()
+    metrics = {"parameters": 1, "test": {"top1": 0.5, "robustness": {"shift": {"a": 0.1}}}, "other": 2}
+    voice.config = dataclasses.replace(voice.config, name="pitches", metrics=metrics)
+    voice.save_pretrained(tmp_path / "model")
+    for i, (wave, word) in enumerate(zip(clips.waveforms, clips.labels, strict=True)):
+        (tmp_path / "data" / word).mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "data" / word / f"{i}.wav", wave, RATE)
+    for kind in ("speech", "noise", "words"):
+        (tmp_path / "others" / kind).mkdir(parents=True)
+        soundfile.write(tmp_path / "others" / kind / "a.wav", tone("other", seconds=3.0), RATE)
+    weights = (tmp_path / "model" / "model.safetensors").read_bytes()
+    before = json.loads((tmp_path / "model" / "config.json").read_text())
+    written = measure_listening(tmp_path / "model", tmp_path / "data", [tmp_path / "others"])
+    after = json.loads((tmp_path / "model" / "config.json").read_text())
+    found = after["metrics"]["test"].pop("listening")
+    assert after == before
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
+    assert found == written.metrics["test"]["listening"]
+    assert found["hours"] == {"speech": 0.001, "noise": 0.001}
+    assert set(found["words"]["missed"]) == {"20_db", "10_db", "5_db"}
+    assert found["words"]["false_alarms"]["speech"] > 0  # knows two words, and takes all for one of them
+    assert "of speech without its words, at a threshold of 0.5:" in make_card(written).text
 
 
 def test_the_point_has_no_more_false_alarms_than_allowed(clips: Clips) -> None:

@@ -79,6 +79,7 @@ const models = new Models(
     vocabulary: byId("vocabulary"),
     vocabularyTitle: byId("vocabulary-title"),
     words: byId("vocabulary-words"),
+    others: byId("vocabulary-others"),
   },
   { onChange: classifyAgain, onKnown: showCurl, onKeyWanted: askForKey },
 );
@@ -209,7 +210,7 @@ async function classify(clip, signal) {
     signal.throwIfAborted(); // another clip may have come together with the answer
     keyField.show(false);
     waiting.end();
-    speak(results.show(answer, models.known));
+    speak(results.show(answer, models.knows));
     isLong = answer.windows.length > 1;
     showCurl();
     bringIntoView(answerBox);

@@ -1,8 +1,14 @@
 // @ts-check
 /** What the network's answers are called on the page. */
 
-/** What is said where none of the words was heard. */
+/** What is said where somebody speaks, but says none of the words. */
 export const NONE = "none of my words";
+
+/** Classes whose names say little to those who did not train the network. */
+const SHOWN = new Map([
+  ["_unknown_", NONE],
+  ["_silence_", "nobody speaks"],
+]);
 
 /**
  * @param {string} label
@@ -14,13 +20,10 @@ export function isClass(label) {
 
 /**
  * @param {string} label
- * @returns {string} Without the underscores of a class.
+ * @returns {string} A word as it is; what a class stands for, or its name without the underscores.
  */
 export function shownLabel(label) {
-  if (label === "_unknown_") {
-    return NONE;
-  }
-  return isClass(label) ? label.slice(1, -1).replaceAll("_", " ") : label;
+  return SHOWN.get(label) ?? (isClass(label) ? label.slice(1, -1).replaceAll("_", " ") : label);
 }
 
 /**

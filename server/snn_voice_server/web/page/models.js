@@ -1,7 +1,8 @@
 // @ts-check
 /** Which models there are, which one is asked, and what it knows. */
 
-import { isClass } from "./labels.js";
+import { caveat } from "./headline.js";
+import { isClass, NONE, shownLabel } from "./labels.js";
 import { Refusal } from "./refusal.js";
 
 /** A service that is away is asked less and less often. */
@@ -17,6 +18,7 @@ const LONGEST_PAUSE_MS = 30_000;
  * @property {HTMLElement} vocabulary Around the words.
  * @property {HTMLElement} vocabularyTitle
  * @property {HTMLElement} words
+ * @property {HTMLElement} others What it makes of other sound.
  */
 
 export class Models {
@@ -58,9 +60,18 @@ export class Models {
     return this.entries.some((entry) => entry.name === this.name && !entry.loaded);
   }
 
-  /** How many words the model knows; 0 if that is not known. */
-  get known() {
-    return this.#words().length;
+  /**
+   * What the model tells apart.
+   *
+   * @returns {import("./headline.js").Knowledge}
+   */
+  get knows() {
+    const labels = this.facts?.labels ?? [];
+    return {
+      words: this.#words().length,
+      silence: labels.includes("_silence_"),
+      speech: labels.includes("_unknown_"),
+    };
   }
 
   /** Ask the service, and again until it is ready. */
@@ -129,7 +140,7 @@ export class Models {
 
   async #learn() {
     const asked = this.chosen;
-    const { name, vocabulary, vocabularyTitle, words } = this.elements;
+    const { name, vocabulary, vocabularyTitle, words, others } = this.elements;
     let facts = null;
     try {
       facts = await this.api.facts(asked);
@@ -144,6 +155,7 @@ export class Models {
     vocabulary.hidden = !known.length;
     vocabularyTitle.textContent = `The ${known.length} words it knows`;
     words.textContent = known.join(", ");
+    others.textContent = othersOf(this.knows);
     if (facts?.name) {
       name.textContent = facts.name;
     }
@@ -152,4 +164,16 @@ export class Models {
   #words() {
     return this.facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
   }
+}
+
+/**
+ * @param {import("./headline.js").Knowledge} knows
+ * @returns {string} What becomes of sound that is none of the words.
+ */
+function othersOf(knows) {
+  const quiet = knows.silence ? `Silence and noise it calls “${shownLabel("_silence_")}”. ` : "";
+  if (knows.speech) {
+    return `${quiet}Other speech it calls “${NONE}”.`;
+  }
+  return `${quiet}${caveat(knows).trim()}`;
 }

@@ -2,15 +2,10 @@
 /** Shows the answer: the words in large letters, five bars, a time line if it is long, and where the time went. */
 
 import { element } from "./elements.js";
-import { isClass, NONE, percent, shownLabel, timesOf } from "./labels.js";
-import { clearest, isSure, withGaps, wordsIn } from "./segments.js";
+import { headline } from "./headline.js";
+import { isClass, percent, shownLabel, timesOf } from "./labels.js";
+import { clearest, withGaps, wordsIn } from "./segments.js";
 import { Timeline } from "./timeline.js";
-
-/** From here on the best answer is right in at least nine of ten cases, if the sound was one of the words. */
-const CLEAR = 0.9;
-
-/** So many words are written smaller. */
-const CROWD = 13;
 
 /** What the parts of `Server-Timing` are called on the page, in the order of the way of a clip. */
 const PARTS = new Map([
@@ -67,10 +62,10 @@ export class Results {
 
   /**
    * @param {import("./api.js").Answer} answer
-   * @param {number} known How many words the model knows; 0 if that is not known.
+   * @param {import("./headline.js").Knowledge} knows What the model tells apart.
    * @returns {string} The same in a few sentences, for those who hear the page.
    */
-  show({ windows, timing }, known) {
+  show({ windows, timing }, knows) {
     this.clear();
     const { word, note, times } = this.elements;
     if (!windows.some(({ predictions }) => predictions.length)) {
@@ -79,14 +74,15 @@ export class Results {
     }
     const words = wordsIn(windows);
     const best = clearest(windows);
-    const { name, kind, remark } = headline(words, windows, known);
+    const { name, kind, remark } = headline(words, windows, knows);
     word.textContent = name;
     word.className = `word ${kind}`;
     note.textContent = remark;
-    if (windows.length > 1) {
+    if (windows.length > 1 && words.length) {
       this.timeline.show(withGaps(words, windows[windows.length - 1].end));
     }
     this.#choose(words[0] ?? { start: best.start, end: best.end, window: best });
+    this.elements.barsTitle.hidden = windows.length === 1;
     const rows = [["Round trip", timing.roundTrip], ...serverRows(timing.server)];
     times.replaceChildren(...rows.map(([part, value]) => time(String(part), Number(value))));
     const score = words.length === 1 ? `, ${percent(best.predictions[0].score)}` : "";
@@ -101,41 +97,11 @@ export class Results {
     const { barsTitle, bars } = this.elements;
     const predictions = segment.window?.predictions ?? [];
     bars.replaceChildren(...predictions.map((prediction) => bar(prediction)));
-    barsTitle.hidden = !this.timeline.segments.length;
     barsTitle.textContent = `Scores at ${timesOf(segment)}`;
     this.timeline.choose(segment);
     const said = predictions.map(({ label, score }) => `${shownLabel(label)} ${percent(score)}`);
     return `${barsTitle.textContent}: ${said.join(", ")}`;
   }
-}
-
-/**
- * @param {Segment[]} words
- * @param {import("./api.js").Window[]} windows At least one.
- * @param {number} known
- * @returns {{name: string, kind: "" | "many" | "many crowd" | "none", remark: string}}
- */
-function headline(words, windows, known) {
-  // The network chooses among its words, whatever it hears: no sentence here may say more.
-  const all = known ? `the ${known} words it knows` : "the words it knows";
-  const seconds = windows[windows.length - 1].end;
-  const names = words.map(({ window }) => shownLabel(window?.predictions[0].label ?? ""));
-  if (names.length > 1) {
-    const remark = `${names.length} words in ${seconds.toFixed(1)} s of sound, each the likeliest of ${all}.`;
-    return { name: names.join("\u00a0· "), kind: names.length < CROWD ? "many" : "many crowd", remark };
-  }
-  const best = clearest(windows);
-  const { label, score } = best.predictions[0];
-  if (names.length) {
-    const where = windows.length > 1 ? `, at ${timesOf(words[0])}` : "";
-    const remark = score < CLEAR ? `The likeliest of ${all}, but not a clear one` : `Clearly the likeliest of ${all}`;
-    return { name: names[0], kind: "", remark: `${remark}${where}.` };
-  }
-  if (windows.every((window) => isSure(window) && isClass(window.predictions[0].label))) {
-    return { name: shownLabel(label), kind: "none", remark: "No word was heard." };
-  }
-  const nearest = `“${shownLabel(label)}” comes nearest, with ${percent(score)}`;
-  return { name: NONE, kind: "none", remark: `None of ${all} is likely: ${nearest}.` };
 }
 
 /**

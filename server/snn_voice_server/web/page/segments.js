@@ -3,7 +3,7 @@
 
 import { isClass } from "./labels.js";
 
-/** Scores are calibrated over the words that the model knows: below this its best guess is rather wrong than right. */
+/** Scores are calibrated over what the model knows: below this its best guess is rather wrong than right. */
 export const SURE = 0.5;
 
 /** Of words that follow fast, windows that overlap may each hold one. What an edge makes of a word is rarely so sure. */
@@ -100,6 +100,14 @@ export function clearest(windows) {
  */
 export function isSure(window) {
   return score(window) >= SURE;
+}
+
+/**
+ * @param {Window} window
+ * @returns {number} How likely no word is in it: what all classes that are no word have together.
+ */
+export function noWord({ predictions }) {
+  return predictions.reduce((sum, found) => sum + (isClass(found.label) ? found.score : 0), 0);
 }
 
 /**
