@@ -28,6 +28,7 @@ from benchmarks.subjects import (
     spike_rates,
     steps,
 )
+from snn_voice_hub.hub.bundled import bundled_names
 
 NAIVE = "naive loop (snnTorch)"
 TWIN = "CNN twin, torch"
@@ -171,7 +172,7 @@ def main() -> None:
         report.add("## From WAV bytes to a word")
         clips = load_clips(given.data, 32, given.cache)
         report.add("One thread, batch 1, 32 real clips in turn, medians of CPU milliseconds.")
-        report.add(wav.table(given, wav.BUNDLED, given.engines, clips))
+        report.add(wav.table(given, bundled_names(), given.engines, clips))
 
 
 if __name__ == "__main__":
