@@ -48,7 +48,7 @@ piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-
 configs: $(VENV)/.created ## Write the bundled config.json anew, after a field has been added
 	@$(BIN)/python -c 'import sys; from pathlib import Path; from snn_voice_hub.config import VoiceConfig; \
 		[VoiceConfig.load(path).save(path) for path in map(Path, sys.argv[1:])]' \
-		snn_voice_hub/weights/*/config.json model_cards/*/config.json
+		snn_voice_hub/weights/*/config.json model_cards/*/config.json examples/*/*/config.json
 
 cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints and Piczak's figures
 	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,6 +35,13 @@ def waveform(clip: int) -> Tensor:
     return torch.from_numpy((samples / 32768).astype(np.float32))
 
 
+@cache  # Piczak's 25 million are wanted for each of its cases
+def drawn(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Normal values that follow from a name."""
+    draw = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
+    return np.asarray(draw, dtype=np.float32)
+
+
 def weights(
     model: str, state: dict[str, Tensor], *, learn_beta: bool, learn_threshold: bool
 ) -> dict[str, Tensor]:
@@ -44,8 +53,7 @@ def weights(
         if fixed.get(leaf, False):
             continue
         shape = tuple(old.shape)
-        draw = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
-        n = np.asarray(draw, dtype=np.float32)
+        n = drawn(name, shape)
         if leaf == "running_var":
             value = 1 + 0.1 * np.abs(n)
         elif leaf == "beta":
