@@ -13,7 +13,7 @@ from typing import Any
 from snn_voice_server.http.questions import SETTINGS, Question
 from snn_voice_server.http.schemas import ErrorAnswer
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FILE = {"type": "string", "format": "binary"}
 
 _ABOUT_SOUND = (
     "A sound file (WAV, FLAC, OGG Vorbis, OGG Opus, MP3, AIFF, CAF, AU): raw, in a form, or as base64 in the "
@@ -38,8 +38,19 @@ def _schemas(settings: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: {**SETTINGS[name].schema, "default": getattr(Question, name)} for name in settings}
 
 
-def _query(schemas: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", "required": False, "schema": schemas[name]} for name in schemas]
+def _request(schemas: dict[str, dict[str, Any]], about: str, content: dict[str, Any]) -> dict[str, Any]:
+    query = [{"name": name, "in": "query", "required": False, "schema": schemas[name]} for name in schemas]
+    return {"parameters": query, "requestBody": {"required": True, "description": about, "content": content}}
+
+
+def _form(file: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {"file": file, **schemas},
+    }
+    return {"schema": schema}
 
 
 def one_sound(settings: Iterable[str] = SETTINGS) -> dict[str, Any]:
@@ -48,70 +59,32 @@ def one_sound(settings: Iterable[str] = SETTINGS) -> dict[str, Any]:
     The routes that take sound read their request by themselves, so nothing of it stands in a signature.
     """
     schemas = _schemas(settings)
-    return {
-        "parameters": _query(schemas),
-        "requestBody": {
-            "required": True,
-            "description": _ABOUT_SOUND,
-            "content": {
-                "audio/*": _BINARY,
-                "application/octet-stream": _BINARY,
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "additionalProperties": False,
-                        "properties": {"file": {"type": "string", "format": "binary"}, **schemas},
-                    }
-                },
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["inputs"],
-                        "properties": {
-                            "inputs": {
-                                "type": "string",
-                                "format": "byte",
-                                "description": "Base64 of a sound file; a data: URL is taken too.",
-                            },
-                            "parameters": {
-                                "type": "object",
-                                "additionalProperties": False,
-                                "properties": schemas,
-                            },
-                        },
-                    },
-                    "example": {"inputs": _example_sound(), "parameters": {"top_k": 3}},
-                },
-            },
-        },
+    inputs = {
+        "type": "string",
+        "format": "byte",
+        "description": "Base64 of a sound file; a data: URL is taken too.",
     }
+    parameters = {"type": "object", "additionalProperties": False, "properties": schemas}
+    body = {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {"inputs": inputs, "parameters": parameters},
+    }
+    example = {"inputs": _example_sound(), "parameters": {"top_k": 3}}
+    content = {
+        **{kind: {"schema": _FILE} for kind in ("audio/*", "application/octet-stream")},
+        "multipart/form-data": _form(_FILE, schemas),
+        "application/json": {"schema": body, "example": example},
+    }
+    return _request(schemas, _ABOUT_SOUND, content)
 
 
 def several_sounds(settings: Iterable[str] = SETTINGS) -> dict[str, Any]:
     """A form of several sounds and some settings."""
     schemas = _schemas(settings)
-    return {
-        "parameters": _query(schemas),
-        "requestBody": {
-            "required": True,
-            "description": "A form with a part `file` for each sound file. "
-            "Settings in it win over the query.",
-            "content": {
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["file"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                            **schemas,
-                        },
-                    }
-                }
-            },
-        },
-    }
+    about = "A form with a part `file` for each sound file. Settings in it win over the query."
+    form = _form({"type": "array", "items": _FILE}, schemas)
+    return _request(schemas, about, {"multipart/form-data": form})
 
 
 def answer(example: object) -> dict[str, Any]:

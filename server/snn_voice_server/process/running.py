@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from snn_voice_hub import SnnVoiceError
 from snn_voice_server.process.connection import Connection, sweep_for_ever
 from snn_voice_server.process.door import Door, DoorLimits, DoorWatcher, Unwatched
-from snn_voice_server.process.starting import has_terminal
+from snn_voice_server.process.starting import handling, has_terminal
 
 # Longer than the routes wait for a client that sends nothing.
 _SHUTDOWN_SECONDS = 30
@@ -185,12 +185,8 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own raises the signals again when all is done, and the process would die of them.
-        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM), self.handle_exit)):
             yield
-        finally:
-            for sig, handler in before.items():
-                signal.signal(sig, handler)
 
 
 def _ignore_new(listener: socket.socket) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 
@@ -29,6 +29,13 @@ def minding_signals() -> Iterator[None]:
     handlers: dict[int, Callable[..., object]] = {signal.SIGTERM: _end, signal.SIGINT: _end}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = hang_up
+    with handling(handlers):
+        yield
+
+
+@contextlib.contextmanager
+def handling(handlers: Mapping[int, Callable[..., object]]) -> Iterator[None]:
+    """Have signals handled so until the end of the block. For the main thread."""
     before = {sig: signal.signal(sig, handler) for sig, handler in handlers.items()}
     try:
         yield

@@ -10,10 +10,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from starlette.exceptions import HTTPException
 
 from snn_voice_server.web.bundle import bundle_modules, bundle_styles
-from snn_voice_server.web.static_files import StaticFile, read_folder, weights
+from snn_voice_server.web.static_files import StaticFile, add_files, read_folder, weights
 
 # In the order in which they are read; the first holds the colours.
 _STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css"]
@@ -102,14 +101,7 @@ def install(app: FastAPI, *, page: bool = True) -> None:
             return PlainTextResponse(text, headers={"Vary": "Accept", "X-Content-Type-Options": "nosniff"})
         return index.answer(request, vary="Accept")
 
-    async def web_file(request: Request) -> Response:
-        try:
-            file = found[request.path_params["name"]]
-        except KeyError:
-            raise HTTPException(404) from None
-        return file.answer(request)
-
     # Starlette's own routes: they answer HEAD too, and stay out of the API's documentation.
     app.add_route("/", root, methods=["GET"], include_in_schema=False)
     if page:
-        app.add_route("/web/{name}", web_file, methods=["GET"], include_in_schema=False)
+        add_files(app, "/web", found)

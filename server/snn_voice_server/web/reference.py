@@ -6,9 +6,8 @@ from functools import cache
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
-from starlette.exceptions import HTTPException
 
-from snn_voice_server.web.static_files import StaticFile, read_folder
+from snn_voice_server.web.static_files import StaticFile, add_files, read_folder
 
 # Swagger UI writes styles into its elements and draws its icons from data: addresses.
 _POLICY = (
@@ -37,18 +36,10 @@ def install(app: FastAPI) -> None:
     found = dict(_files())
     index = found.pop("index.html")
 
-    def answer(request: Request, file: StaticFile) -> Response:
-        return file.answer(request, **{"Content-Security-Policy": _POLICY})
+    headers = {"Content-Security-Policy": _POLICY}
 
     async def page(request: Request) -> Response:
-        return answer(request, index)
-
-    async def docs_file(request: Request) -> Response:
-        try:
-            file = found[request.path_params["name"]]
-        except KeyError:
-            raise HTTPException(404) from None
-        return answer(request, file)
+        return index.answer(request, **headers)
 
     app.add_route("/docs", page, methods=["GET"], include_in_schema=False)
-    app.add_route("/docs/{name}", docs_file, methods=["GET"], include_in_schema=False)
+    add_files(app, "/docs", found, **headers)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Self
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -77,6 +79,25 @@ class StaticFile:
         if packed is not None:
             headers["Content-Encoding"] = "gzip"
         return Response(packed or self.body, media_type=self.media_type, headers=headers)
+
+
+def add_files(app: FastAPI, path: str, files: Mapping[str, StaticFile], **headers: str) -> None:
+    """Answer `GET` under a path with files; another name is a 404.
+
+    Args:
+        app: The application.
+        path: Such as "/web".
+        files: By name.
+        headers: See `StaticFile.answer`.
+    """
+
+    async def named(request: Request) -> Response:
+        file = files.get(request.path_params["name"])
+        if file is None:
+            raise HTTPException(404)
+        return file.answer(request, **headers)
+
+    app.add_route(f"{path}/{{name}}", named, methods=["GET"], include_in_schema=False)
 
 
 def _ending(name: str) -> str:

@@ -7,7 +7,7 @@ So each load is remembered here, as commit and files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,10 @@ def _download(request: RepoRequest, listing: Listing, spared: Spared) -> Fetched
         for name in choice.files
     }
     remember(request, commit, choice, version)
+    return _fetched(commit, choice, paths, version)
+
+
+def _fetched(commit: str, choice: Choice, paths: Mapping[str, Path], version: str) -> Fetched:
     return Fetched(
         commit=commit,
         weights=paths[choice.weights],
@@ -146,8 +150,8 @@ def _download(request: RepoRequest, listing: Listing, spared: Spared) -> Fetched
 
 
 def _not_brought(request: RepoRequest, commit: str, choice: Choice, version: str) -> Fetched:
-    weights = request.cache.pointer(commit, choice.weights)
-    return Fetched(commit=commit, weights=weights, config=None, origin=choice.weights, version=version)
+    pointer = request.cache.pointer(commit, choice.weights)
+    return _fetched(commit, choice, {choice.weights: pointer}, version)
 
 
 # --- what earlier loads brought -------------------------------------------------------------------
@@ -209,10 +213,4 @@ def _cached(request: RepoRequest, commit: str, choice: Choice) -> Fetched | None
         paths[name] = Path(path)
     # The client keeps a file under the Hub's checksum, where the disk has links.
     kept = paths[choice.weights].resolve().name
-    return Fetched(
-        commit=commit,
-        weights=paths[choice.weights],
-        config=paths[choice.config] if choice.config else None,
-        origin=choice.weights,
-        version=kept if CHECKSUM.fullmatch(kept) else commit,
-    )
+    return _fetched(commit, choice, paths, kept if CHECKSUM.fullmatch(kept) else commit)
