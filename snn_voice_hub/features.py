@@ -156,12 +156,12 @@ class Features(nn.Module):
             frames: `[F, n_fft]`, float32, at the rate `feature_rate`.
 
         Returns:
-            `[F, n_mels]`. For kind "logmel" under "fixed" alone, where a column depends on its frame alone.
+            `[n_mels, F]`. For kind "logmel" under "fixed" alone, where a column depends on its frame alone.
         """
         assert isinstance(self.mel, MelPower)
         with no_autocast(frames.device):
             power = self.mel.of_frames(self._standardise_waveform(frames))
-            return self._standardise_logmel(torch.log(power + self.config.log_offset))
+            return self.of_power(power.T.unsqueeze(0), self.config.log_offset)[0, 0]
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self.resample

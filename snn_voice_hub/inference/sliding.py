@@ -39,7 +39,7 @@ class SlidingLogMel:
     def fits(config: FeatureConfig, hop: int) -> bool:
         """Whether frames of one window are frames of the next."""
         return (
-            config.kind == "logmel"
+            config.kind == "logmel"  # of another one, a column may depend on those before
             and config.normalization == "fixed"
             and config.feature_rate == config.sample_rate
             and hop % config.hop_length == 0
@@ -70,7 +70,7 @@ class SlidingLogMel:
             window[(self._end - new) * self._step - self._around :], self._n_fft, self._step, new
         )
         frames = torch.from_numpy(np.concatenate([left, middle, right]))
-        columns = self._features.of_frames(frames).numpy().T
+        columns = self._features.of_frames(frames).numpy()
         self._columns[:, : inner - new] = self._columns[:, new:]
         self._columns[:, inner - new :] = columns[:, len(left) : len(left) + new]
         out = np.empty((1, self._n_mels, self._num_frames), dtype=np.float32)
