@@ -235,3 +235,31 @@ def test_the_command_writes_answers(
     assert sorted(answers.names) == sorted(clips.names)
     assert answers.labels == ["no", "up", "yes"]
     assert suspects.read_text() == ""
+
+
+def test_what_a_synthesiser_said_is_its_own_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    for folder, clips in (("corpus", spoken(24)), ("made", tones(1, seed=3))):
+        for name, wave in zip(clips.names, clips.waveforms, strict=True):
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / folder / name, wave, 16_000)
+    monkeypatch.setattr(command, "WhisperEncoder", lambda folder, threads: Pitch())
+    out = tmp_path / "answers.npz"
+    given = ["--whisper", str(tmp_path), "--data", str(tmp_path / "corpus"), "--out", str(out)]
+    command.main([*given, "--certain", str(tmp_path / "made")])
+    assert "answers to 75 clips" in capsys.readouterr().out
+    with np.load(out) as answers:
+        last = np.exp(answers["log_probs"][-3:].astype(np.float64))
+        labels = [name.split("/")[0] for name in answers["names"][-3:]]
+    assert sorted(labels) == ["no", "up", "yes"]
+    for row, label in zip(last, labels, strict=True):
+        assert np.allclose(sorted(row), [0.025, 0.025, 0.95], atol=1e-3)
+        assert row[["no", "up", "yes"].index(label)] > 0.9
+    (tmp_path / "made" / "tree").mkdir()
+    soundfile.write(tmp_path / "made" / "tree" / "a.wav", np.zeros(16_000), 16_000)
+    with pytest.raises(SystemExit):
+        command.main([*given, "--certain", str(tmp_path / "made")])
+    assert "'tree' is none of the words to learn" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.notation import percent
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.clips.data import Clips, load_clips
 from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.fitting.answers import SUFFIX, write_answers
@@ -28,6 +29,8 @@ from snn_voice_hub.training.measuring.metrics import fit_temperature
 from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import check_target, write_whole
 
+# How sure the answer to a clip is whose label is certain; a student learns little from one without doubt.
+_CERTAIN = 0.95
 # A clip is suspect whose own word has less than the first, and another one more than the second.
 _OWN, _OTHER = 0.02, 0.9
 
@@ -114,6 +117,23 @@ def _suspects(clips: Clips, answers: Tensor, targets: Tensor, labels: Sequence[s
     ]
 
 
+def certain(clips: Clips, labels: Sequence[str]) -> Tensor:
+    """Answers `[n, C]`, log-probabilities, to clips that hold what they are called, such as synthetic ones.
+
+    Raises:
+        SnnVoiceError: One holds a word that is not learned.
+    """
+    if strange := sorted(set(clips.labels) - set(labels)):
+        raise SnnVoiceError(
+            f"{visible(strange[0])!r} is none of the words to learn", hint=f"folders named {labels[0]}, …"
+        )
+    index = {label: i for i, label in enumerate(labels)}
+    answers = torch.full((len(clips), len(labels)), (1 - _CERTAIN) / max(1, len(labels) - 1), **FLOAT32)
+    for row, word in zip(answers, clips.labels, strict=True):
+        row[index[word]] = _CERTAIN
+    return answers.log()
+
+
 def _tell(wanted: bool, what: str, done: int, count: int) -> None:
     if wanted:
         print(f"\r{what} {done}{f' of {count} clips' if count else ' heads'}", end="", file=sys.stderr)
@@ -129,6 +149,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--val", type=Path, help="as for snn-voice train")
     parser.add_argument(
         "--also", type=Path, action="append", default=[], help="more clips to answer to; may be repeated"
+    )
+    parser.add_argument(
+        "--certain",
+        type=Path,
+        action="append",
+        default=[],
+        help="more clips whose label is certain, and is the answer; may be repeated",
     )
     parser.add_argument("--out", type=Path, required=True, help=f"a file that ends in {SUFFIX}")
     parser.add_argument("--suspects", type=Path, help="file for clips whose label is probably wrong")
@@ -151,13 +178,17 @@ def _run(given: argparse.Namespace) -> None:
     encoder = WhisperEncoder(given.whisper, given.threads)
     dataset = load_dataset(given.data, val=given.val, cache=given.cache)
     also = [load_clips(source, given.cache) for source in given.also]
+    sure = [load_clips(source, given.cache) for source in given.certain]
+    told = [certain(clips, sorted(set(dataset.train.labels))) for clips in sure]
     found = answered(encoder, dataset.train, dataset.val, also, tell=True)
-    write_answers(given.out, encoder.name, found.names, found.labels, found.log_probs.numpy())
+    names = [*found.names, *(name for clips in sure for name in clips.names)]
+    log_probs = torch.cat([found.log_probs, *told])
+    write_answers(given.out, encoder.name, names, found.labels, log_probs.numpy())
     if given.suspects is not None:
         write_whole(given.suspects, "".join(f"{line}\n" for line in found.suspects))
     train, val = (percent(found.right[part]) for part in ("train", "val"))
     print(
-        f"{given.out}: {encoder.name} answers to {len(found.names)} clips; {train} of those to learn "
+        f"{given.out}: {encoder.name} answers to {len(names)} clips; {train} of those to learn "
         f"from and {val} of those to validate with are right, {len(found.suspects)} labels are suspect"
     )
 
