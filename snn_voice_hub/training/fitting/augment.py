@@ -8,10 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.training.fitting.channel import CODECS, band_limited, clipped, coded, in_room
 from snn_voice_hub.training.fitting.recipe import Augmentation
+
+# Share of the sound in which nobody speaks that is music: a ring tone is no word either.
+_MUSIC_ALONE = 0.35
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -97,7 +101,7 @@ class Augmenter:
             x[some] = _behind(x[some], other, _uniform(len(some), *s.babble_db, g))
         x = x * 10 ** (_uniform(count, *s.gain_db, g) / 20)
         if self.music and (some := self._some(count, s.music)) is not None:
-            pieces = torch.stack([self._piece(self.music, length) for _ in some])
+            pieces = torch.stack([self._piece(self._one_of(self.music), length) for _ in some])
             x[some] = _behind(x[some], pieces, _uniform(len(some), *s.snr_db, g))
         if self.noises and s.noise > 0:
             noise = torch.stack([self.noise(length) for _ in range(count)])
@@ -128,11 +132,13 @@ class Augmenter:
         some = torch.nonzero(torch.rand(count, generator=self.generator, **FLOAT32) < share)[:, 0]
         return some if len(some) else None
 
-    def _piece(self, recordings: Sequence[Tensor], length: int) -> Tensor:
-        pick = int(torch.randint(len(recordings), (1,), generator=self.generator, device="cpu"))
-        last = len(recordings[pick]) - length
+    def _one_of(self, recordings: Sequence[Tensor]) -> Tensor:
+        return recordings[int(torch.randint(len(recordings), (1,), generator=self.generator, device="cpu"))]
+
+    def _piece(self, recording: Tensor, length: int) -> Tensor:
+        last = len(recording) - length
         start = int(torch.randint(last, (1,), generator=self.generator, device="cpu"))
-        return _floats(recordings[pick][start : start + length])
+        return _floats(recording[start : start + length])
 
     def mixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mix some of the clips `[B, N]` with others of the batch.
@@ -171,10 +177,22 @@ class Augmenter:
         made: Tensor = torch.fft.irfft(spectrum / frequency ** (slope / 2), n=length)
         return made / made.std()
 
-    def silence(self, count: int, length: int) -> Tensor:
-        """Clips in which nobody speaks `[B, N]`: noise of any loudness, clicks, digital silence."""
+    def _background(self, length: int) -> Tensor:
+        """A piece of noise or, where there is some, of music, up to half an octave lower or higher, `[N]`."""
         g = self.generator
-        clips = torch.stack([self.noise(length) for _ in range(count)])
+        if not self.music or float(torch.rand(1, generator=g, **FLOAT32)) >= _MUSIC_ALONE:
+            return self.noise(length)
+        heard = round(length * 2 ** (float(torch.rand(1, generator=g, **FLOAT32)) - 0.5))
+        recording = self._one_of(self.music)
+        if len(recording) <= heard:
+            recording = recording.repeat(heard // len(recording) + 1)
+        piece = self._piece(recording, heard)
+        return functional.interpolate(piece[None, None], length, mode="linear")[0, 0]
+
+    def silence(self, count: int, length: int) -> Tensor:
+        """Clips in which nobody speaks `[B, N]`: noise and music of any loudness, clicks, digital silence."""
+        g = self.generator
+        clips = torch.stack([self._background(length) for _ in range(count)])
         clips = clips / clips.square().mean(1, keepdim=True).sqrt().clamp(min=1e-5)
         if count > 1:  # two sources at once
             clips = clips + clips.roll(1, 0) * torch.rand(count, 1, generator=g, **FLOAT32)
@@ -182,7 +200,7 @@ class Augmenter:
         level = level * (torch.rand(count, 1, generator=g, **FLOAT32) > 0.05)
         # Slow swells and fades, so that a change of loudness alone is no word.
         knots = torch.rand(count, 1, 6, generator=g, **FLOAT32)
-        swell = torch.nn.functional.interpolate(knots, size=length, mode="linear", align_corners=True)[:, 0]
+        swell = functional.interpolate(knots, size=length, mode="linear", align_corners=True)[:, 0]
         steady = torch.rand(count, 1, generator=g, **FLOAT32) < 0.5
         return (clips * level * torch.where(steady, 1.0, swell)).clamp(-1, 1)
 

@@ -181,6 +181,21 @@ def test_augmentation_changes_what_it_says() -> None:
     assert (masked != spectrograms).sum() == 101 * len(blanked)
 
 
+def test_music_alone_is_no_word_either() -> None:
+    """A third of the sound in which nobody speaks is music, up to half an octave away from the recording."""
+    beeps = (8_000 * torch.sin(torch.arange(4_000) * 2 * torch.pi * 1_000 / 16_000)).to(torch.int16)
+    augmenter = Augmenter(Augmentation(), [], 16_000, 0, music=[beeps])
+    clips = torch.cat([augmenter.silence(1, 16_000) for _ in range(200)])
+    spectra = torch.fft.rfft(clips).abs()
+    loudest = spectra.argmax(1)
+    tone = spectra.amax(1) > 0.2 * spectra.norm(dim=1)
+    heard = loudest[tone & (loudest > 600)]
+    assert 45 < len(heard) < 95
+    assert 690 < heard.min() < 800
+    assert 1_250 < heard.max() < 1_430
+
+
+
 def test_mixed_clips_hold_both_words_in_their_parts() -> None:
     # Tones of whole periods, one on each frequency, so that the amplitude of each can be read off.
     time = torch.arange(16_000) / 16_000
