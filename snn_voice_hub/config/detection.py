@@ -15,9 +15,9 @@ class DetectionConfig:
     """How scores of windows become events; see `streaming.detector.Detector`.
 
     Attributes:
-        threshold: Score from which on a word counts as said, 0 to 1.
+        threshold: From which share on a word counts as said, 0 to 1; see `streaming.detector`.
         thresholds: Of single words, where another one helps.
-        smoothing: A word counts by its lowest score over the windows of so many seconds.
+        smoothing: A word counts by its lowest share over the windows of so many seconds.
         refractory: Seconds after an event in which there is no other.
         hop: Seconds between windows for which the values were chosen.
     """

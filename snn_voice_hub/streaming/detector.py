@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from snn_voice_hub.config import DetectionConfig, is_word
+from snn_voice_hub.config import UNKNOWN, DetectionConfig, is_word
 from snn_voice_hub.errors import ConfigError
 
 Scores = npt.NDArray[np.float32]
@@ -20,7 +20,7 @@ class Event:
 
     Attributes:
         label: The word.
-        score: Its lowest score over the smoothing time, where that passed the threshold.
+        score: Its lowest share over the smoothing time (`against_no_word`), where that passed the threshold.
         start: Where the word is: the stretch begins that all windows have in common by which it was heard, in
             seconds from the first sample.
         end: Where this stretch ends.
@@ -58,13 +58,36 @@ def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int
     return [known[word] for word in wanted]
 
 
+def against_no_word(scores: Scores, labels: Sequence[str]) -> Scores:
+    """The scores of words, as their share of what speaks for them and for no word at all.
+
+    Which of two similar words was said can be in doubt where it is in none that one was: "go" with 0.5 beside
+    "no" with 0.4 is better heard than nothing, so other words do not count against one here. Where a model
+    knows no other speech (no `_unknown_`), nothing would be left to count, and the scores stay as they are.
+
+    Args:
+        scores: `[W, C]`, 0 to 1.
+        labels: C labels.
+
+    Returns:
+        `[W, words]`, in the order of the labels.
+    """
+    word = np.array([is_word(label) for label in labels])
+    if UNKNOWN not in labels:
+        return scores[:, word]
+    none = scores[:, ~word].sum(1, keepdims=True)
+    shares: Scores = scores[:, word] / np.maximum(scores[:, word] + none, np.float32(1e-12))
+    return shares
+
+
 class Detector:
     """Turns scores into events; how these are cut into calls changes nothing, and what is kept does not grow.
 
     A word that was said is heard by all windows that hold it, and what only resembles one by few. So a word
-    counts by its lowest score over the newest windows. It is an event where that is the highest of all words'
-    and reaches the word's threshold, and the last event is at least `refractory` seconds old. Times are those
-    of the sound, not of the clock.
+    counts by its lowest share over the newest windows, see `against_no_word`. It is an event where that is
+    the highest of all words that the model knows and reaches the word's threshold, the word is one that is
+    listened for, and the last event is at least `refractory` seconds old. Times are those of the sound, not
+    of the clock.
 
     Args:
         labels: C labels of the model.
@@ -86,9 +109,13 @@ class Detector:
         hop: float,
         words: Iterable[str] | None = None,
     ) -> None:
-        self._index = chosen_words(labels, words)
-        self._words = [labels[i] for i in self._index]
-        self._thresholds = np.array([settings.threshold_of(word) for word in self._words], dtype=np.float32)
+        chosen = {labels[i] for i in chosen_words(labels, words)}
+        self._labels = list(labels)
+        self._words = [label for label in labels if is_word(label)]
+        # A word that is not listened for makes no event, but it may be what was said.
+        self._thresholds = np.array(
+            [settings.threshold_of(word) if word in chosen else np.inf for word in self._words], np.float32
+        )
         self._refractory = settings.refractory
         self._window = window
         self._together = max(1, round(settings.smoothing / hop))
@@ -99,7 +126,7 @@ class Detector:
     def reset(self) -> None:
         """Forget all that was heard."""
         # Before the first window, nothing was said.
-        self._before = np.zeros((self._together - 1, len(self._index)), dtype=np.float32)
+        self._before = np.zeros((self._together - 1, len(self._words)), dtype=np.float32)
         self._last = -float("inf")
 
     def feed(self, scores: Scores, ends: Sequence[float] | npt.NDArray[np.float64]) -> list[Event]:
@@ -112,7 +139,7 @@ class Detector:
         Returns:
             The events that they make, in order.
         """
-        heard = np.concatenate([self._before, scores[:, self._index]])
+        heard = np.concatenate([self._before, against_no_word(scores, self._labels)])
         self._before = heard[len(scores) :]
         held = np.minimum.reduce([heard[i : i + len(scores)] for i in range(self._together)])
         best = held.argmax(1)

@@ -25,7 +25,11 @@ def test_a_word_is_an_event_once() -> None:
     rows = [[0.1, 0.0, 0.9, 0.0], *[[0.7, 0.1, 0.1, 0.1]] * 4, [0.1, 0.0, 0.9, 0.0]]
     (event,) = heard(rows)
     times = [event.start, event.end, event.time]
-    assert (event.label, event.score, times) == ("yes", pytest.approx(0.7), pytest.approx([0.1, 1.1, 1.1]))
+    assert (event.label, event.score, times) == (
+        "yes",
+        pytest.approx(0.7 / 0.9),
+        pytest.approx([0.1, 1.1, 1.1]),
+    )
 
 
 def test_it_is_one_again_after_the_refractory_time() -> None:
@@ -38,7 +42,7 @@ def test_what_is_no_word_is_no_event() -> None:
 
 
 def test_each_word_may_have_its_own_threshold() -> None:
-    rows = [[0.65, 0.3, 0.0, 0.0], [0.3, 0.65, 0.0, 0.0]]
+    rows = [[0.6, 0.1, 0.1, 0.2], [0.1, 0.6, 0.1, 0.2]]
     settings = dataclasses.replace(POINT, thresholds={"yes": 0.7})
     assert [event.label for event in heard(rows, settings)] == ["no"]
 
@@ -61,11 +65,30 @@ def test_a_word_holds_over_the_smoothing_time() -> None:
     assert (event.start, event.end) == pytest.approx((0.2, 1.1)), "what both windows hold"
 
 
+def test_a_similar_word_does_not_count_against_one() -> None:
+    (event,) = heard([[0.5, 0.4, 0.05, 0.05]])
+    assert (event.label, event.score) == ("yes", pytest.approx(0.5 / 0.6))
+    assert heard([[0.5, 0.1, 0.1, 0.3]] * 2, dataclasses.replace(POINT, threshold=0.6)) == []
+
+
+def test_a_word_that_is_not_listened_for_may_be_what_was_said() -> None:
+    rows = [[0.5, 0.4, 0.05, 0.05]] * 3
+    assert heard(rows, words=["no"]) == []
+    assert [event.label for event in heard(rows, words=["yes"])] == ["yes"]
+
+
+def test_where_other_speech_is_not_known_the_scores_count() -> None:
+    detector = Detector(["yes", "no", "_silence_"], POINT, window=1.0, hop=0.1)
+    assert detector.feed(np.array([[0.5, 0.45, 0.05]], np.float32), [1.0]) == []
+    (event,) = detector.feed(np.array([[0.65, 0.3, 0.05]], np.float32), [1.1])
+    assert event.score == pytest.approx(0.65)
+
+
 @pytest.mark.parametrize("sizes", [[1] * 40, [40], [7, 0, 13, 20]])
 def test_how_scores_are_cut_changes_nothing(sizes: list[int]) -> None:
     rows = np.random.default_rng(0).random((40, 4), dtype=np.float32)
     ends = 1.0 + 0.1 * np.arange(40)
-    settings = dataclasses.replace(POINT, smoothing=0.3, refractory=0.2)
+    settings = dataclasses.replace(POINT, threshold=0.3, smoothing=0.3, refractory=0.2)
     whole = Detector(LABELS, settings, window=1.0, hop=0.1).feed(rows, ends)
     detector = Detector(LABELS, settings, window=1.0, hop=0.1)
     found, begin = [], 0

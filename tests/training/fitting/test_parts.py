@@ -195,7 +195,6 @@ def test_music_alone_is_no_word_either() -> None:
     assert 1_250 < heard.max() < 1_430
 
 
-
 def test_mixed_clips_hold_both_words_in_their_parts() -> None:
     # Tones of whole periods, one on each frequency, so that the amplitude of each can be read off.
     time = torch.arange(16_000) / 16_000
