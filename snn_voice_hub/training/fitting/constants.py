@@ -112,7 +112,7 @@ def main() -> None:
     clips = load_clips(given.clips, given.cache)
     for kind, config in FRONT_ENDS.items():
         found = measure_constants(config, clips)
-        names = ("waveform_mean", "waveform_std", *(("feature_mean", "feature_std") * (kind == "logmel")))
+        names = ("waveform_mean", "waveform_std", *(("feature_mean", "feature_std") * config.has_bands))
         print(json.dumps({"kind": kind, "clips": len(clips)} | {n: getattr(found, n) for n in names}))
 
 
