@@ -35,7 +35,7 @@ THRESHOLDS = tuple(float(f"{1 / (1 + np.exp(-x)):.5g}") for x in np.arange(-2.0,
 # Seconds after its end in which a word may still be heard.
 _LATE = 1.0
 # Level of a spoken word: full scale is 0 dB.
-_SPEECH_DB = -25.0
+LEVEL_DB = -25.0
 _GAPS = (1.0, 3.0)
 _BATCH = 128
 
@@ -68,7 +68,8 @@ class Stream:
     said: list[Said]
 
 
-def _rms(wave: Floats) -> float:
+def rms(wave: Floats) -> float:
+    """Loudness of a sound `[N]`; 0 of one without samples."""
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
 
 
@@ -92,18 +93,18 @@ def word_stream(
         gap = np.zeros(round(rng.uniform(*_GAPS) * sample_rate), dtype=np.float32)
         wave = as_floats(clips.waveforms[i])
         first, last = extent(wave)
-        level = _rms(wave[first:last])
+        level = rms(wave[first:last])
         if level < 1e-4:
             continue  # nobody can hear it
         length += len(gap)
         said.append(Said(clips.labels[i], (length + first) / sample_rate, (length + last) / sample_rate))
-        pieces += [gap, wave * np.float32(10 ** (_SPEECH_DB / 20) / level)]
+        pieces += [gap, wave * np.float32(10 ** (LEVEL_DB / 20) / level)]
         length += len(wave)
     pieces.append(np.zeros(round(_GAPS[1] * sample_rate), dtype=np.float32))
     stream = np.concatenate(pieces)
     if noises:
-        level = 10 ** ((_SPEECH_DB - snr_db) / 20)
-        usable = [wave * np.float32(level / _rms(wave)) for wave in noises if _rms(wave) > 1e-4]
+        level = 10 ** ((LEVEL_DB - snr_db) / 20)
+        usable = [wave * np.float32(level / rms(wave)) for wave in noises if rms(wave) > 1e-4]
         turn = [usable[i] for i in rng.permutation(len(usable)).tolist()]
         while turn and sum(map(len, turn)) < len(stream):
             turn += turn
