@@ -203,7 +203,7 @@ def _noises(recordings: Mapping[str, Tensor]) -> list[npt.NDArray[np.float32]]:
 def listening(
     model: SnnVoice, clips: Clips, recordings: Mapping[str, Tensor], negatives: Negatives
 ) -> VoiceConfig:
-    """A model's configuration with how it does where it listens (`metrics.test.listening`); all else stays.
+    """A model's configuration with how it does where it listens, and on other speech; all else stays.
 
     Args:
         model: The model.
@@ -214,7 +214,13 @@ def listening(
     sounds = listen(model, clips, _noises(recordings), negatives)
     found = rounded(sounds.figures(model.config.detection or DetectionConfig()))
     metrics = model.config.metrics
-    test = {**metrics.get("test", {}), "listening": found}
+    other = other_speech(negatives, model.labels, model.config.features.num_samples)
+    alarms = false_alarms(model, {}, other)
+    test = dict(metrics.get("test", {}))
+    test["false_alarms"] = test.get("false_alarms", alarms) | {
+        name: told for name, told in alarms.items() if name == "other_speech"
+    }
+    test["listening"] = found
     return dataclasses.replace(model.config, metrics={**metrics, "test": test})
 
 

@@ -189,6 +189,8 @@ def test_it_can_be_measured_alone(clips: Clips, tmp_path: Path) -> None:
     written = measure_listening(tmp_path / "model", tmp_path / "data", [tmp_path / "others"])
     after = json.loads((tmp_path / "model" / "config.json").read_text())
     found = after["metrics"]["test"].pop("listening")
+    alarms = after["metrics"]["test"].pop("false_alarms")
+    assert (alarms["other_speech"]["windows"], alarms["other_speech"]["below_half"] < 1) == (4, True)
     assert after == before
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
     assert found == written.metrics["test"]["listening"]
