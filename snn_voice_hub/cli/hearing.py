@@ -24,7 +24,13 @@ _QUIET = -70.0
 
 
 class Show(Protocol):
-    """A way of showing what is heard."""
+    """A way of showing what is heard.
+
+    Attributes:
+        scores: Whether scores are shown, not words alone.
+    """
+
+    scores: bool
 
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """Some more sound was heard, and in it these words."""
@@ -35,6 +41,8 @@ class Show(Protocol):
 
 class WordLines:
     """A line a word."""
+
+    scores = False
 
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """See `Show`."""
@@ -47,6 +55,8 @@ class WordLines:
 
 class JsonWords:
     """An object a word, a line each."""
+
+    scores = False
 
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """See `Show`."""
@@ -71,6 +81,8 @@ class Live:
     Args:
         name: Where the sound comes from.
     """
+
+    scores = True
 
     def __init__(self, name: str) -> None:
         from rich.live import Live as RichLive

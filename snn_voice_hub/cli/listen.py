@@ -114,7 +114,7 @@ def run(voice: Any, source: LiveSound, options: dict[str, Any], shown: Show) -> 
         options: Of `SnnVoice.stream`.
         shown: How to show what is heard.
     """
-    stream = voice.stream(sample_rate=source.sample_rate, **options)
+    stream = voice.stream(sample_rate=source.sample_rate, scores=shown.scores, **options)
     try:
         try:
             for chunk in source.chunks:

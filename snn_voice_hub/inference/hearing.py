@@ -37,6 +37,9 @@ class WindowHearing:
         gate: Windows in which nothing is louder are silence, in dB of full scale; None for no such windows.
         reuse: Whether frames may be taken over.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
+
+    Attributes:
+        silence: Scores `[C]` of silence.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class WindowHearing:
         self._trouble = trouble
         fits = reuse and SlidingLogMel.fits(config.features, hop)
         self._log_mel = SlidingLogMel(features, hop) if fits else None
-        self._silence = np.array([label == SILENCE for label in config.labels], dtype=np.float32)
+        self.silence = np.array([label == SILENCE for label in config.labels], dtype=np.float32)
 
     @property
     def level(self) -> float:
@@ -106,7 +109,7 @@ class WindowHearing:
             AudioError: They are not finite, and the network is sound.
             CheckpointError: They are not finite, as the network is not.
         """
-        found = np.tile(self._silence, (len(due.ends), 1))
+        found = np.tile(self.silence, (len(due.ends), 1))
         if len(due):
             logits = torch.as_tensor(outputs)
             if not bool(logits.isfinite().all()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.streaming.chunks import ChunkReader, Samples
 from snn_voice_hub.streaming.detector import Detector, Event, Scores
 from snn_voice_hub.streaming.resampling import Resampler
+from snn_voice_hub.streaming.search import Search, Waiting
 
 # Seconds of a long chunk that are worked on at a time.
 _PIECE = 0.5
@@ -35,6 +36,9 @@ class Due:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def __bool__(self) -> bool:
+        return bool(self.ends)
+
 
 class Hearing(Protocol):
     """What a model keeps of one stream: its sound, its features, whatever else the next scores depend on."""
@@ -42,6 +46,10 @@ class Hearing(Protocol):
     @property
     def level(self) -> float:
         """Of the newest sound, in dB of full scale."""
+
+    @property
+    def silence(self) -> Scores:
+        """Scores `[C]` of silence."""
 
     def take(self, samples: Samples) -> Due:
         """Take samples `[N]` at the model's rate and give what is due."""
@@ -69,10 +77,13 @@ class VoiceStream:
         for event in stream.feed(chunk):
             print(event.label, event.start, event.end)
 
-    Whoever runs the network elsewhere, in batches with other streams, calls in place of `feed`
+    Whoever runs the network elsewhere, in batches with other streams, does in place of `feed`
 
         due = stream.take(chunk)
-        events = stream.give(due, outputs)  # of len(due) rows; see SnnVoice.run_inputs
+        while due:
+            outputs = ...  # of the len(due) rows due.inputs; see SnnVoice.run_inputs
+            events += stream.give(due, outputs)
+            due = stream.more()
 
     and in place of `flush` the same with `take_end`.
 
@@ -83,6 +94,7 @@ class VoiceStream:
         labels: Of the model.
         rates: Of the chunks and of the model, in Hz.
         encoding: How chunks of bytes are read, one of `chunks.ENCODINGS`.
+        sparse: Whether to leave out windows that can be in no event.
 
     Attributes:
         sample_rate: Of the chunks, in Hz.
@@ -97,6 +109,7 @@ class VoiceStream:
         labels: Sequence[str],
         rates: tuple[int, int],
         encoding: str = "pcm16",
+        sparse: bool = False,
     ) -> None:
         self.sample_rate = rates[0]
         self._hearing = hearing
@@ -105,12 +118,17 @@ class VoiceStream:
         self._labels = list(labels)
         self._reader = ChunkReader(encoding)
         self._resampler = Resampler(*rates)
+        self._search: Search | None = None
+        if sparse and detector.together > 1:
+            self._search = Search(detector.together, detector.holds, hearing.silence)
         self._forget()
 
     def _forget(self) -> None:
         self._count = 0
         self._over = False
         self._newest = np.zeros(len(self._labels), dtype=np.float32)
+        if self._search is not None:
+            self._search.reset()
 
     # --- sound in, events out ---------------------------------------------------------------------
 
@@ -131,8 +149,7 @@ class VoiceStream:
         """
         events = []
         for piece in self._pieces(chunk):
-            due = self._taken(piece)
-            events += self.give(due, self._run(due.inputs) if len(due) else None)
+            events += self._ran(self._taken(piece))
         return events
 
     def flush(self) -> list[Event]:
@@ -145,8 +162,7 @@ class VoiceStream:
             CheckpointError: The network gives no finite scores.
             SnnVoiceError: The stream is over.
         """
-        due = self.take_end()
-        return self.give(due, self._run(due.inputs) if len(due) else None)
+        return self._ran(self.take_end())
 
     def reset(self) -> None:
         """Begin anew, as a stream of which nothing was heard; also after `flush`."""
@@ -157,7 +173,7 @@ class VoiceStream:
     # --- the same, for who runs the network -------------------------------------------------------
 
     def take(self, chunk: Any) -> Due:
-        """Take the next chunk and give what is to be run now; memory follows the length of the chunk.
+        """Take the next chunk and give what is to be run first; memory follows the length of the chunk.
 
         Args:
             chunk: As `feed` takes it.
@@ -166,7 +182,11 @@ class VoiceStream:
             AudioError: The chunk can't be used. It is then as if it had not come.
             SnnVoiceError: The stream is over.
         """
-        return _joined([self._taken(piece) for piece in self._pieces(chunk)])
+        return self._sought(_joined([self._heard(piece) for piece in self._pieces(chunk)]))
+
+    def more(self) -> Due:
+        """What is to be run next, now that the answer to all before was given; often nothing."""
+        return self._sought(_NOTHING)
 
     def take_end(self) -> Due:
         """What is to be run if the stream ends and silence follows.
@@ -176,7 +196,8 @@ class VoiceStream:
         """
         self._check_open()
         self._over = True
-        return _joined([self._hearing.take(self._resampler.end()), self._hearing.take_silence()])
+        last = self._hearing.take(self._resampler.end())
+        return self._sought(_joined([last, self._hearing.take_silence()]))
 
     def give(self, due: Due, outputs: Any) -> list[Event]:
         """Take what the network gave, and give the events.
@@ -188,17 +209,21 @@ class VoiceStream:
         Raises:
             CheckpointError: They are not finite.
         """
-        if not due.ends:
+        if not due:
             return []
-        scores = self._hearing.scores(due, outputs)
-        self._newest = scores[-1]
-        return self._detector.feed(scores, due.ends)
+        scores, ends = self._hearing.scores(due, outputs), due.ends
+        if self._search is not None:
+            self._search.tell(scores[0])
+            if (known := self._search.known()) is None:
+                return []
+            scores, ends = known
+        return self._detected(scores, ends)
 
     # --- what it hears ----------------------------------------------------------------------------
 
     @property
     def scores(self) -> dict[str, float]:
-        """The newest score of each label; all 0 before the first window is complete."""
+        """The newest score of each label that is known; all 0 before the first window is complete."""
         return dict(zip(self._labels, self._newest.tolist(), strict=True))
 
     @property
@@ -222,9 +247,39 @@ class VoiceStream:
         for begin in range(0, len(samples), step):
             yield samples[begin : begin + step]
 
-    def _taken(self, piece: Samples) -> Due:
+    def _heard(self, piece: Samples) -> Due:
         self._count += len(piece)
         return self._hearing.take(self._resampler.push(piece))
+
+    def _taken(self, piece: Samples) -> Due:
+        return self._sought(self._heard(piece))
+
+    def _sought(self, due: Due) -> Due:
+        """What of it is to be run now."""
+        if self._search is None:
+            return due
+        rows = iter(due.inputs)
+        for end, silent in zip(due.ends, due.silent, strict=True):
+            self._search.push(Waiting(None if silent else next(rows), end))
+        window = self._search.ask()
+        if (known := self._search.known()) is not None:
+            self._detected(*known)  # silence, and what cannot be a word: no event
+        return _NOTHING if window is None else Due([window.row], [window.end], [False])
+
+    def _detected(self, scores: Scores, ends: Sequence[float]) -> list[Event]:
+        self._newest = scores[-1]
+        return self._detector.feed(scores, ends)
+
+    def _ran(self, due: Due) -> list[Event]:
+        """The events of what is due, and of what is due then."""
+        events = []
+        while due:
+            events += self.give(due, self._run(due.inputs) if len(due) else None)
+            due = self.more()
+        return events
+
+
+_NOTHING: Final = Due([], [], [])
 
 
 def _joined(parts: Sequence[Due]) -> Due:

@@ -28,7 +28,7 @@ def test_a_word_is_an_event_once() -> None:
     assert (event.label, event.score, times) == (
         "yes",
         pytest.approx(0.7 / 0.9),
-        pytest.approx([0.1, 1.1, 1.1]),
+        pytest.approx([0.3, 1.1, 1.1]),
     )
 
 
@@ -62,7 +62,10 @@ def test_a_word_holds_over_the_smoothing_time() -> None:
     assert heard(single, settings) == []
     (event,) = heard([[0.0] * 4, *[[0.9, 0.0, 0.0, 0.0]] * 3], settings)
     assert event.time == pytest.approx(1.2)
-    assert (event.start, event.end) == pytest.approx((0.2, 1.1)), "what both windows hold"
+    assert (event.start, event.end) == pytest.approx((0.4, 1.2))
+    settings = dataclasses.replace(POINT, smoothing=0.6)
+    (event,) = heard([[0.0] * 4, *[[0.9, 0.0, 0.0, 0.0]] * 6], settings)
+    assert (event.start, event.end, event.time) == pytest.approx((0.8, 1.3, 1.6))
 
 
 def test_a_similar_word_does_not_count_against_one() -> None:

@@ -177,6 +177,29 @@ def test_encodings_that_draw_are_those_of_classify_windows() -> None:
     assert stream.scores == pytest.approx({p.label: p.score for p in last.predictions}, abs=1e-5)
 
 
+# --- events alone -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"smoothing": 0.3, "threshold": 0.3}, {"smoothing": 0.0}], ids=str)
+@pytest.mark.parametrize("size", [160, 16_000, None])
+def test_windows_that_can_be_in_no_event_are_not_run(
+    options: dict[str, Any], size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, runs = model(), []
+    run = voice.run_inputs
+    monkeypatch.setattr(voice, "run_inputs", lambda inputs: runs.append(len(inputs)) or run(inputs))
+    expected = heard(voice.stream(sample_rate=RATE, **options), cut(talk(), size))
+    every = len(runs)
+    runs.clear()
+    stream = voice.stream(sample_rate=RATE, scores=False, **options)
+    assert heard(stream, cut(talk(), size)) == expected
+    assert expected
+    assert len(runs) == every if options.get("smoothing") == 0.0 else len(runs) < every
+    runs.clear()
+    stream.reset()
+    assert heard(stream, cut(talk(), 999)) == expected
+
+
 # --- silence ------------------------------------------------------------------------------------------
 
 
@@ -263,17 +286,23 @@ def test_streams_in_threads_hear_what_they_hear_alone() -> None:
         assert list(together) == alone
 
 
+@pytest.mark.parametrize("scores", [True, False])
 @pytest.mark.parametrize("name", ["resmel-snn", "m5-snn"])
-def test_windows_of_several_streams_run_in_one_batch(name: str) -> None:
+def test_windows_of_several_streams_run_in_one_batch(name: str, scores: bool) -> None:
     """As a service does it."""
     voice = sv.SnnVoice.from_pretrained(name)
     waves = [np.roll(talk(), 5_000 * i)[: 4 * RATE] for i in range(3)]
     options: dict[str, Any] = {"sample_rate": RATE, "threshold": 0.5, "smoothing": 0.2}
     alone = [heard(voice.stream(**options), cut(wave, 1_600)) for wave in waves]
-    streams = [voice.stream(**options) for _ in waves]
+    streams = [voice.stream(**options, scores=scores) for _ in waves]
     events: list[list[Event]] = [[] for _ in waves]
 
     def run(due: Sequence[Any]) -> None:
+        while any(due):
+            once(due)
+            due = [stream.more() for stream in streams]
+
+    def once(due: Sequence[Any]) -> None:
         rows = [row for one in due for row in one.inputs]
         outputs = list(voice.run_inputs(torch.stack(rows))) if rows else []
         for found, stream, one in zip(events, streams, due, strict=True):
@@ -314,12 +343,15 @@ def _size(thing: object, seen: set[int]) -> int:
     return _size(vars(thing), seen) if hasattr(thing, "__dict__") else 0
 
 
-def test_an_hour_of_sound_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("scores", [True, False])
+def test_an_hour_of_sound_leaves_nothing_behind(scores: bool) -> None:
     voice = sv.SnnVoice(Loudness(), sv.ResMelSNN(2).default_features, ["loud", "_silence_"]).eval()
-    stream = voice.stream(sample_rate=8_000, hop=0.5, smoothing=0.5)
+    stream = voice.stream(sample_rate=8_000, hop=0.5, smoothing=1.0, scores=scores)
     minute = np.random.default_rng(0).integers(-3_000, 3_000, 60 * 8_000).astype("<i2")
     sizes = []
-    for _ in range(60):
+    for i in range(60):
+        if i == 30:
+            minute[:] = 0
         for chunk in cut(minute.tobytes(), 16_001):
             stream.feed(chunk)
         sizes.append(_size(stream, set()))
@@ -422,6 +454,7 @@ def test_a_checkpoint_without_an_operating_point_has_one() -> None:
         ({"refractory": 100}, "refractory=100 is not legal"),
         ({"gate": 3.0}, "gate=3.0 is not legal"),
         ({"encoding": "mp3"}, "encoding='mp3' is not legal"),
+        ({"scores": "all"}, "scores='all' is not legal"),
     ],
 )
 def test_what_is_not_legal_is_refused_by_name(options: dict[str, Any], said: str) -> None:
