@@ -47,22 +47,33 @@ def in_chunks(wave: Wave, seconds: float) -> Iterator[Wave]:
 
 def streamed(model: SnnVoice, wave: Wave, hop: float, **options: Any) -> Callable[[], list[Event]]:
     """A session that hears the sound."""
-    return lambda: list(model.listen(in_chunks(wave, hop), sample_rate=RATE, hop=hop, **options))
+    stream = model.stream(sample_rate=RATE, hop=hop, **options)
+
+    def hear() -> list[Event]:
+        stream.reset()
+        return [event for chunk in in_chunks(wave, hop) for event in stream.feed(chunk)]
+
+    return hear
 
 
 def prototype(model: SnnVoice, wave: Wave, hop: float) -> Callable[[], object]:
     """A window of the sound every hop, each by itself."""
+    windows = every_window(model, wave, hop)
+    return lambda: [model.classify_windows(window, sample_rate=RATE) for window in windows]
+
+
+def every_window(model: SnnVoice, wave: Wave, hop: float) -> npt.NDArray[np.float32]:
+    """The windows `[W, N]` that a stream hears before its end; it begins as if silence had been before."""
     size, step = model.config.features.num_samples, round(hop * RATE)
-    begins = range(0, len(wave) - size + 1, step)
-    return lambda: [model.classify_windows(wave[i : i + size], sample_rate=RATE) for i in begins]
+    padded = np.pad(wave, (size, 0))[step:]
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
 
 
 def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callable[[], object]:
     """All but the network: by frames, or window by window."""
     if whole:
-        size, step = model.config.features.num_samples, round(hop * RATE)
-        windows = torch.from_numpy(wave).unfold(0, size, step)
-        return torch.inference_mode()(lambda: [model.features(window[None]) for window in windows])
+        windows = [torch.from_numpy(window.copy())[None] for window in every_window(model, wave, hop)]
+        return torch.inference_mode()(lambda: [model.features(window) for window in windows])
     stream = model.stream(sample_rate=RATE, hop=hop)
 
     def take() -> None:
@@ -85,8 +96,8 @@ def one_session(given: argparse.Namespace, wave: Wave) -> Table:
         for hop in given.hops:
             timings = interleave(
                 {
-                    "events": streamed(model, part, hop, gate=None),
-                    "scores": streamed(model, part, hop, gate=None, scores=True),
+                    "events": streamed(model, part, hop, gate=None, scores=False),
+                    "scores": streamed(model, part, hop, gate=None),
                     "prototype": prototype(model, part, hop),
                     "frames": front_end(model, part, hop, whole=False),
                     "windows": front_end(model, part, hop, whole=True),
@@ -161,10 +172,8 @@ def _rounds(
     size = round(hop * RATE)
     streams = [model.stream(sample_rate=RATE, hop=hop, gate=None) for _ in range(count)]
     waves = [np.roll(wave, -i * 7 * size) for i in range(count)]
-    for stream, sound in zip(streams, waves, strict=True):
-        stream.feed(sound[:RATE])
     rounds: list[float] = []
-    cpu, began, at = time.process_time(), time.perf_counter(), RATE
+    cpu, began, at = time.process_time(), time.perf_counter(), 0
     while len(rounds) < 3 or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         if together:

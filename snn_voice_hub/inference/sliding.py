@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,8 +30,7 @@ class SlidingLogMel:
         # Frames of a single stream are few: a copy to another device and back takes longer.
         on_cpu = all(kernel.device.type == "cpu" for kernel in features.buffers())
         self._features = features if on_cpu else Features(c)
-        self._step, self._n_fft = c.hop_length, c.n_fft
-        self._around = c.n_fft // 2
+        self._step = c.hop_length
         self._n_mels, self._num_frames = c.shape
         self._first, self._end = _inner(c)
         # Columns of the frames within the window, in the order of time.
@@ -63,28 +65,15 @@ class SlidingLogMel:
         inner = self._columns.shape[1]
         new = min(at + self._end - self._known, inner)
         self._known = at + self._end
-        before, after = self._edges(window)
-        left = _frames(before, self._n_fft, self._step, self._first)
-        right = _frames(after, self._n_fft, self._step, self._num_frames - self._end)
-        middle = _frames(
-            window[(self._end - new) * self._step - self._around :], self._n_fft, self._step, new
-        )
-        frames = torch.from_numpy(np.concatenate([left, middle, right]))
+        frames = torch.from_numpy(window[_samples_of(self._features.config, new)])
         columns = self._features.of_frames(frames).numpy()
         self._columns[:, : inner - new] = self._columns[:, new:]
-        self._columns[:, inner - new :] = columns[:, len(left) : len(left) + new]
+        self._columns[:, inner - new :] = columns[:, self._first : self._first + new]
         out = np.empty((1, self._n_mels, self._num_frames), dtype=np.float32)
-        out[0, :, : self._first] = columns[:, : len(left)]
+        out[0, :, : self._first] = columns[:, : self._first]
         out[0, :, self._first : self._end] = self._columns
-        out[0, :, self._end :] = columns[:, len(left) + new :]
+        out[0, :, self._end :] = columns[:, self._first + new :]
         return torch.from_numpy(out)
-
-    def _edges(self, window: Samples) -> tuple[Samples, Samples]:
-        """Both ends of a window with what the front end puts around them: their mirror image."""
-        around, last = self._around, self._end * self._step - self._around
-        left = window[: self._first * self._step + self._n_fft]
-        before = np.concatenate([window[around:0:-1], left])
-        return before, np.concatenate([window[last:], window[-2 : -around - 2 : -1]])
 
 
 def _inner(config: FeatureConfig) -> tuple[int, int]:
@@ -94,9 +83,15 @@ def _inner(config: FeatureConfig) -> tuple[int, int]:
     return -(-around // step), last + 1
 
 
-def _frames(samples: Samples, length: int, step: int, count: int) -> Samples:
-    """The first `count` frames of samples `[N]`, `[count, length]`."""
-    if not count:
-        return np.empty((0, length), dtype=np.float32)
-    views = np.lib.stride_tricks.sliding_window_view(samples, length)
-    return views[::step][:count]
+@functools.lru_cache(maxsize=32)
+def _samples_of(config: FeatureConfig, new: int) -> npt.NDArray[np.intp]:
+    """Which samples of a window its frames are made of: those at its ends, and the `new` last between them.
+
+    Returns:
+        `[frames, n_fft]`. Beyond a window's ends, the front end mirrors it.
+    """
+    first, end = _inner(config)
+    frames = np.r_[0:first, end - new : config.shape[1]]
+    places = frames[:, np.newaxis] * config.hop_length + np.arange(config.n_fft) - config.n_fft // 2
+    last = config.num_samples - 1
+    return last - np.abs(last - np.abs(places))
