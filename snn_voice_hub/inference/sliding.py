@@ -94,4 +94,5 @@ def _samples_of(config: FeatureConfig, new: int) -> npt.NDArray[np.intp]:
     frames = np.r_[0:first, end - new : config.shape[1]]
     places = frames[:, np.newaxis] * config.hop_length + np.arange(config.n_fft) - config.n_fft // 2
     last = config.num_samples - 1
-    return last - np.abs(last - np.abs(places))
+    mirrored: npt.NDArray[np.intp] = last - np.abs(last - np.abs(places))
+    return mirrored
