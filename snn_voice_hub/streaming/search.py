@@ -13,7 +13,7 @@ from snn_voice_hub.streaming.detector import Scores
 
 
 @dataclass(frozen=True)
-class Waiting:
+class SoughtWindow:
     """A window that may have to be run.
 
     Attributes:
@@ -48,19 +48,19 @@ class Search:
 
     def reset(self) -> None:
         """Forget all windows."""
-        self._new: deque[Waiting] = deque()
-        self._skipped: list[Waiting] = []  # since the last window that was run, fewer than K
-        self._asked: Waiting | None = None
+        self._new: deque[SoughtWindow] = deque()
+        self._skipped: list[SoughtWindow] = []  # since the last window that was run, fewer than K
+        self._asked: SoughtWindow | None = None
         self._back: list[tuple[Scores, float]] = []  # of a window with a word, and of those before it
         self._follows = False  # whether the last window holds a word
         self._left = self._together  # windows to the next that has to be run
         self._known: list[tuple[Scores, float]] = []
 
-    def push(self, window: Waiting) -> None:
+    def push(self, window: SoughtWindow) -> None:
         """Take the next window."""
         self._new.append(window)
 
-    def ask(self) -> Waiting | None:
+    def ask(self) -> SoughtWindow | None:
         """The window to run now; None for none, and while one that was asked for has no answer."""
         if self._asked is None:
             self._asked = self._skipped[-1] if self._back else self._next()
@@ -93,7 +93,7 @@ class Search:
         self._known = []
         return np.stack(scores), list(ends)
 
-    def _next(self) -> Waiting | None:
+    def _next(self) -> SoughtWindow | None:
         while self._new:
             window = self._new.popleft()
             if window.row is None:

@@ -12,7 +12,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.streaming.chunks import ChunkReader, Samples
 from snn_voice_hub.streaming.detector import Detector, Event, Scores
 from snn_voice_hub.streaming.resampling import Resampler
-from snn_voice_hub.streaming.search import Search, Waiting
+from snn_voice_hub.streaming.search import Search, SoughtWindow
 
 # Seconds of a long chunk that are worked on at a time.
 _PIECE = 0.5
@@ -260,7 +260,7 @@ class VoiceStream:
             return due
         rows = iter(due.inputs)
         for end, silent in zip(due.ends, due.silent, strict=True):
-            self._search.push(Waiting(None if silent else next(rows), end))
+            self._search.push(SoughtWindow(None if silent else next(rows), end))
         window = self._search.ask()
         if (known := self._search.known()) is not None:
             self._detected(*known)  # silence, and what cannot be a word: no event

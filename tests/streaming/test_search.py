@@ -10,7 +10,7 @@ import pytest
 
 from snn_voice_hub.config import DetectionConfig
 from snn_voice_hub.streaming.detector import Detector, Event
-from snn_voice_hub.streaming.search import Search, Waiting
+from snn_voice_hub.streaming.search import Search, SoughtWindow
 
 LABELS = ["yes", "no", "_silence_"]
 SILENCE = np.array([0, 0, 1], dtype=np.float32)
@@ -24,7 +24,7 @@ def searched(
     search, events, runs = Search(detector.together, detector.holds, SILENCE), [], 0
     rng = np.random.default_rng(seed)
     for i in range(len(scores)):
-        search.push(Waiting(None if silent[i] else i, i * 0.1))
+        search.push(SoughtWindow(None if silent[i] else i, i * 0.1))
         if rng.random() < 0.3:
             continue
         while (window := search.ask()) is not None:
@@ -71,8 +71,8 @@ def test_nothing_is_left_after_a_reset() -> None:
     detector = Detector(LABELS, dataclasses.replace(POINT, smoothing=0.3), window=1.0, hop=0.1)
     search = Search(3, detector.holds, SILENCE)
     for i in range(4):
-        search.push(Waiting(i, 0.1 * i))
-    assert search.ask() == Waiting(2, 0.2)
+        search.push(SoughtWindow(i, 0.1 * i))
+    assert search.ask() == SoughtWindow(2, 0.2)
     search.reset()
     assert search.ask() is None
     assert search.known() is None
