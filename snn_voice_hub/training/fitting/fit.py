@@ -151,6 +151,10 @@ def fit(
         unused = adopt(network, voice.network.state_dict(), labels, earlier.labels)
         if unused:
             logger.info("not used of %s: %s", start.name, ", ".join(unused))
+        if earlier.detection is not None and config.features.seconds == earlier.features.seconds:
+            # Without negatives no other can be chosen; and where words are new, none of their own.
+            point = dataclasses.replace(earlier.detection, thresholds={})
+            config = dataclasses.replace(config, detection=point)
         # A run that goes on from one of its own kind is only understood with what came before.
         if earlier.architecture == recipe.architecture:
             config.training["before"] = earlier.training

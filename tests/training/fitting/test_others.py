@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,16 @@ def test_a_run_with_negatives_goes_on_with_the_same_only(negatives: Negatives, t
     # Whoever trains it further keeps both classes, with negatives or without.
     further = fine_tuning(voice.config, 60)
     assert further.extra_labels == ["_silence_", "_unknown_"]
+    # Without negatives no operating point can be chosen: the one that it began with stays.
+    point = dataclasses.replace(voice.config.detection, threshold=0.77, thresholds={"no": 0.9})
+    dataclasses.replace(voice.config, detection=point).save(fitted.folder / "config.json")
+    alone = Job(
+        name="further", recipe=dataclasses.replace(job.recipe, mixture=Mixture()), start=fitted.folder
+    )
+    found = fit(alone, dataset(), tmp_path / "further", accelerator="cpu")
+    after = sv.SnnVoice.from_pretrained(found.folder)
+    assert after.labels == LABELS
+    assert after.config.detection == dataclasses.replace(point, thresholds={})
 
 
 def test_a_batch_needs_room_for_words() -> None:
