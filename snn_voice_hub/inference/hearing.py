@@ -65,6 +65,11 @@ class WindowHearing:
         """Of the newest sound, in dB of full scale."""
         return self._ring.level
 
+    @property
+    def due_in(self) -> int:
+        """How many samples at the model's rate more make something due."""
+        return self._ring.due_in
+
     def reset(self) -> None:
         """Forget all that was heard."""
         self._ring.reset()

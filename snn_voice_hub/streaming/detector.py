@@ -101,6 +101,8 @@ class Detector:
         words: What to listen for; None for all words.
 
     Attributes:
+        hop: Seconds between windows.
+        thresholds: Of each word that is listened for.
         together: Windows in a row in which a word has to reach its threshold.
 
     Raises:
@@ -116,13 +118,13 @@ class Detector:
         hop: float,
         words: Iterable[str] | None = None,
     ) -> None:
-        chosen = {labels[i] for i in chosen_words(labels, words)}
+        chosen = [labels[i] for i in chosen_words(labels, words)]
+        self.hop = hop
+        self.thresholds = {word: settings.threshold_of(word) for word in chosen}
         self._labels = list(labels)
         self._words = [label for label in labels if is_word(label)]
         # A word that is not listened for makes no event, but it may be what was said.
-        self._thresholds = np.array(
-            [settings.threshold_of(word) if word in chosen else np.inf for word in self._words], np.float32
-        )
+        self._thresholds = np.array([self.thresholds.get(word, np.inf) for word in self._words], np.float32)
         self._refractory = settings.refractory
         self._window = window
         self.together = max(1, round(settings.smoothing / hop))

@@ -63,6 +63,11 @@ class Ring:
         """Of the newest piece of `hop` samples that a window ended with, in dB of full scale."""
         return self._levels[-1] if self._levels else FLOOR
 
+    @property
+    def due_in(self) -> int:
+        """How many samples more complete the next window."""
+        return self._due - self.count
+
     def push(self, samples: Samples) -> Iterator[RingWindow]:
         """Take samples `[N]` and give the windows that they complete, one after the other.
 

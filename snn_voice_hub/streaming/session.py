@@ -51,6 +51,10 @@ class Hearing(Protocol):
     def silence(self) -> Scores:
         """Scores `[C]` of silence."""
 
+    @property
+    def due_in(self) -> int:
+        """How many samples at the model's rate more make something due."""
+
     def take(self, samples: Samples) -> Due:
         """Take samples `[N]` at the model's rate and give what is due."""
 
@@ -98,6 +102,8 @@ class VoiceStream:
 
     Attributes:
         sample_rate: Of the chunks, in Hz.
+        thresholds: Of each word that is listened for.
+        hop: Seconds between windows.
     """
 
     def __init__(
@@ -112,6 +118,9 @@ class VoiceStream:
         sparse: bool = False,
     ) -> None:
         self.sample_rate = rates[0]
+        self.thresholds = detector.thresholds
+        self.hop = detector.hop
+        self._target_rate = rates[1]
         self._hearing = hearing
         self._run = run
         self._detector = detector
@@ -235,6 +244,11 @@ class VoiceStream:
     def seconds(self) -> float:
         """How much sound has come, in seconds."""
         return self._count / self.sample_rate
+
+    @property
+    def due_in(self) -> float:
+        """How many seconds of sound more complete the next window; about, if they are resampled."""
+        return self._hearing.due_in / self._target_rate
 
     def _check_open(self) -> None:
         if self._over:

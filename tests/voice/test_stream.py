@@ -470,3 +470,16 @@ def test_a_network_without_finite_scores_is_told() -> None:
     voice = sv.SnnVoice(Broken(), sv.ResMelSNN(2).default_features, ["loud", "_silence_"]).eval()
     with pytest.raises(sv.CheckpointError, match="no score is finite"):
         voice.stream(sample_rate=RATE).feed(talk())
+
+
+def test_a_stream_says_how_much_sound_the_next_window_needs() -> None:
+    stream, wave, at = model().stream(sample_rate=RATE, gate=None), talk(), 0
+    for _ in range(5):
+        needed = round(stream.due_in * RATE)
+        assert needed == round(stream.hop * RATE)
+        assert not stream.take(wave[at : at + needed - 1])
+        assert round(stream.due_in * RATE) == 1
+        due = stream.take(wave[at + needed - 1 : at + needed])
+        assert len(due) == 1
+        stream.give(due, torch.zeros(1, len(model().config.labels)))
+        at += needed
