@@ -65,6 +65,7 @@ def _serve(arguments: Sequence[str]) -> None:
             watcher=service.metrics,
             on_start=service.start,
             on_stop=stop,
+            on_drain=service.end_streams,
             on_end=service.stop,
             on_hangup=lambda: reload_models(service),
             drain_delay=settings.drain_delay,

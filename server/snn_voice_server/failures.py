@@ -60,6 +60,11 @@ class Busy(Refused):
         """Request bodies of so many megabytes are being read or wait."""
         return cls._after(f"the service is busy: it holds {megabytes:g} MB of requests", seconds)
 
+    @classmethod
+    def of_streams(cls, count: int, seconds: int = 5) -> Self:
+        """So many streams are open."""
+        return cls._after(f"the service is busy: it listens to {count} streams", seconds)
+
 
 class OverShare(Refused):
     """One caller has as much in the queue as it may."""
@@ -70,6 +75,11 @@ class OverShare(Refused):
     def of(cls, windows: int, seconds: int) -> Self:
         """The caller may hold so many windows."""
         return cls._after(f"your requests hold your share of the queue, {windows} windows", seconds)
+
+    @classmethod
+    def of_streams(cls, count: int, seconds: int = 5) -> Self:
+        """The caller may have so many streams open."""
+        return cls._after(f"you have your share of the open streams, {count}", seconds)
 
 
 class Stopped(Refused):

@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     )
     max_files: int = Field(64, ge=1, description="Files in a request to /classify/batch.")
 
+    max_streams: int = Field(
+        256, ge=1, description="Open streams of sound; more are refused. One API key may hold its share."
+    )
+    stream_idle_timeout: float = Field(
+        60.0, gt=0, description="Seconds until a stream is closed on which nothing comes."
+    )
+
     max_connections: int = Field(
         1024,
         ge=1,
@@ -150,6 +157,7 @@ class Settings(BaseSettings):
     @field_validator(
         *("max_seconds", "max_body_mb", "max_body_memory_mb", "deadline", "drain_delay", "grace"),
         *("max_header_kb", "first_byte_timeout", "header_timeout", "body_timeout"),
+        "stream_idle_timeout",
     )
     @classmethod
     def _finite(cls, value: float) -> float:

@@ -60,6 +60,7 @@ NOT_RUN = {
     "snn-voice listen  ": "needs a microphone; tests/cli/test_listen.py has one that is none",
     "snn-voice listen --list-devices": "needs a microphone",
     "snn-voice listen --words": "needs a microphone",
+    "python examples/stream_client.py": "tests/server/process/test_streams.py runs it",
     "flite": "is how the examples were made",
     "echo seven": "is how the examples were made",
     "$train": "trains for hours",

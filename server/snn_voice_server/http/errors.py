@@ -34,6 +34,7 @@ _STATUS = {
     "too_large": 413,
     "not_audio": 415,
     "bad_encoding": 415,
+    "upgrade_required": 426,
     "over_share": 429,
     "internal": 500,
     "busy": 503,
@@ -51,6 +52,11 @@ _FORM = "application/x-www-form-urlencoded"
 HUNG_UP = 499
 
 
+def status_of(code: str) -> int:
+    """The status by which HTTP answers an error of that code."""
+    return _STATUS.get(code, 400)
+
+
 def error_response(
     status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
@@ -61,7 +67,7 @@ def error_response(
 
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SnnVoiceError)
-    if isinstance(error, Refused | DeadlineExceeded | Unauthorized):
+    if isinstance(error, COUNTED):
         request.app.state.service.metrics.refused.labels(error.code).inc()
     headers, hint = {}, error.hint
     if isinstance(error, AudioError) and request.headers.get("content-type", "") == _FORM:
@@ -71,7 +77,7 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if error.code == "unauthorized":
         headers["WWW-Authenticate"] = "Bearer"
-    return error_response(_STATUS.get(error.code, 400), error.code, error.message, hint, headers)
+    return error_response(status_of(error.code), error.code, error.message, hint, headers)
 
 
 async def _on_hung_up(_: Request, __: Exception) -> Response:
@@ -104,12 +110,15 @@ async def _on_failure(_: Request, __: Exception) -> JSONResponse:
 
 
 # Of the package's own errors only these are about the request; another one is a fault of the service.
-_EXPECTED = (RequestError, AudioError, Refused, DeadlineExceeded, ModelFailure, UnknownModel, Unauthorized)
+EXPECTED = (RequestError, AudioError, Refused, DeadlineExceeded, ModelFailure, UnknownModel, Unauthorized)
+
+# Of these, what the metrics count as refused.
+COUNTED = (Refused, DeadlineExceeded, Unauthorized)
 
 
 def install(app: FastAPI) -> None:
     """Make every error of the application answer in the one form."""
-    for kind in _EXPECTED:
+    for kind in EXPECTED:
         app.add_exception_handler(kind, _on_refusal)
     app.add_exception_handler(HungUp, _on_hung_up)
     app.add_exception_handler(ClientDisconnect, _on_hung_up)

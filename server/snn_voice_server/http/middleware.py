@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import time
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -70,12 +71,16 @@ class Seen:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._stream(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        identifier = given if _IDENTIFIER.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        identifier = _identifier(headers)
         timings = Timings()
         scope.setdefault("state", {})["timings"] = timings
         begun = time.monotonic()
@@ -116,6 +121,49 @@ class Seen:
                 self._tracer.record(scope, headers, identifier, status, begun, seconds, timings)
             request_id.reset(token)
 
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket is counted, logged and traced when it is over, by the code that it closed with."""
+        headers = Headers(scope=scope)
+        identifier = _identifier(headers)
+        timings = Timings()
+        scope.setdefault("state", {})["timings"] = timings
+        begun = time.monotonic()
+        code = status = 0
+
+        async def take() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                code = code or message.get("code", 1005)
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal code, status
+            if message["type"] == "websocket.accept":
+                status = HTTPStatus.SWITCHING_PROTOCOLS
+                MutableHeaders(scope=message)["X-Request-ID"] = identifier
+            elif message["type"] == "websocket.close":
+                code = message.get("code", 1000)
+            await send(message)
+
+        token = request_id.set(identifier)
+        try:
+            await self._app(scope, take, answer)
+        except asyncio.CancelledError:
+            if not self._service.draining:
+                raise
+            logger.warning("a stream was cut off: the grace time is over")
+        finally:
+            # What was not let in has no code that says more.
+            code = code if status else HTTPStatus.FORBIDDEN
+            seconds = time.monotonic() - begun
+            self._service.metrics.requests.labels(_route(scope), str(code)).inc()
+            self._log({**scope, "method": "WS"}, code, seconds, timings)
+            if self._tracer is not None:
+                as_get = {**scope, "method": "GET"}
+                self._tracer.record(as_get, headers, identifier, status or code, begun, seconds, timings)
+            request_id.reset(token)
+
     def _mark(self, headers: MutableHeaders, identifier: str, timings: Timings) -> None:
         headers["X-Request-ID"] = identifier
         if timings.stages:
@@ -126,22 +174,35 @@ class Seen:
 
     def _count(self, scope: Scope, status: int, seconds: float, timings: Timings) -> None:
         metrics = self._service.metrics
-        route = getattr(scope.get("route"), "path", "other")
+        route = _route(scope)
         metrics.requests.labels(route, str(status)).inc()
         metrics.duration.labels(route).observe(seconds)
         if status == HUNG_UP:
             metrics.abandoned.inc()
         path = scope["path"]
         quiet = status < 400 and path.startswith(_QUIET)
-        if quiet or not logger.isEnabledFor(logging.INFO):
+        if not quiet:
+            self._log(scope, status, seconds, timings)
+
+    def _log(self, scope: Scope, status: int, seconds: float, timings: Timings) -> None:
+        if not logger.isEnabledFor(logging.INFO):
             return
         # In a line for people these stand in the message.
-        request = {"method": scope["method"], "route": route, "status": status}
+        request = {"method": scope["method"], "route": _route(scope), "status": status}
         fields: dict[str, Any] = {
             "milliseconds": round(1e3 * seconds, 2),
             **{name: round(1e3 * value, 2) for name, (_, value) in timings.stages.items()},
         }
         if timings.model:
             fields |= {"model": timings.model, "windows": timings.windows, "batch": timings.batch}
-        shown = visible(path)
+        shown = visible(scope["path"])
         logger.info("%s %s %d", scope["method"], shown, status, extra={"request": request, "fields": fields})
+
+
+def _identifier(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _IDENTIFIER.fullmatch(given) else f"{random.getrandbits(64):016x}"
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "other")

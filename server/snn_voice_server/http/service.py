@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,17 +15,22 @@ from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_server.failures import NotReady, Refused, UnknownModel
 from snn_voice_server.http.bodies import BodyRoom
 from snn_voice_server.http.keys import ApiKeys
+from snn_voice_server.http.open_streams import STOPPING, OpenStreams
 from snn_voice_server.http.parsing import ClassifyRequest, is_sound, parse
 from snn_voice_server.models.metrics import Metrics
 from snn_voice_server.models.served import Entry, Models
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _MAX_DECODE_THREADS = 4
 # Forms and base64 of more bytes than these are unpacked in a thread.
 _SMALL_BODY = 1 << 16
+# Within this time streams have said their last words, unless their clients do not read them.
+_STREAMS_SECONDS = 5.0
 
 
 @dataclass
@@ -65,6 +71,7 @@ class Service:
         draining: Whether the service is about to end: `/ready` says no, requests are still taken.
         on_loaded: Called when models have been loaded at the start, or again.
         bodies: Memory for the bodies of requests.
+        streams: Those that are open.
     """
 
     def __init__(self, settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: Metrics) -> None:
@@ -77,6 +84,8 @@ class Service:
         self.bodies = BodyRoom(
             settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6), settings.body_timeout
         )
+        share = settings.limits(len(keys)).share
+        self.streams = OpenStreams(settings.max_streams, share, metrics.streams)
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="snn-voice-decode")
@@ -96,8 +105,15 @@ class Service:
 
     async def stop(self) -> None:
         """Answer what has been admitted, then end the threads."""
+        await self.end_streams()
         await self.models.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def end_streams(self) -> None:
+        """Have the open streams say their last words and end; who does not read is not waited for."""
+        self.streams.end(STOPPING)
+        if not await self.streams.gone(_STREAMS_SECONDS):
+            logger.warning("%d streams are cut off: their clients do not read", len(self.streams))
 
     def trouble(self) -> str:
         """Why requests should not be sent here now; empty if all is well."""

@@ -45,16 +45,39 @@ class Device:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-@torch.inference_mode()
 def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
     """Logits `[W, C]` on the CPU of W windows `[N]` of one length.
 
     Raises:
         OutOfMemory: The device has no memory for so many.
     """
+    return _on_cpu(lambda stacked: model(model.to_device(stacked)), windows)
+
+
+def outputs_of(model: SnnVoice, rows: Sequence[Tensor]) -> list[Tensor]:
+    """What the network gives for rows that streams have prepared; see `SnnVoice.run_inputs`.
+
+    Args:
+        model: Theirs.
+        rows: Of any streams of the model, so there may be several shapes.
+
+    Returns:
+        On the CPU, for each row its own.
+
+    Raises:
+        OutOfMemory: The device has no memory for so many.
+    """
+    found: dict[int, Tensor] = {}
+    for shape in dict.fromkeys(row.shape for row in rows):
+        mine = [index for index, row in enumerate(rows) if row.shape == shape]
+        found.update(zip(mine, _on_cpu(model.run_inputs, [rows[index] for index in mine]), strict=True))
+    return [found[index] for index in range(len(rows))]
+
+
+@torch.inference_mode()
+def _on_cpu(run: Callable[[Tensor], Tensor], rows: Sequence[Tensor]) -> Tensor:
     try:
-        logits: Tensor = model(model.to_device(torch.stack(list(windows))))
-        return logits.cpu()
+        return run(torch.stack(list(rows))).cpu()
     except torch.OutOfMemoryError as error:
         # What the failed batch has taken, and its frames hold, is to be free before a smaller one is tried.
         traceback.clear_frames(error.__traceback__)

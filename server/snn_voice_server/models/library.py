@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.inference.listener import StreamOptions
+from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_server.failures import NotReady
 from snn_voice_server.models.compute import Device, facts_of, warm_up
 from snn_voice_server.models.naming import Source
@@ -59,6 +61,10 @@ class Loaded(Entry):
         """See `Entry.facts`."""
         devices = [str(copy.device) for copy in self._voices]
         return facts_of(self._voices[0]) | {"device": ",".join(devices)}
+
+    def stream(self, *, sample_rate: int, **options: Unpack[StreamOptions]) -> VoiceStream:
+        """See `Entry.stream`."""
+        return self._voices[0].stream(sample_rate=sample_rate, **options)
 
     def _open(self, work: Work[R], limits: Limits) -> Batcher[Tensor, R]:
         work.check(self._voices[0], self.name)

@@ -63,6 +63,16 @@ class Metrics:
         self.batch = histogram("batch_windows", "Windows in a batch.", "model", _WINDOWS)
         self.compute = histogram("compute_seconds", "Run of a batch.", "model", _SECONDS)
         self.windows = counter("windows", "Windows that were run.", "model")
+        self.streams = Gauge("snn_voice_streams", "Open streams.", registry=registry)
+        self.stream_seconds = counter("stream_seconds", "Sound that streams have brought.", "model")
+        self.stream_events = counter("stream_events", "Words that were heard in streams.", "model")
+        self.stream_delay = histogram(
+            "stream_delay_seconds",
+            "From a message for which the network runs to what it brings.",
+            "model",
+            _SECONDS,
+        )
+        self.streams_closed = counter("streams_closed", "Streams that have ended, by reason.", "reason")
         self.failures = counter("batch_failures", "Runs that failed.", "model", "kind")
         self.loaded_models = Gauge("snn_voice_model_loaded", "In memory.", ["model"], registry=registry)
         self.ready = Gauge("snn_voice_ready", "What /ready says.", registry=registry)

@@ -7,12 +7,14 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_server.failures import Stopped, UnknownModel
+from snn_voice_hub.inference.listener import StreamOptions
+from snn_voice_hub.streaming.session import VoiceStream
+from snn_voice_server.failures import RequestError, Stopped, UnknownModel
 from snn_voice_server.models.naming import Source
 from snn_voice_server.models.work import LOGITS, Work
 from snn_voice_server.queue.places import Limits, Observer, Place, Queue
@@ -79,6 +81,22 @@ class Entry(ABC):
         """Take a place in a queue; see `Queue.admit`."""
         self.used = time.monotonic()
         return self.queue(work).admit(key, seconds=seconds)
+
+    def stream(self, *, sample_rate: int, **options: Unpack[StreamOptions]) -> VoiceStream:
+        """Begin to listen to a stream of sound; see `SnnVoice.stream`.
+
+        Who calls it runs what is due as `STREAMED`.
+
+        Raises:
+            AudioError: The rate is not legal.
+            ConfigError: Another argument is not legal.
+            RequestError: Models that run there do not listen to streams.
+        """
+        raise RequestError(
+            "this service does not listen to streams: its models run on Ray",
+            hint="snn-voice serve without --ray; or send files to POST /classify",
+            code="not_supported",
+        )
 
     def trouble(self) -> str:
         """Why requests should not be sent to it now; empty if all is well."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.config import FeatureConfig
-from snn_voice_server.models.compute import logits_of, runs_alone
+from snn_voice_server.models.compute import logits_of, outputs_of, runs_alone
 from snn_voice_server.queue.places import Limits
 
 R = TypeVar("R")
@@ -64,3 +64,11 @@ def _logits(voice: SnnVoice, windows: Sequence[Tensor]) -> list[Floats]:
 
 # Logits `[C]` of each window; what every model does.
 LOGITS: Work[Floats] = Work("logits", _logits, together=True)
+
+
+def _outputs(voice: SnnVoice, rows: Sequence[Tensor]) -> list[Floats]:
+    return [row.numpy() for row in outputs_of(voice, rows)]
+
+
+# What the network gives for rows that streams of sound have prepared.
+STREAMED: Work[Floats] = Work("streamed", _outputs, together=True)

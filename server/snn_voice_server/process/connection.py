@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from snn_voice_server.process.door import DoorLimits, DoorWatcher, plain_refusal
+from snn_voice_server.process.reading import Reading
 
-# What a client does not read leaves the memory after so long, and a second for each of so many bytes.
-_READING_SECONDS = 30.0
-_READING_RATE = 16_384
 # A client that is answered already may go on sending for so long.
 _UNREAD_SECONDS = 5.0
 # After a refusal the connection stays open for so long, or so many bytes more, so that it can be read.
@@ -61,8 +60,10 @@ class Connection(HttpToolsProtocol):
         self._head_count = 0
         self._begun = 0  # requests
         self._answered: float | None = None  # when it was, while the body still came
-        self._unread: float | None = None  # since when the client leaves answers unread
-        self._unread_bytes = 0
+        self._reading = Reading()
+        if self.ws_protocol_class is not None:
+            streams: Any = self.ws_protocol_class
+            self.ws_protocol_class = cast(Any, functools.partial(streams, watcher=watcher))
 
     def _go(self, state: _State) -> None:
         self._state = state
@@ -183,7 +184,9 @@ class Connection(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Cut the connection if its client has had its time."""
-        self._watch_reader(now)
+        if self._reading.too_slow(self.transport, now):
+            self._watcher.turned_away("slow_reader")
+            self.transport.abort()
         if self._state is _State.SILENT and now - self._since > self._limits.first_byte_seconds:
             self._cut("silent")
         elif self._state is _State.HEAD and self._at_work():
@@ -203,17 +206,6 @@ class Connection(HttpToolsProtocol):
         elif self._state is _State.BODY and self._answered and now - self._answered > _UNREAD_SECONDS:
             self._cut("unwanted_body")
 
-    def _watch_reader(self, now: float) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        if not waiting:
-            self._unread, self._unread_bytes = None, 0
-            return
-        self._unread = now if self._unread is None else self._unread
-        self._unread_bytes = max(self._unread_bytes, waiting)
-        if now - self._unread > _READING_SECONDS + self._unread_bytes / _READING_RATE:
-            self._watcher.turned_away("slow_reader")
-            self.transport.abort()
-
     def _cut(self, reason: str) -> None:
         if not self.transport.is_closing():
             self._watcher.turned_away(reason)
@@ -226,5 +218,6 @@ async def sweep_for_ever(state: ServerState) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         for connection in list(state.connections):
-            if isinstance(connection, Connection):
-                connection.sweep(loop.time())
+            # uvicorn's own set holds what HTTP connections have become, too.
+            if callable(sweep := getattr(connection, "sweep", None)):
+                sweep(loop.time())

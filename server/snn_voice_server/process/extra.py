@@ -15,6 +15,7 @@ _EXTRA = (
     "python_multipart",
     "starlette",
     "uvicorn",
+    "websockets",
 )
 
 

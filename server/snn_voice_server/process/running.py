@@ -13,6 +13,7 @@ import struct
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,10 @@ _NO_SYN = (
 _SO_ATTACH_FILTER = 26  # Python's socket module does not name it
 # Proxies close an idle connection after 60 s. If this side did it first, a request could meet the closing.
 _KEEP_ALIVE_SECONDS = 75
+# Of a WebSocket, for what the application can't refuse in its own words any more.
+_MAX_MESSAGE = 1 << 22
+# The answer to a ping stands behind the sound that a client has sent before.
+_PONG_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Life:
         watcher: Is told of connections that are refused or cut.
         on_start: Awaited when it listens; what it raises ends the service.
         on_stop: Called when it is asked to end, maybe inside a signal handler.
+        on_drain: Awaited when no more connections are taken: connections that would stay open are to end.
         on_end: Awaited when all requests are answered.
         on_hangup: Called for SIGHUP; without it, the signal does what it does by default.
         drain_delay: Seconds after that in which requests are still taken.
@@ -64,6 +70,7 @@ class Life:
     watcher: DoorWatcher = field(default_factory=Unwatched)
     on_start: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_stop: Callable[[], None] | None = None
+    on_drain: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_end: Callable[[], Coroutine[Any, Any, None]] | None = None
     on_hangup: Callable[[], Coroutine[Any, Any, object]] | None = None
     drain_delay: float = 0.0
@@ -143,6 +150,8 @@ class _Server(uvicorn.Server):
         if self.failure is None:
             await asyncio.sleep(self._life.drain_delay)
         await self._close_listeners(sockets or [])
+        if self._life.on_drain is not None:
+            await self._life.on_drain()
         linger = asyncio.get_running_loop().time() + _LINGER_SECONDS
         while self.server_state.connections and asyncio.get_running_loop().time() < linger:
             await asyncio.sleep(0.02)
@@ -290,12 +299,24 @@ def configuration(app: FastAPI, **settings: Any) -> uvicorn.Config:
         "lifespan": "on",
         "loop": "asyncio",  # the door adds its listeners to it
         "http": "httptools",
-        "ws": "none",
+        "ws": _websockets(),
+        "ws_per_message_deflate": False,  # sound hardly shrinks, and a few bytes could become many
+        "ws_max_size": _MAX_MESSAGE,
+        "ws_ping_timeout": _PONG_SECONDS,
         "server_header": False,
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
     return uvicorn.Config(app, **(usual | settings))
+
+
+def _websockets() -> Any:
+    """What serves WebSockets, as `uvicorn.Config` takes it."""
+    if find_spec("websockets") is None:  # an installation from before it was in the extra
+        return "none"
+    from snn_voice_server.process.stream_connection import StreamConnection
+
+    return StreamConnection
 
 
 def run(config: uvicorn.Config, listener: socket.socket, greeting: str, life: Life | None = None) -> None:
