@@ -34,13 +34,20 @@ from snn_voice_hub.training.clips.sources import VAL_SHARE
 from snn_voice_hub.training.measuring.evaluate import calibrated, evaluate, listening
 from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.measuring.listening import with_point
+from snn_voice_hub.training.measuring.prior import expect_unknown
 from snn_voice_hub.voice import SnnVoice
 
 _LICENSE = "MIT"  # of what this repository holds
 
 
 def release(
-    run: Path, data: Path, out: Path, *, negatives: Sequence[Path] = (), unheard: Sequence[Path] = ()
+    run: Path,
+    data: Path,
+    out: Path,
+    *,
+    negatives: Sequence[Path] = (),
+    unheard: Sequence[Path] = (),
+    unknown: float | None = None,
 ) -> VoiceConfig:
     """Calibrate and measure one run, and write its checkpoint folder.
 
@@ -50,11 +57,20 @@ def release(
         out: Checkpoint folder to write.
         negatives: Those of the training.
         unheard: Sound without the words that no training has heard, to measure on.
+        unknown: How much of what it will be given to classify is other speech; None for as much as in
+            training.
 
     Returns:
         The configuration with its figures.
+
+    Raises:
+        SnnVoiceError: Something can't be read, or other speech can't be expected of the model.
     """
     model = SnnVoice.from_pretrained(run)
+    if unknown is not None:
+        expect_unknown(model, unknown, float(model.config.training.get("unknown") or 0))
+        training = {**model.config.training, "expected_unknown": unknown}
+        model.config = dataclasses.replace(model.config, training=training)
     val = load_clips(data / "val.tar")
     if negatives:
         _, kept = read_negatives(negatives, sample_rate=model.sample_rate).divided(VAL_SHARE)
@@ -109,6 +125,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--negatives", type=Path, nargs="+", default=[])
     parser.add_argument("--unheard", type=Path, nargs="+", default=[])
+    parser.add_argument("--expect-unknown", type=float, help="share of other speech among clips to classify")
     parser.add_argument("--out", type=Path, help="default: the bundled checkpoint of the run's name")
     parser.add_argument(
         "--listening-only", action="store_true", help="measure on --unheard, and change nothing else"
@@ -122,7 +139,14 @@ def main() -> None:
         return
     name = VoiceConfig.load(given.run / "config.json").name
     out = given.out or bundled_root() / name
-    config = release(given.run, given.data, out, negatives=given.negatives, unheard=given.unheard)
+    config = release(
+        given.run,
+        given.data,
+        out,
+        negatives=given.negatives,
+        unheard=given.unheard,
+        unknown=given.expect_unknown,
+    )
     print(json.dumps({"name": name, "temperature": config.temperature, **config.metrics}, indent=2))
     print(models_table())
 
