@@ -1,6 +1,6 @@
 """Sends a sound file to `WS /stream` at the speed of a microphone, and prints the words that are heard.
 
-    snn-voice serve --model examples/open_speech/resmel-snn
+    snn-voice serve
     python examples/stream_client.py examples/yes.wav
 
 Needs `websockets`, which the extra `[serve]` has.

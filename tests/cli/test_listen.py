@@ -28,7 +28,7 @@ from tests.cli.test_streams import PROGRAM
 from tests.lacking import lack
 from tests.places import EXAMPLES
 
-MODEL = ("--model", str(EXAMPLES / "open_speech" / "resmel-snn"))
+MODEL = ("--model", "resmel-snn")
 YES = str(EXAMPLES / "yes.wav")
 
 

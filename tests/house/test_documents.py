@@ -161,7 +161,6 @@ BEFORE: dict[str, tuple[Callable[[Path, Sandbox], None], bool]] = {
     "docs/training.md": (before_training, False),
     "docs/tutorial.md": (clone, False),
     "examples/README.md": (clone, False),
-    "examples/open_speech/README.md": (clone, False),
     **{f"model_cards/{name}.md": (before_card, False) for name in ("m5-snn", "resmel-cnn")},
 }
 # Whose way another test goes, with what it needs installed.

@@ -32,7 +32,7 @@ SIZES = [1, 160, 1_280, 16_000, None]
 
 @cache
 def model() -> sv.SnnVoice:
-    return sv.SnnVoice.from_pretrained(EXAMPLES / "open_speech" / "resmel-snn")
+    return sv.SnnVoice.from_pretrained()
 
 
 @cache

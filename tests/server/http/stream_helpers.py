@@ -27,7 +27,7 @@ Message = dict[str, Any]
 @cache
 def listener() -> SnnVoice:
     """A model with an operating point."""
-    return SnnVoice.from_pretrained(EXAMPLES / "open_speech" / "resmel-snn")
+    return SnnVoice.from_pretrained()
 
 
 @cache

@@ -22,6 +22,7 @@ from snn_voice_server.models.served import Entry
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import SnnVoice
+from snn_voice_hub.hub.bundled import bundled_root
 from tests.places import EXAMPLES
 from tests.server.conftest import Slowly, until
 from tests.server.helpers import wait_until
@@ -317,7 +318,7 @@ def test_nothing_comes() -> None:
 def test_another_checkpoint(tmp_path: Path) -> None:
     """Open streams are told; who connects again has the new one."""
     folder = tmp_path / "words"
-    shutil.copytree(EXAMPLES / "open_speech" / "resmel-snn", folder)
+    shutil.copytree(bundled_root() / "resmel-snn", folder)
     settings = Settings(model=[str(folder)], api_keys=[KEY])
     with TestClient(create_app(settings=settings)) as client:
         with client.websocket_connect("/stream", headers=BEARER) as socket:

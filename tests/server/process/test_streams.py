@@ -29,7 +29,7 @@ PCM = talk().tobytes()
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     """A service of its own, which the test may end."""
-    process = start(tmp_path / "log", "--model", str(EXAMPLES / "open_speech" / "resmel-snn"))
+    process = start(tmp_path / "log")
     try:
         yield Running.wait_for(process, tmp_path / "log")
     finally:
