@@ -89,6 +89,9 @@ def release(
         "validation": model.config.metrics["validation"],
         "test": evaluate(model, data, negatives=others),
     }
+    # The test clips come from where the words to learn from do, and from none of the other sources.
+    if sources := model.config.data:
+        metrics["test"]["data"] = sources[0]["name"]
     model.config = dataclasses.replace(model.config, metrics=metrics, license=_LICENSE)
     expected = describe_network(model.config).state_dict()
     write_checkpoint(out, model.config, model.network.state_dict(), expected)
