@@ -65,7 +65,7 @@ NOT_RUN = {
     "echo seven": "is how the examples were made",
     "$train": "trains for hours",
     "snn-voice reproduce": "trains for days",
-    "snn-voice train --from examples/open_speech": "trains on hours of other speech",
+    "snn-voice train --from resmel-snn --data own": "trains on hours of other speech",
     "snn-voice evaluate runs/own": "measures what that made",
 }
 # Of those, what trains from scratch: on `corpus`.

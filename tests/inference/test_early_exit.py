@@ -90,7 +90,7 @@ def test_predictions_say_how_many_steps(default_model: sv.SnnVoice) -> None:
     found = default_model.classify(FILES, early_exit=0.9)
     for answer, whole in zip(found, usual, strict=True):
         assert answer[0].label == whole[0].label
-        assert answer[0].score >= 0.9
+        assert answer[0].score >= 0.9 or answer[0].steps == 4
         assert {p.steps for p in answer} <= {1, 2, 3, 4}
         assert len({p.steps for p in answer}) == 1
     assert sum(answer[0].steps or 0 for answer in found) < 4 * len(FILES)

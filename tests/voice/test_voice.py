@@ -373,7 +373,8 @@ def test_a_network_can_compute_in_half_precision(
     for path in EXAMPLES.glob("*.wav"):
         (best,) = voice.classify(path, top_k=1)
         assert best.label == path.stem
-        assert best.score == pytest.approx(default_model.classify(path, top_k=1)[0].score, abs=0.1)
+        # A spike more or less: a word that is in doubt moves by as much.
+        assert best.score == pytest.approx(default_model.classify(path, top_k=1)[0].score, abs=0.15)
     with pytest.raises(sv.ConfigError, match="dtype='int8' is not legal"):
         sv.SnnVoice.from_pretrained(dtype="int8")
     network = sv.TcySNN.from_pretrained("tcy-snn", dtype=dtype)

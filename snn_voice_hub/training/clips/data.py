@@ -77,7 +77,7 @@ class Clips:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadClips:
     """All that was found in a source.
 
     Attributes:
@@ -102,7 +102,7 @@ class Reading:
 
 def decode(
     items: Iterable[Item], *, sample_rate: int = 16_000, num_samples: int = 16_000, told: bool = False
-) -> Reading:
+) -> ReadClips:
     """Decode clips as they come.
 
     Args:
@@ -153,7 +153,7 @@ def decode(
     skipped += [(item.name, misplaced[item.name]) for item in found if item.name in misplaced]
     clips = Clips(rows, [item.word for item in rest], [item.name for item in rest], skipped)
     parts, speakers = [item.part for item in rest], [item.speaker for item in rest]
-    return Reading(clips, parts, speakers, noises, lists, sorted(lost - {BACKGROUND, ""}))
+    return ReadClips(clips, parts, speakers, noises, lists, sorted(lost - {BACKGROUND, ""}))
 
 
 def squeezed(rows: npt.NDArray[np.int16], kept: list[int]) -> npt.NDArray[np.int16]:
@@ -211,7 +211,7 @@ def load_clips(
     return check_readable(Reader(sample_rate, num_samples, cache).read(source), source).clips
 
 
-def check_readable(reading: Reading, source: Path) -> Reading:
+def check_readable(reading: ReadClips, source: Path) -> ReadClips:
     """A reading in which there is at least one clip.
 
     Raises:
@@ -245,7 +245,7 @@ class Reader:
     num_samples: int = 16_000
     cache: Path | None = None
 
-    def read(self, source: Path) -> Reading:
+    def read(self, source: Path) -> ReadClips:
         """What is in a folder of folders, `word/clip.wav`, or in a tar of one.
 
         Raises:
@@ -253,7 +253,7 @@ class Reader:
         """
         return self.keep(source, lambda: files_of(source), lambda: items_of(source))
 
-    def recordings(self, source: Path) -> Reading:
+    def recordings(self, source: Path) -> ReadClips:
         """The same where all of it is background, whatever its folders are called.
 
         Raises:
@@ -272,7 +272,7 @@ class Reader:
         items: Callable[[], Iterable[Item]],
         *key: str,
         told: bool = False,
-    ) -> Reading:
+    ) -> ReadClips:
         """Decode items, or take what was kept of them.
 
         Args:
@@ -314,7 +314,7 @@ class Reader:
             logger.warning("decoded clips can't be kept in %s: %s", self.cache, error.strerror)
         return reading
 
-    def _decoded(self, items: Iterable[Item], told: bool) -> Reading:
+    def _decoded(self, items: Iterable[Item], told: bool) -> ReadClips:
         return decode(items, sample_rate=self.sample_rate, num_samples=self.num_samples, told=told)
 
 
@@ -334,7 +334,7 @@ def _state(path: Path) -> tuple[object, ...]:
     return str(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
-def _save_reading(path: Path, reading: Reading) -> None:
+def _save_reading(path: Path, reading: ReadClips) -> None:
     clips = reading.clips
     about = {
         "labels": clips.labels,
@@ -354,7 +354,7 @@ def _save_reading(path: Path, reading: Reading) -> None:
         np.savez(file, waveforms=clips.waveforms, **arrays)  # type: ignore[arg-type]
 
 
-def _load_reading(path: Path) -> Reading:
+def _load_reading(path: Path) -> ReadClips:
     with np.load(path, allow_pickle=False) as kept:
         about = json.loads(kept["about"].tobytes())
         noises = {name: kept[f"noise_{i}"] for i, name in enumerate(about["noises"])}
@@ -362,4 +362,4 @@ def _load_reading(path: Path) -> Reading:
         clips = Clips(kept["waveforms"], about["labels"], about["names"], skipped)
     if not len(clips.waveforms) == len(clips.labels) == len(clips.names) == len(about["parts"]):
         raise ValueError("rows are missing")
-    return Reading(clips, about["parts"], about["speakers"], noises, about["lists"], about["lost"])
+    return ReadClips(clips, about["parts"], about["speakers"], noises, about["lists"], about["lost"])

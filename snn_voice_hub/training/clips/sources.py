@@ -16,7 +16,7 @@ from snn_voice_hub.config import check_int, check_number
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.folders import is_litter
 from snn_voice_hub.training.clips.corpus import CORPUS, FOLDER, LISTS, corpus_rows, facts_of, root_of
-from snn_voice_hub.training.clips.data import Clips, Reader, Reading, check_readable, squeezed
+from snn_voice_hub.training.clips.data import Clips, ReadClips, Reader, check_readable, squeezed
 from snn_voice_hub.training.clips.items import item_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
@@ -196,7 +196,7 @@ def _by_place(places: dict[str, Path], reader: Reader) -> _Found:
     return parts, noises, skipped, rule
 
 
-def _manifest(source: Path, reader: Reader) -> Reading:
+def _manifest(source: Path, reader: Reader) -> ReadClips:
     rows, left_out = read_manifest(source)
     reading = reader.keep(
         source,
@@ -273,7 +273,7 @@ def _prefixed(source: str, skipped: list[tuple[str, str]]) -> list[tuple[str, st
     return [(f"{source}/{name}", reason) for name, reason in skipped]
 
 
-def _check_lost(reading: Reading, source: str) -> None:
+def _check_lost(reading: ReadClips, source: str) -> None:
     for word in sorted(set(reading.lost) - set(reading.clips.labels)):
         raise SnnVoiceError(
             f"no clip of the word {word!r} in {source} can be read",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.corpus import BACKGROUND, CORPUS, FOLDER, HELD_OUT_NOISE, LISTS, root_of
-from snn_voice_hub.training.clips.data import Clips, Reader, Reading, check_readable, decode, list_entries
+from snn_voice_hub.training.clips.data import Clips, ReadClips, Reader, check_readable, decode, list_entries
 from snn_voice_hub.training.clips.items import items_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 
@@ -82,7 +82,7 @@ def load_recordings(source: Path, *, sample_rate: int) -> tuple[dict[str, Tensor
     return _waves(reading), reading.clips.skipped
 
 
-def _waves(reading: Reading) -> dict[str, Tensor]:
+def _waves(reading: ReadClips) -> dict[str, Tensor]:
     return {name: torch.from_numpy(wave) for name, wave in reading.noises.items()}
 
 

@@ -41,12 +41,12 @@ def expect_unknown(model: SnnVoice, share: float, trained: float) -> float:
         raise SnnVoiceError("the network's last layer has no bias", hint="one that ends in nn.Linear")
     by = math.log(trained / (1 - trained)) - math.log(share / (1 - share))
     bias, index = linear[-1].bias, model.labels.index(UNKNOWN)
-    wave = torch.zeros(1, model.config.features.num_samples, device=model.device)
+    wave = torch.zeros(1, model.config.features.num_samples, dtype=torch.float32, device=model.device)
     with torch.no_grad():
         before = model(wave)
         bias[index] -= by / int(getattr(model.network, "num_steps", 1))
         change = before - model(wave)
-    expected = torch.zeros_like(change)
+    expected = change.new_zeros(change.shape)
     expected[0, index] = by
     if not torch.allclose(change, expected, atol=1e-3):
         raise SnnVoiceError(
