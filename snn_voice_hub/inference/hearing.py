@@ -116,7 +116,7 @@ class WindowHearing:
         """
         found = np.tile(self.silence, (len(due.ends), 1))
         if len(due):
-            logits = torch.as_tensor(outputs)
+            logits = torch.as_tensor(outputs, device="cpu")
             if not bool(logits.isfinite().all()):
                 self._refuse()
             found[~np.array(due.silent)] = scores(logits, self._config.temperature, "softmax").cpu().numpy()
