@@ -62,7 +62,7 @@ def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int
     return [known[word] for word in wanted]
 
 
-def against_no_word(scores: Scores, labels: Sequence[str]) -> Scores:
+def against_no_word(scores: Scores, words: npt.NDArray[np.bool_], *, knows_others: bool) -> Scores:
     """The scores of words, as their share of what speaks for them and for no word at all.
 
     Which of two similar words was said can be in doubt where it is in none that one was: "go" with 0.5 beside
@@ -71,16 +71,17 @@ def against_no_word(scores: Scores, labels: Sequence[str]) -> Scores:
 
     Args:
         scores: `[W, C]`, 0 to 1.
-        labels: C labels.
+        words: Which of the C labels are words, `[C]`.
+        knows_others: Whether `_unknown_` is one of the labels.
 
     Returns:
         `[W, words]`, in the order of the labels.
     """
-    word = np.array([is_word(label) for label in labels])
-    if UNKNOWN not in labels:
-        return scores[:, word]
-    none = scores[:, ~word].sum(1, keepdims=True)
-    shares: Scores = scores[:, word] / np.maximum(scores[:, word] + none, np.float32(1e-12))
+    own = scores[:, words]
+    if not knows_others:
+        return own
+    none = scores[:, ~words].sum(1, keepdims=True)
+    shares: Scores = own / np.maximum(own + none, np.float32(1e-12))
     return shares
 
 
@@ -121,7 +122,8 @@ class Detector:
         chosen = [labels[i] for i in chosen_words(labels, words)]
         self.hop = hop
         self.thresholds = {word: settings.threshold_of(word) for word in chosen}
-        self._labels = list(labels)
+        self._is_word = np.array([is_word(label) for label in labels])
+        self._knows_others = UNKNOWN in labels
         self._words = [label for label in labels if is_word(label)]
         # A word that is not listened for makes no event, but it may be what was said.
         self._thresholds = np.array([self.thresholds.get(word, np.inf) for word in self._words], np.float32)
@@ -132,6 +134,9 @@ class Detector:
         self._held = (self.together - 1) * hop
         self.reset()
 
+    def _shares(self, scores: Scores) -> Scores:
+        return against_no_word(scores, self._is_word, knows_others=self._knows_others)
+
     def reset(self) -> None:
         """Forget all that was heard."""
         # Before the first window, nothing was said.
@@ -140,7 +145,7 @@ class Detector:
 
     def holds(self, scores: Scores) -> bool:
         """Whether scores `[C]` of a window reach the threshold of a word that is listened for."""
-        return bool((against_no_word(scores[np.newaxis], self._labels)[0] >= self._thresholds).any())
+        return bool((self._shares(scores[np.newaxis])[0] >= self._thresholds).any())
 
     def feed(self, scores: Scores, ends: Sequence[float] | npt.NDArray[np.float64]) -> list[Event]:
         """Take the scores of windows that follow those of the last call.
@@ -152,7 +157,7 @@ class Detector:
         Returns:
             The events that they make, in order.
         """
-        heard = np.concatenate([self._before, against_no_word(scores, self._labels)])
+        heard = np.concatenate([self._before, self._shares(scores)])
         self._before = heard[len(scores) :]
         held = np.minimum.reduce([heard[i : i + len(scores)] for i in range(self.together)])
         best = held.argmax(1)
