@@ -20,7 +20,7 @@ import soundfile
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
-from snn_voice_hub.training.clips.corpus import COVERED, FEWER
+from snn_voice_hub.training.clips.corpus import COMMANDS, COVERED, FEWER
 from snn_voice_hub.training.clips.pinned import check, read_file
 from snn_voice_hub.writing import write_whole
 
@@ -107,13 +107,14 @@ class Kokoro:
 
         Args:
             pronunciation: Of CMUdict.
-            voice: One of `voices`.
+            voice: One of `voices`, or several, joined by "+": someone between them.
             speed: 2 is twice as fast.
         """
         said = [*tokens(pronunciation), _FULL_STOP]
+        styles = [self._styles[name][len(said) - 1] for name in voice.split("+")]
         given = {
             "tokens": np.array([[0, *said, 0]], np.int64),
-            "style": self._styles[voice][len(said) - 1][None],
+            "style": np.mean(styles, axis=0, dtype=np.float32)[None],
             "speed": np.array([speed], np.float32),
         }
         (wave,) = self._session.run(None, given)
@@ -141,7 +142,7 @@ def speak_words(
     A file that is there already is kept, so an interrupted run goes on where it stopped.
 
     Args:
-        kokoro: Speaks: each voice once, then each again at another speed.
+        kokoro: Speaks: each voice once, then people between two of them, all at speeds of their own.
         said: How each word is said, by CMUdict.
         counts: Utterances a word.
         folder: Where to write.
@@ -154,11 +155,9 @@ def speak_words(
         rng = random.Random(f"{seed}/{word}")
         order = rng.sample(kokoro.voices, len(kokoro.voices))
         for n in range(count):
-            voice, speed, pronunciation = (
-                order[n % len(order)],
-                rng.uniform(0.75, 1.3),
-                rng.choice(said[word]),
-            )
+            two = "+".join(sorted(rng.sample(kokoro.voices, 2)))
+            voice = order[n] if n < len(order) else two
+            speed, pronunciation = rng.uniform(0.75, 1.3), rng.choice(said[word])
             path = folder / word / f"kokoro-{voice}_nohash_{n}.wav"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +189,14 @@ def pronunciations(words: Iterable[str]) -> dict[str, list[list[str]]]:
 
 
 def utterances(word: str) -> int:
-    """How many utterances of a word the bundled models were trained with: the fewer recordings, the more."""
-    return 10 if word in COVERED and word not in FEWER else 108
+    """How many utterances of a word the bundled models were trained with.
+
+    Most of the two commands of which there are few recordings; some of every word, or the network would learn
+    that such a voice says rare words.
+    """
+    if word in FEWER and word in COMMANDS:
+        return 270
+    return 27 if word in COVERED and word not in FEWER else 40
 
 
 def main() -> None:
