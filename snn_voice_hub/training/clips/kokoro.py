@@ -44,17 +44,22 @@ _PHONEMES: Mapping[str, tuple[int, ...]] = {
 }
 _SCHWA = 83  # an AH or ER without stress
 _STRESS = {"1": 156, "2": 157}
-_FULL_STOP = 4
+_FULL_STOP, _SPACE = 4, 16
+# Between the words of a sentence, in the place of a phoneme.
+WORD_SPACE = " "
 
 
 def tokens(pronunciation: Sequence[str]) -> list[int]:
-    """Kokoro's numbers for a pronunciation of CMUdict, such as `["G", "OW1"]`.
+    """Kokoro's numbers for a pronunciation of CMUdict, such as `["G", "OW1"]`; `WORD_SPACE` parts words.
 
     Raises:
         SnnVoiceError: It holds what is no phoneme of English.
     """
     found: list[int] = []
     for sound in pronunciation:
+        if sound == WORD_SPACE:
+            found.append(_SPACE)
+            continue
         name, stress = sound.rstrip("012"), sound[-1]
         if name not in _PHONEMES:
             raise SnnVoiceError(f"{sound!r} is no phoneme of CMUdict", hint='["Y", "EH1", "S"]')
@@ -114,7 +119,7 @@ class Kokoro:
         styles = [self._styles[name][len(said) - 1] for name in voice.split("+")]
         given = {
             "tokens": np.array([[0, *said, 0]], np.int64),
-            "style": np.mean(styles, axis=0, dtype=np.float32)[None],
+            "style": np.stack(styles).mean(0, dtype=np.float32, keepdims=True),
             "speed": np.array([speed], np.float32),
         }
         (wave,) = self._session.run(None, given)

@@ -13,7 +13,7 @@ import pytest
 from tests.server.web.helpers import OTHER_NAME, Service, spoken_into_microphone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running = Service.start(tmp_path_factory.mktemp("web") / "log", "--engine", "torch")
     yield running
@@ -21,9 +21,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert "Traceback" not in running.log.read_text(), running.log.read_text()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser whose microphone hears "yes"."""
+    """A browser whose microphone hears "yes".
+
+    It goes with the folder's last test: as long as Playwright runs, this thread has a running event loop, in
+    which no other test could start its own.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     spoken = spoken_into_microphone(tmp_path_factory.mktemp("microphone") / "yes.wav")
     flags = [
