@@ -28,12 +28,14 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY snn_voice_hub/_version.py snn_voice_hub/_version.py
 # hadolint ignore=DL3013,SC2086
-RUN mkdir -p server/snn_voice_server server/snn_hub_sandbox \
-    && touch snn_voice_hub/__init__.py server/snn_voice_server/__init__.py server/snn_hub_sandbox/__init__.py \
+RUN mkdir -p server/snn_voice_server server/snn_voice_wyoming server/snn_hub_sandbox \
+    && touch snn_voice_hub/__init__.py server/snn_voice_server/__init__.py \
+        server/snn_voice_wyoming/__init__.py server/snn_hub_sandbox/__init__.py \
     && pip install ${PIP_EXTRA_ARGS} ".[${EXTRAS}]"
 
 COPY snn_voice_hub snn_voice_hub
 COPY server/snn_voice_server server/snn_voice_server
+COPY server/snn_voice_wyoming server/snn_voice_wyoming
 COPY server/snn_hub_sandbox server/snn_hub_sandbox
 # The event-driven kernels for each generation of processor; the image itself has no compiler.
 # hadolint ignore=DL3013,SC2086

@@ -42,7 +42,8 @@ def _serve(arguments: Sequence[str]) -> None:
         warn_of_unknown()
         from snn_voice_server.http.operations import reload_models
         from snn_voice_server.models.compute import settle
-        from snn_voice_server.process.running import Life, bind, configuration, run, url_of
+        from snn_voice_server.process.listening import bind, url_of
+        from snn_voice_server.process.running import Life, configuration, run
 
         if settings.ray:
             from snn_voice_server.on_ray.command import on_ray as opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from snn_voice_hub.cli.files import STDIN
 from snn_voice_hub.cli.hearing import JsonWords, Live, Show, WordLines
 from snn_voice_hub.cli.options import Engine, OptionalModel, Revision
 from snn_voice_hub.cli.output import show
+from snn_voice_hub.cli.words import Thresholds, Words, threshold_of, words_of
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import check_engine
 
@@ -30,18 +30,8 @@ def listen(
     ] = False,
     model: OptionalModel = None,
     revision: Revision = None,
-    words: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORD,…", help="Words to listen for; may be repeated.", show_default="all"),
-    ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SCORE",
-            help="Score from which on a word counts, 0 to 1; or WORD=SCORE for one word. May be repeated.",
-            show_default="the checkpoint's own",
-        ),
-    ] = None,
+    words: Words = None,
+    threshold: Thresholds = None,
     hop: Annotated[
         float | None,
         typer.Option(help="Seconds between windows.", show_default="the checkpoint's own, 0.1"),
@@ -87,10 +77,10 @@ def listen(
     from snn_voice_hub.voice import SnnVoice
 
     voice = SnnVoice.from_pretrained(model, revision=revision, engine=engine)
-    chosen = None if words is None else [word for part in words for word in part.split(",") if word]
+    chosen = words_of(words)
     options: dict[str, Any] = {"words": chosen, "hop": hop, "encoding": encoding}
     heard = chosen if chosen is not None else voice.labels
-    options["threshold"] = _threshold(threshold or [], heard)
+    options["threshold"] = threshold_of(threshold, heard)
     # Before the sound is opened: a mistake is told without a microphone, too.
     voice.stream(sample_rate=sample_rate or _STDIN_RATE, **options)
     voice.warm_up()
@@ -123,27 +113,6 @@ def run(voice: Any, source: LiveSound, options: dict[str, Any], shown: Show) -> 
             shown.heard(stream, stream.flush())
     finally:
         shown.close()
-
-
-def _threshold(given: Iterable[str], words: Iterable[str]) -> float | dict[str, float] | None:
-    """What `--threshold` says: a score for all, for single words, or both."""
-    from snn_voice_hub.config import is_word
-
-    overall: float | None = None
-    single: dict[str, float] = {}
-    for text in given:
-        word, equals, score = text.rpartition("=")
-        try:
-            value = float(score)
-        except ValueError as error:
-            raise SnnVoiceError(f"--threshold {text} is not legal", hint="0.8, or stop=0.8") from error
-        if equals:
-            single[word] = value
-        else:
-            overall = value
-    if overall is None or not single:
-        return single or overall
-    return {word: overall for word in words if is_word(word)} | single
 
 
 def _show_devices() -> None:

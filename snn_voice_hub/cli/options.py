@@ -9,11 +9,11 @@ import typer
 from snn_voice_hub.cli.completion import engine_names, model_names
 from snn_voice_hub.inference.engines.names import ENGINES
 
-_MODEL = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
+MODEL_HELP = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
 
-Model: TypeAlias = Annotated[str, typer.Argument(help=_MODEL, autocompletion=model_names)]
+Model: TypeAlias = Annotated[str, typer.Argument(help=MODEL_HELP, autocompletion=model_names)]
 OptionalModel: TypeAlias = Annotated[
-    str | None, typer.Option(help=_MODEL, show_default="bundled default", autocompletion=model_names)
+    str | None, typer.Option(help=MODEL_HELP, show_default="bundled default", autocompletion=model_names)
 ]
 
 Revision: TypeAlias = Annotated[

@@ -12,7 +12,7 @@ from snn_voice_hub.visible import LINE_LIMIT, visible, visible_json
 # Which request the code that logs is about; "" outside of one.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
-ROOTS = ("snn_voice_server", "snn_voice_hub", "uvicorn")
+ROOTS = ("snn_voice_server", "snn_voice_wyoming", "snn_voice_hub", "uvicorn")
 # Libraries that print their log by themselves, in a form of their own.
 PRINTERS = ("huggingface_hub", "torch", "ray")
 # Of a traceback the end is kept, which says most.
