@@ -77,17 +77,18 @@ import contextlib, io, json, os, re, shlex, subprocess, sys, traceback
 
 steps, folder, extra = json.loads({given!r})
 os.chdir(folder)
+PORTS = {{"serve": "8000", "hub-sandbox": "8800", "wyoming": "10400"}}
 CLI = "from snn_voice_hub.cli import main; main()"
 names, services, functions = {{"__name__": "__main__"}}, {{}}, []
 
 def urls(text):
     for port, (url, *_) in services.items():
         text = text.replace(f"http://127.0.0.1:{{port}}", url)
+        text = text.replace(f"127.0.0.1', {{port}}", "127.0.0.1', " + url.rpartition(":")[2])
     return text
 
 def begin(arguments):
-    port = arguments[arguments.index("--port") + 1] if "--port" in arguments else (
-        "8800" if arguments[0] == "hub-sandbox" else "8000")
+    port = arguments[arguments.index("--port") + 1] if "--port" in arguments else PORTS[arguments[0]]
     given = [a for i, a in enumerate(arguments) if a != "--port" and arguments[max(i - 1, 0)] != "--port"]
     if port in services and services[port][2] == given:  # named twice: it answers already
         return 0, ""
@@ -96,9 +97,9 @@ def begin(arguments):
     said = ""
     for line in running.stdout:
         said += line
-        if found := re.search(r"http://127[.]0[.]0[.]1:\\d+", line):
+        if found := re.search(r"\\w+://127[.]0[.]0[.]1:\\d+", line):
             services[port] = (found[0], running, given)
-            return 0, said.replace(found[0], f"http://127.0.0.1:{{port}}")
+            return 0, said.replace(found[0], found[0].rpartition(":")[0] + ":" + port)
     return running.wait(), said
 
 def program(arguments, stdin):
@@ -121,7 +122,7 @@ def command(text, out):
     if words[:2] == ["make", "serve"]:
         words = ["snn-voice", "serve"]
     if words[0] == "snn-voice":
-        if words[1] in ("serve", "hub-sandbox"):
+        if words[1] in PORTS:
             return begin(words[1:])
         stdin = b""
         if "<" in words:

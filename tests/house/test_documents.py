@@ -60,6 +60,7 @@ NOT_RUN = {
     "snn-voice listen  ": "needs a microphone; tests/cli/test_listen.py has one that is none",
     "snn-voice listen --list-devices": "needs a microphone",
     "snn-voice listen --words": "needs a microphone",
+    "python -m wyoming_satellite": "needs a microphone",
     "python examples/stream_client.py": "tests/server/process/test_streams.py runs it",
     "flite": "is how the examples were made",
     "echo seven": "is how the examples were made",
@@ -162,6 +163,7 @@ BEFORE: dict[str, tuple[Callable[[Path, Sandbox], None], bool]] = {
     "docs/streaming.md": (clone, False),
     "docs/training.md": (before_training, False),
     "docs/tutorial.md": (clone, False),
+    "docs/wyoming.md": (clone, False),
     "examples/README.md": (clone, False),
     **{f"model_cards/{name}.md": (before_card, False) for name in ("m5-snn", "resmel-cnn")},
 }
@@ -203,6 +205,8 @@ def check_options(step: Step) -> None:
 def test_a_reader_who_types_it_all_succeeds(name: str, hub: Sandbox, tmp_path: Path) -> None:
     if name == "docs/tutorial.md" and "espeak-ng" not in available_engines():
         pytest.skip("needs espeak-ng")
+    if name == "docs/wyoming.md":
+        pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
     prepare, service = BEFORE[name]
     prepare(tmp_path, hub)
     typed = steps((ROOT / name).read_text(encoding="utf-8"))
