@@ -13,6 +13,8 @@ from snn_voice_hub.errors import AudioError, SnnVoiceError, needs_extra
 
 # Seconds of a chunk.
 _CHUNK = 0.1
+# What gives the sound of a microphone on Linux.
+_RECORD = "arecord -q -t raw -f S16_LE -r 16000"
 # Seconds of a microphone's sound that wait while the network is busy.
 _WAITING = 10.0
 # How files begin that hold more than raw samples.
@@ -59,6 +61,17 @@ def _paced(chunks: Iterator[Any], rate: int) -> Iterator[Any]:
         yield chunk
 
 
+def check_stdin() -> None:
+    """Whether samples can come on stdin; who types there would wait for words.
+
+    Raises:
+        AudioError: It is closed, or a terminal.
+    """
+    stdin: Any = sound_of("-")
+    if stdin.isatty():
+        raise AudioError("stdin is a terminal", hint=f"{_RECORD} | snn-voice listen -", code="not_raw")
+
+
 def of_stdin(sample_rate: int, encoding: str) -> LiveSound:
     """Raw samples on stdin, one channel; chunks are what is there.
 
@@ -89,7 +102,7 @@ def _check_raw(head: bytes) -> None:
     if (kind := _HEADERS.get(head[:4])) is not None:
         raise AudioError(
             f"stdin holds {kind}, not raw samples",
-            hint="`arecord -t raw`, `ffmpeg … -f s16le -ac 1 -`; a file is read with --file",
+            hint=f"`{_RECORD}`, `ffmpeg … -f s16le -ac 1 -`; a file is read with --file",
             code="not_raw",
         )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from snn_voice_hub.cli.output import say, say_json
+from snn_voice_hub.config import meaning
 from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from snn_voice_hub.streaming.session import VoiceStream
 
 # Of the live view.
-_NEWEST = 8
 _LIKELY = 3
-_WIDTH = 30
+_MIN_BAR, _MAX_BAR = 8, 30
+_BESIDE_BAR = 30  # with room for the ^C of a terminal
 # The level meter begins here, in dB of full scale.
 _QUIET = -70.0
 
@@ -76,7 +76,9 @@ class JsonWords:
 
 
 class Live:
-    """A view that is drawn anew: level, what the sound resembles, the newest words.
+    """The words, a line each, and below them a view that is drawn anew: level, and what the sound resembles.
+
+    At the end the view goes, and the words stay.
 
     Args:
         name: Where the sound comes from.
@@ -88,46 +90,55 @@ class Live:
         from rich.live import Live as RichLive
 
         self._name = name
-        self._words: deque[Event] = deque(maxlen=_NEWEST)
-        self._live = RichLive(refresh_per_second=10)
-        self._live.start()
+        waiting = _text(f"{visible(name)}: no sound yet  (Ctrl-C ends)", "dim")
+        self._live = RichLive(waiting, refresh_per_second=10, transient=True)
+        self._live.start(refresh=True)
 
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """See `Show`."""
-        self._words += events
-        self._live.update(view(self._name, stream, list(self._words)))
+        console = self._live.console
+        for event in events:
+            console.print(_text(_line(event), "bold"))
+        self._live.update(view(self._name, stream, console.width))
 
     def close(self) -> None:
         """See `Show`."""
         self._live.stop()
 
 
-def view(name: str, stream: VoiceStream, words: Sequence[Event]) -> RenderableType:
+def view(name: str, stream: VoiceStream, width: int) -> RenderableType:
     """What the live view shows.
 
     Args:
         name: Where the sound comes from.
         stream: The stream.
-        words: The newest words, in order.
+        width: Of the terminal, in characters.
     """
     from rich.console import Group
-    from rich.text import Text
 
+    size = max(_MIN_BAR, min(_MAX_BAR, width - _BESIDE_BAR))
     level = (stream.level - _QUIET) / -_QUIET
     likely = sorted(stream.scores.items(), key=lambda item: -item[1])[:_LIKELY]
-    lines = [
-        Text(f"{visible(name)}  {stream.seconds:.1f} s  (Ctrl-C ends)", style="dim"),
-        Text(f"level  {_bar(level)}  {stream.level:5.0f} dB", style="green" if level < 0.9 else "red"),
-        *(Text(f"{_bar(score)}  {score:4.2f}  {visible(label)}", style="dim") for label, score in likely),
-        Text(),
-        *(Text(_line(event), style="bold" if event is words[-1] else "") for event in words),
-    ]
-    return Group(*lines)
+    return Group(
+        _text(f"{visible(name)}  {stream.seconds:.1f} s  (Ctrl-C ends)", "dim"),
+        _text(f"{_bar(level, size)}  {stream.level:4.0f} dB", "green" if level < 0.9 else "red"),
+        *(
+            _text(f"{_bar(score, size)}  {score:4.2f}  {visible(meaning(label))}", "dim")
+            for label, score in likely
+        ),
+    )
 
 
-def _bar(share: float) -> str:
-    filled = round(min(1.0, max(0.0, share)) * _WIDTH)
-    return "█" * filled + "·" * (_WIDTH - filled)
+def _text(line: str, style: str) -> RenderableType:
+    from rich.text import Text
+
+    # A line that is broken would make the view jump.
+    return Text(line, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _bar(share: float, size: int) -> str:
+    filled = round(min(1.0, max(0.0, share)) * size)
+    return "█" * filled + "·" * (size - filled)
 
 
 def _line(event: Event) -> str:

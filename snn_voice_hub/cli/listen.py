@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snn_voice_hub.cli.chunks import LiveSound, inputs, of_file, of_microphone, of_stdin
+from snn_voice_hub.cli.chunks import LiveSound, check_stdin, inputs, of_file, of_microphone, of_stdin
 from snn_voice_hub.cli.files import STDIN
 from snn_voice_hub.cli.hearing import JsonWords, Live, Show, WordLines
 from snn_voice_hub.cli.options import Engine, OptionalModel, Revision
@@ -74,6 +74,8 @@ def listen(
         raise SnnVoiceError("--realtime goes with --file", hint="all else is heard as it comes")
     if file is not None and sample_rate is not None:
         raise SnnVoiceError("--sample-rate does not go with --file", hint="a file says its own rate")
+    if source is not None:
+        check_stdin()
     from snn_voice_hub.voice import SnnVoice
 
     voice = SnnVoice.from_pretrained(model, revision=revision, engine=engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -269,24 +270,40 @@ def test_without_portaudio_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # --- the live view ----------------------------------------------------------------------------------------
 
 
-def test_the_live_view_shows_level_scores_and_words() -> None:
+@pytest.mark.parametrize("width", [24, 40, 100])
+def test_the_live_view_shows_level_and_scores(width: int) -> None:
     stream = sv.SnnVoice.from_pretrained(MODEL[1]).stream(sample_rate=16_000)
-    events = stream.feed(np.concatenate([sound(), np.zeros(8_000, dtype=np.int16)]))
-    console = Console(file=io.StringIO(), width=100, force_terminal=False)
-    console.print(hearing.view("USB [mic]", stream, events))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "USB [mic]  2.2 s" in shown
-    assert "level" in shown
-    assert "-120 dB" in shown
-    assert "_silence_" in shown
-    assert shown.rstrip().splitlines()[-1].split()[2] == "yes"
+    stream.feed(np.concatenate([sound(), np.zeros(8_000, dtype=np.int16)]))
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(hearing.view("[mic]", stream, width))
+    head, level, *likely = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert head.startswith("[mic]  2.2 s")
+    assert level.split() == ["·" * max(8, min(30, width - 30)), "-120", "dB"]
+    assert len(likely) == 3, "no line is broken"
+    assert "  (no" in likely[0]
+    assert ("(none of the words)" in likely[0]) == (width > 24)
 
 
-def test_the_live_view_is_drawn_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Any] = []
-    monkeypatch.setattr("rich.live.Live.update", lambda self, shown: drawn.append(shown))
+def test_in_the_live_view_words_stand_above_what_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, color_system=None)
+    monkeypatch.setattr("rich.live.get_console", lambda: console)
     stream = sv.SnnVoice.from_pretrained(MODEL[1]).stream(sample_rate=16_000)
     live = hearing.Live("stdin")
-    live.heard(stream, stream.feed(sound()))
+    assert "stdin: no sound yet" in out.getvalue()
+    events = stream.feed(np.concatenate([sound(), np.zeros(8_000, dtype=np.int16)]))
+    assert [event.label for event in events] == ["yes"]
+    live.heard(stream, events)
     live.close()
-    assert len(drawn) == 1
+    assert out.getvalue().count(" yes  ") == 1, "a word is printed once, and stays"
+
+
+def test_words_are_not_typed() -> None:
+    """On a terminal `listen -` would wait for ever."""
+    main, terminal = pty.openpty()
+    with os.fdopen(main), os.fdopen(terminal) as stdin:
+        done = subprocess.run(
+            [PROGRAM, "listen", "-"], stdin=stdin, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("snn-voice: error: stdin is a terminal (arecord")
