@@ -29,9 +29,10 @@ async def send(socket: ClientConnection, file: Path, speed: float) -> None:
     await socket.send(json.dumps({"type": "close"}))
 
 
-async def listen(url: str, file: Path, words: list[str] | None, key: str, speed: float) -> int:
+async def listen(url: str, file: Path, words: list[str] | None, model: str, key: str, speed: float) -> int:
     """Print what the service says of a file; 1 if it refuses."""
-    hello = {"sample_rate": soundfile.info(file).samplerate, "encoding": "pcm16", "words": words}
+    rate = soundfile.info(file).samplerate
+    hello = {"sample_rate": rate, "encoding": "pcm16", "words": words, "model": model}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     code = 0
     async with connect(url, additional_headers=headers) as socket:
@@ -54,10 +55,11 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--url", default="ws://127.0.0.1:8000/stream")
     parser.add_argument("--words", type=lambda text: text.split(","), help="what to listen for: yes,stop")
+    parser.add_argument("--model", default="", help="which of the service's models")
     parser.add_argument("--key", default="", help="API key")
     parser.add_argument("--speed", type=float, default=1.0, help="times as fast as a microphone")
     given = parser.parse_args()
-    return asyncio.run(listen(given.url, given.file, given.words, given.key, given.speed))
+    return asyncio.run(listen(given.url, given.file, given.words, given.model, given.key, given.speed))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from snn_voice_server.web.bundle import bundle_modules, bundle_styles
 from snn_voice_server.web.static_files import StaticFile, add_files, read_folder, weights
 
 # In the order in which they are read; the first holds the colours.
-_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css"]
+_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css", "live.css"]
 # The browser loads it by itself, into the thread of the sound.
 _WORKLET = "recorder-worklet.js"
 
@@ -34,8 +34,9 @@ _DOCUMENTS = (
 
 @cache
 def page_files() -> dict[str, StaticFile]:
-    """What a view of the page loads, by name: `index.html`, the script, the style, the icon, the worklet."""
-    found = read_folder(files("snn_voice_server.web").joinpath("page"))
+    """What the page loads, by name: `index.html`, script, style and icon; worklet and clips later."""
+    web = files("snn_voice_server.web")
+    found = read_folder(web.joinpath("page"))
     texts = {name: body.decode() for name, body in found.items()}
     modules = {name: text for name, text in texts.items() if name.endswith(".js") and name != _WORKLET}
     sent = {
@@ -44,6 +45,7 @@ def page_files() -> dict[str, StaticFile]:
         "style.css": bundle_styles(texts, _STYLES).encode(),
         "icon.svg": found["icon.svg"],
         _WORKLET: found[_WORKLET],
+        **read_folder(web.joinpath("clips")),
     }
     return {name: StaticFile.of(name, body) for name, body in sent.items()}
 

@@ -17,6 +17,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".flac": "audio/flac",
 }
 
 # Nothing from another host, nothing inline; sound is played from memory (blob:).

@@ -64,6 +64,7 @@ class Watched:
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
         self.page.on("request", lambda request: self._on_request(request.url))
+        self.page.on("websocket", lambda socket: self._on_request(socket.url))
 
     def _on_request(self, url: str) -> None:
         if urlsplit(url).scheme not in ("blob", "data"):

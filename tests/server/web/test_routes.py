@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from io import BytesIO
 
 import httpx
+import numpy as np
 import pytest
+import soundfile as sf
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from snn_voice_server.web import pages
 
-from tests.server.web.helpers import Service
+from tests.server.web.helpers import EXAMPLES, Service
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -76,7 +79,12 @@ def test_files_are_sent_as_they_are(client: httpx.Client, name: str) -> None:
     answer = client.get(f"/web/{name}")
     assert answer.status_code == 200
     assert answer.content == pages.page_files()[name].body
-    kinds = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    kinds = {
+        "js": "text/javascript",
+        "css": "text/css",
+        "svg": "image/svg+xml",
+        "flac": "audio/flac",
+    }
     assert answer.headers["content-type"].split(";")[0] == kinds[name.rpartition(".")[2]]
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -133,10 +141,20 @@ def test_nothing_else_is_there(client: httpx.Client, path: str) -> None:
     assert answer.json()["error"]["code"] == "not_found"
 
 
+def test_clips_are_the_examples() -> None:
+    """They lie in the package once more, since the folder of examples is no part of it."""
+    for name, file in pages.page_files().items():
+        if name.endswith(".flac"):
+            clip, rate = sf.read(BytesIO(file.body), dtype="int16")
+            example, same_rate = sf.read(EXAMPLES / name.replace(".flac", ".wav"), dtype="int16")
+            assert rate == same_rate
+            np.testing.assert_array_equal(clip, example)
+
+
 def test_what_the_page_names_is_there_and_nothing_else() -> None:
-    sent = {name: file.body.decode() for name, file in pages.page_files().items()}
-    named = set(re.findall(r'"web/([^"]+)"', sent["index.html"]))
-    named |= set(re.findall(r'new URL\("([^"]+)", import.meta.url', sent["app.js"]))
+    sent = pages.page_files()
+    named = set(re.findall(r'"web/([^"]+)"', sent["index.html"].body.decode()))
+    named |= set(re.findall(r'new URL\("([^"]+)", import.meta.url', sent["app.js"].body.decode()))
     assert named == set(sent) - {"index.html"}
 
 

@@ -89,6 +89,7 @@ const LOADING_S = 60;
  * @typedef {object} ModelFacts
  * @property {string} name
  * @property {string[]} labels
+ * @property {number | undefined} threshold Score from which on a word of a stream counts, where the model says.
  * @property {boolean} spikes False where it is known that it has no spiking neurons.
  * @property {number} maxSeconds Infinity where the service does not say.
  * @property {number} maxBodyBytes Infinity where the service does not say.
@@ -137,10 +138,23 @@ export class Api {
     return {
       name: typeof answer.name === "string" ? answer.name : model,
       labels: labels.filter((label) => typeof label === "string"),
+      threshold: answer.config?.detection?.threshold,
       spikes: answer.config?.network?.num_steps !== undefined || !answer.config?.network,
       maxSeconds: answer.max_seconds > 0 ? answer.max_seconds : Infinity,
       maxBodyBytes: answer.max_body_bytes > 0 ? answer.max_body_bytes : Infinity,
     };
+  }
+
+  /**
+   * @param {string} path Of a file that is part of this page.
+   * @returns {Promise<Blob>}
+   */
+  async clip(path) {
+    const response = await get(this.address(path), new Headers()).catch(() => undefined);
+    if (!response?.ok) {
+      throw unreachable();
+    }
+    return response.blob();
   }
 
   /**

@@ -2,18 +2,22 @@
 /** Puts the page together: a clip comes in, is drawn, is sent, and its words are shown. */
 
 import { Api } from "./api.js";
-import { CurlLine, curlLine } from "./curl.js";
+import { CurlLine, curlLine, streamLine } from "./curl.js";
 import { acceptDrops } from "./drop.js";
+import { byId, LampButton } from "./elements.js";
 import { KeyField, rememberedKey } from "./key.js";
+import { Live } from "./live.js";
 import { Models } from "./models.js";
+import { Modes } from "./modes.js";
 import { bringIntoView, Notice } from "./notice.js";
+import { livePlaces, modelPlaces, resultPlaces, spikePlaces, stagePlaces } from "./places.js";
 import { Player } from "./player.js";
 import { record } from "./recorder.js";
 import { Refusal } from "./refusal.js";
 import { Results } from "./results.js";
 import { SpikePanel } from "./spikes.js";
 import { sizeOf, Stage } from "./stage.js";
-import { Waiting } from "./waiting.js";
+import { stageOf, Waiting } from "./waiting.js";
 import { decode } from "./waveform.js";
 import { encodeWav } from "./wav.js";
 
@@ -21,20 +25,9 @@ const SECONDS = 2;
 
 /** @typedef {import("./stage.js").Clip} Clip */
 
-/**
- * @template {HTMLElement} [T=HTMLElement]
- * @param {string} id
- * @param {new () => T} [_] Its class, for the type checker.
- * @returns {T}
- */
-function byId(id, _) {
-  return /** @type {T} */ (document.getElementById(id));
-}
-
 const notice = new Notice(byId("notice"));
 const status = byId("status");
-const recordButton = byId("record", HTMLButtonElement);
-const recordText = byId("record-text");
+const recordButton = new LampButton(byId("record"), byId("record-text"));
 const fileInput = byId("file", HTMLInputElement);
 const answerBox = byId("answer");
 
@@ -43,24 +36,8 @@ const speak = (text) => void (status.textContent = text);
 
 const api = new Api();
 const curl = new CurlLine(byId("curl"), byId("copy", HTMLButtonElement), speak);
-const stage = new Stage({
-  canvas: byId("waveform", HTMLCanvasElement),
-  hint: byId("stage-hint"),
-  name: byId("clip-name"),
-  facts: byId("clip-facts"),
-});
-const results = new Results(
-  {
-    word: byId("word"),
-    note: byId("word-note"),
-    barsTitle: byId("bars-title"),
-    bars: byId("bars"),
-    times: byId("times"),
-    strip: byId("strip"),
-    heard: byId("heard"),
-  },
-  speak,
-);
+const stage = new Stage(stagePlaces);
+const results = new Results(resultPlaces, speak);
 const waiting = new Waiting((text) => results.wait(text), speak);
 const player = new Player(byId("play", HTMLButtonElement), byId("play-text"), (share) =>
   stage.waveform.progress(share),
@@ -69,41 +46,17 @@ const keyField = new KeyField(byId("key-form", HTMLFormElement), byId("key", HTM
   onKey: useKey,
   onProblem: tellProblem,
 });
-const models = new Models(
-  api,
-  {
-    dot: byId("model-dot"),
-    name: byId("model-name"),
-    choice: byId("model-choice"),
-    select: byId("model-select", HTMLSelectElement),
-    vocabulary: byId("vocabulary"),
-    vocabularyTitle: byId("vocabulary-title"),
-    words: byId("vocabulary-words"),
-    others: byId("vocabulary-others"),
-  },
-  { onChange: classifyAgain, onKnown: showCurl, onKeyWanted: askForKey },
-);
+const models = new Models(api, modelPlaces, {
+  onChange: changeModel,
+  onKnown: showCurl,
+  onLearned: () => live.learned(),
+  onKeyWanted: askForKey,
+});
 
-const spikes = new SpikePanel(
-  {
-    panel: byId("spikes"),
-    note: byId("spikes-note"),
-    show: byId("spikes-show", HTMLButtonElement),
-    body: byId("spikes-body"),
-    canvas: byId("raster", HTMLCanvasElement),
-    bars: byId("running-bars"),
-    remark: byId("running-note"),
-    play: byId("steps-play", HTMLButtonElement),
-    playText: byId("steps-play-text"),
-    step: byId("step", HTMLInputElement),
-    stepLabel: byId("step-label"),
-    figures: byId("layer-figures"),
-    energy: byId("energy"),
-    energyFigures: byId("energy-figures"),
-    energyNote: byId("energy-note"),
-  },
-  { onShow: () => void showSpikes() },
-);
+const spikes = new SpikePanel(spikePlaces, { onShow: () => void showSpikes() });
+
+const live = new Live(livePlaces, { api, models, speak, onProblem: tellProblem, onBegin: () => notice.tell("") });
+const modes = new Modes(byId("modes"), changeMode);
 
 /** @type {Clip | null} */
 let lastClip = null;
@@ -159,7 +112,29 @@ function useKey(key) {
   keyField.show(false);
   notice.tell("");
   void models.load();
-  classifyAgain();
+  if (modes.name === "live") {
+    live.again?.();
+  } else {
+    classifyAgain();
+  }
+}
+
+/** @param {string} mode */
+function changeMode(mode) {
+  stopRecording();
+  player.stop();
+  live.stop();
+  notice.tell("");
+  byId(`${mode}-slot`).append(byId("notice"), byId("key-form"));
+  showCurl();
+}
+
+function changeModel() {
+  showCurl();
+  live.changed();
+  if (modes.name === "clip") {
+    classifyAgain();
+  }
 }
 
 function classifyAgain() {
@@ -239,18 +214,6 @@ async function classify(clip, signal) {
   }
 }
 
-/**
- * @param {number} share How much of the sound is on its way.
- * @param {string} away The model that has to be loaded first, or "".
- * @returns {string} What is waited for.
- */
-function stageOf(share, away) {
-  if (share < 1) {
-    return `Sending the sound: ${Math.floor(100 * share)} %.`;
-  }
-  return away ? `${away} is being loaded, then it listens.` : "The network is listening.";
-}
-
 function tryAgain() {
   answerBox.focus({ preventScroll: true }); // the button goes away, and the keyboard's place with it
   classifyAgain();
@@ -305,7 +268,7 @@ async function startRecording() {
   spikes.clear();
   player.load(null);
   stage.clear("Your recording", "");
-  showRecordButton("Waiting for the microphone", "opening");
+  recordButton.show("Waiting for the microphone", "opening");
   speak("Opening the microphone");
   /** @type {Clip} */
   let clip;
@@ -324,7 +287,7 @@ async function startRecording() {
   } finally {
     if (recording === signal) {
       recording = null;
-      showRecordButton("Record two seconds", "");
+      recordButton.show("Record two seconds", "");
     }
   }
   await take(clip);
@@ -338,27 +301,18 @@ async function startRecording() {
 function showRecording(samples, filled, sampleRate) {
   stage.waveform.show(samples, filled);
   // Once, not with every piece: a screen reader would say nothing else.
-  if (!recordButton.classList.contains("running")) {
+  if (!recordButton.isRunning) {
     speak("Speak now");
   }
-  showRecordButton(`Speak now: ${((samples.length - filled) / sampleRate).toFixed(1)} s`, "running");
-}
-
-/**
- * @param {string} text
- * @param {"" | "opening" | "running"} state
- */
-function showRecordButton(text, state) {
-  recordText.textContent = text;
-  recordButton.classList.toggle("opening", state === "opening");
-  recordButton.classList.toggle("running", state === "running");
-  recordButton.title = state ? "Press again, or Escape, to stop" : "";
+  recordButton.show(`Speak now: ${((samples.length - filled) / sampleRate).toFixed(1)} s`, "running");
 }
 
 /** @param {FileList | null} files */
 function takeFiles(files) {
   const file = files?.[0];
-  if (file) {
+  if (file && modes.name === "live") {
+    void live.play(file);
+  } else if (file) {
     stopRecording();
     void take({ sound: file, name: file.name });
   }
@@ -370,13 +324,26 @@ function stopRecording() {
   }
 }
 
-function showCurl() {
-  curl.show(curlLine(api.address("classify"), { model: models.name, windows: isLong, withKey }));
+function stopAll() {
+  stopRecording();
+  live.stop();
 }
 
-recordButton.addEventListener("click", () => (recording ? stopRecording() : void startRecording()));
-document.addEventListener("keydown", (event) => event.key === "Escape" && stopRecording());
+function showCurl() {
+  const { name: model } = models;
+  if (modes.name === "live") {
+    curl.show(streamLine(api.address("stream"), { model, withKey }));
+    return;
+  }
+  curl.show(curlLine(api.address("classify"), { model, windows: isLong, withKey }));
+}
+
+recordButton.button.addEventListener("click", () => (recording ? stopRecording() : void startRecording()));
+document.addEventListener("keydown", (event) => event.key === "Escape" && stopAll());
+addEventListener("pagehide", () => stopAll());
+document.addEventListener("visibilitychange", () => document.hidden && live.stop("It stopped when this page went out of sight."));
 byId("choose").addEventListener("click", () => fileInput.click());
+byId("live-choose").addEventListener("click", () => fileInput.click());
 fileInput.addEventListener("change", () => {
   takeFiles(fileInput.files);
   fileInput.value = ""; // so that the same file can be chosen again
@@ -387,4 +354,5 @@ api.key = rememberedKey();
 withKey = Boolean(api.key);
 showCurl();
 results.clear();
+modes.start();
 void models.load();

@@ -1,5 +1,5 @@
 // @ts-check
-/** The line for a terminal that asks what the page asks. */
+/** The lines for a terminal that ask what the page asks. */
 
 /**
  * @param {URL} url Of /classify.
@@ -19,6 +19,17 @@ export function curlLine(url, { model, windows, withKey }) {
   const header = withKey ? ' -H "Authorization: Bearer $KEY"' : "";
   // To a shell, ? and & mean something else.
   return `curl${header} --data-binary @yes.wav ${asked.search ? `'${address}'` : address}`;
+}
+
+/**
+ * @param {URL} url Of /stream.
+ * @param {{model: string, withKey: boolean}} asked As above.
+ * @returns {string} For a clone of the project: curl can't speak WebSocket to and fro.
+ */
+export function streamLine(url, { model, withKey }) {
+  const address = url.href.replace(/^http/, "ws").replaceAll("'", "%27");
+  const options = `${model ? ` --model ${model}` : ""}${withKey ? ' --key "$KEY"' : ""}`;
+  return `python examples/stream_client.py examples/yes.wav --url ${address}${options}`;
 }
 
 export class CurlLine {

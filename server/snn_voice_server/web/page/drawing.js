@@ -33,9 +33,14 @@ export class Drawing {
       return;
     }
     const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
+    const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
+    if (this.canvas.width !== size.width || this.canvas.height !== size.height) {
+      Object.assign(this.canvas, size); // takes its time: not for each picture
+    }
+    context.save();
+    context.clearRect(0, 0, size.width, size.height);
     context.scale(ratio, ratio);
     this.draw(context, width, height, getComputedStyle(this.canvas));
+    context.restore();
   }
 }

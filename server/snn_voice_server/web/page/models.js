@@ -25,8 +25,9 @@ export class Models {
   /**
    * @param {import("./api.js").Api} api
    * @param {ModelElements} elements
-   * @param {{onChange: () => void, onKnown: () => void, onKeyWanted: () => void}} events When another model was
-   *   chosen; when it is known which are served; when the service names them to holders of a key only.
+   * @param {{onChange: () => void, onKnown: () => void, onLearned: () => void, onKeyWanted: () => void}} events
+   *   When another model was chosen; when it is known which are served; when `facts` have changed; when the service
+   *   names them to holders of a key only.
    */
   constructor(api, elements, events) {
     this.api = api;
@@ -60,6 +61,11 @@ export class Models {
     return this.entries.some((entry) => entry.name === this.name && !entry.loaded);
   }
 
+  /** Its words, in the order of the alphabet; none as long as they are not known. */
+  get words() {
+    return this.facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
+  }
+
   /**
    * What the model tells apart.
    *
@@ -68,7 +74,7 @@ export class Models {
   get knows() {
     const labels = this.facts?.labels ?? [];
     return {
-      words: this.#words().length,
+      words: this.words.length,
       silence: labels.includes("_silence_"),
       speech: labels.includes("_unknown_"),
     };
@@ -151,7 +157,7 @@ export class Models {
       return; // another one was chosen meanwhile
     }
     this.facts = facts;
-    const known = this.#words();
+    const known = this.words;
     vocabulary.hidden = !known.length;
     vocabularyTitle.textContent = `The ${known.length} words it knows`;
     words.textContent = known.join(", ");
@@ -159,10 +165,7 @@ export class Models {
     if (facts?.name) {
       name.textContent = facts.name;
     }
-  }
-
-  #words() {
-    return this.facts?.labels.filter((label) => !isClass(label)).sort() ?? [];
+    this.events.onLearned();
   }
 }
 

@@ -56,3 +56,15 @@ export class Waiting {
     }
   }
 }
+
+/**
+ * @param {number} share How much of the sound is on its way.
+ * @param {string} away The model that has to be loaded first, or "".
+ * @returns {string} What is waited for.
+ */
+export function stageOf(share, away) {
+  if (share < 1) {
+    return `Sending the sound: ${Math.floor(100 * share)} %.`;
+  }
+  return away ? `${away} is being loaded, then it listens.` : "The network is listening.";
+}

@@ -97,15 +97,16 @@ const PICTURE_RATE = 16_000;
  */
 
 /**
- * The samples of a sound file, for drawing.
+ * The samples of a sound file.
  *
  * @param {Blob} file
+ * @param {number} [sampleRate] Of the samples, in Hz.
  * @returns {Promise<Picture | null>} null where the browser does not know the
  *   format: the service reads some that browsers do not.
  */
-export async function decode(file) {
+export async function decode(file, sampleRate = PICTURE_RATE) {
   try {
-    const context = new OfflineAudioContext(1, 1, PICTURE_RATE);
+    const context = new OfflineAudioContext(1, 1, sampleRate);
     const buffer = await context.decodeAudioData(await file.arrayBuffer());
     const samples = buffer.getChannelData(0);
     return samples.length ? { samples, seconds: buffer.duration } : null;
