@@ -2,6 +2,7 @@
 
 Words of real clips stand in a stream over faint noise, a second or more apart. A stream is fed in chunks of a
 hop. The prototype is what one would do without `stream()`: `classify_windows` on the last window, every hop.
+The service is loaded by `streaming/client.py`, whose beginning says what a delay is.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import torch
 
 from benchmarks.common import begin, disturbance, interleave, load_clips, make_parser
 from benchmarks.report import Report, Table
+from benchmarks.streaming import peers, service
 from snn_voice_hub.config import is_word
+from snn_voice_hub.inference.hearing import outputs_of_rows
 from snn_voice_hub.streaming.detector import Event
+from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_hub.training.measuring.listening import Stream, missed, word_stream
 from snn_voice_hub.voice import SnnVoice
 
@@ -27,6 +31,7 @@ Wave = npt.NDArray[np.float32]
 RATE = 16_000
 # Of the noise behind the words: a quiet room, for which the gate stays open.
 _NOISE_DB = -60.0
+_QUIET_DB = -85.0  # below the gate
 _HOPS = (0.1, 0.2)
 
 
@@ -74,12 +79,18 @@ def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callab
     if whole:
         windows = [torch.from_numpy(window.copy())[None] for window in every_window(model, wave, hop)]
         return torch.inference_mode()(lambda: [model.features(window) for window in windows])
-    stream = model.stream(sample_rate=RATE, hop=hop)
+    stream = model.stream(sample_rate=RATE, hop=hop, gate=None)
+    outputs = torch.zeros((1, len(model.labels)))
 
+    @torch.inference_mode()
     def take() -> None:
         stream.reset()
         for chunk in in_chunks(wave, hop):
-            stream.take(chunk)
+            due = stream.take(chunk)
+            while due:
+                outputs_of_rows(due.inputs, lambda _: outputs, lambda _: outputs)
+                stream.give(due, outputs)
+                due = stream.more()
 
     return take
 
@@ -89,8 +100,9 @@ def one_session(given: argparse.Namespace, wave: Wave) -> Table:
     part = wave[: round(given.sound * RATE)]
     table = Table(
         *("engine", "hop, s", "events, ms", "and scores, ms", "prototype, ms", "times faster"),
-        *("by frames, ms", "by windows, ms"),
+        *("silence, ms", "all but the network, ms", "whole windows, ms"),
     )
+    quiet = (10 ** (_QUIET_DB / 20) * np.random.default_rng(0).standard_normal(len(part))).astype(np.float32)
     for engine in given.engines:
         model = SnnVoice.from_pretrained(given.model, engine=engine)
         for hop in given.hops:
@@ -99,6 +111,7 @@ def one_session(given: argparse.Namespace, wave: Wave) -> Table:
                     "events": streamed(model, part, hop, gate=None, scores=False),
                     "scores": streamed(model, part, hop, gate=None),
                     "prototype": prototype(model, part, hop),
+                    "silence": streamed(model, quiet, hop, scores=False),
                     "frames": front_end(model, part, hop, whole=False),
                     "windows": front_end(model, part, hop, whole=True),
                 },
@@ -108,8 +121,8 @@ def one_session(given: argparse.Namespace, wave: Wave) -> Table:
             )
             ms = {name: timing.cpu_ms / given.sound for name, timing in timings.items()}
             ratio = ms["prototype"] / ms["events"]
-            cells = (ms["events"], ms["scores"], ms["prototype"], ratio, ms["frames"], ms["windows"])
-            table.add(engine, hop, *cells)
+            cells = (ms["events"], ms["scores"], ms["prototype"], ratio)
+            table.add(engine, hop, *cells, ms["silence"], ms["frames"], ms["windows"])
     return table
 
 
@@ -170,26 +183,34 @@ def _rounds(
 ) -> tuple[float, Sequence[float]]:
     """CPU time of all rounds, and the time by the clock of each, a hop of sound for every session."""
     size = round(hop * RATE)
-    streams = [model.stream(sample_rate=RATE, hop=hop, gate=None) for _ in range(count)]
+    streams = [model.stream(sample_rate=RATE, hop=hop, gate=None, scores=False) for _ in range(count)]
     waves = [np.roll(wave, -i * 7 * size) for i in range(count)]
     rounds: list[float] = []
     cpu, began, at = time.process_time(), time.perf_counter(), 0
     while len(rounds) < 3 or time.perf_counter() - began < seconds:
         start = time.perf_counter()
+        chunks = [sound[at : at + size] for sound in waves]
         if together:
-            due = [stream.take(sound[at : at + size]) for stream, sound in zip(streams, waves, strict=True)]
-            outputs = model.run_inputs(torch.stack([row for one in due for row in one.inputs]))
-            parts = torch.split(outputs, [len(one) for one in due])
-            for stream, one, part in zip(streams, due, parts, strict=True):
-                stream.give(one, part)
+            _in_one_batch(model, streams, chunks)
         else:
-            for stream, sound in zip(streams, waves, strict=True):
-                stream.feed(sound[at : at + size])
+            for stream, chunk in zip(streams, chunks, strict=True):
+                stream.feed(chunk)
         rounds.append(time.perf_counter() - start)
         at += size
         if at + size > len(wave):
             at = 0
     return time.process_time() - cpu, rounds
+
+
+def _in_one_batch(model: SnnVoice, streams: Sequence[VoiceStream], chunks: Sequence[Wave]) -> None:
+    due = [stream.take(chunk) for stream, chunk in zip(streams, chunks, strict=True)]
+    while any(due):
+        rows = [row for one in due for row in one.inputs]
+        outputs = model.run_inputs(rows) if rows else torch.empty(0)
+        parts = torch.split(outputs, [len(one) for one in due])
+        for stream, one, part in zip(streams, due, parts, strict=True):
+            stream.give(one, part)
+        due = [stream.more() for stream in streams]
 
 
 def main() -> None:
@@ -199,6 +220,8 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["native", "onnx", "torch"])
     parser.add_argument("--hops", type=float, nargs="+", default=list(_HOPS), help="seconds between windows")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 100, 300])
+    parser.add_argument("--sockets", type=int, nargs="*", default=[100, 300], help="WebSocket streams")
+    parser.add_argument("--socket-seconds", type=float, default=45.0, help="sound of each of them")
     parser.add_argument("--sound", type=float, default=5.0, help="seconds of sound in a turn")
     parser.add_argument("--session-seconds", type=float, default=5.0, help="time for a number of sessions")
     given = begin(parser)
@@ -212,13 +235,22 @@ def main() -> None:
     )
     report.add(
         "CPU time of a second of sound, one session, where events or every score is asked for; of it the "
-        "front end, and that of whole windows:"
+        "rest without the network, and the front end of whole windows:"
     )
     report.add(one_session(given, sound.waveform))
     report.add("From a word's end to its event, and how far off `start` and `end` are in the median:")
     report.add(latency(given, sound))
-    report.add("Sessions that each get a chunk at the same moment, native engine:")
+    report.add(
+        f"Sessions that each get a chunk of {given.hops[0]:g} s at the same moment, events alone. A round is "
+        "what computing adds to the time of an event:"
+    )
     report.add(sessions(given, sound.waveform))
+    if given.sockets:
+        report.add(service.TEXT)
+        report.add(service.loaded(given, sound.waveform))
+    report.add(peers.TEXT)
+    for part in peers.beside(given, sound.waveform):
+        report.add(part)
     report.add(disturbance(1))
 
 

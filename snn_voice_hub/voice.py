@@ -24,7 +24,7 @@ from snn_voice_hub.inference.early_exit import StoppedEarly, check_stoppable, ru
 from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from snn_voice_hub.inference.hearing import WINDOW_DIMS, WindowHearing
+from snn_voice_hub.inference.hearing import WindowHearing, outputs_of_rows
 from snn_voice_hub.inference.listener import Listener
 from snn_voice_hub.inference.pipeline import Pipeline
 from snn_voice_hub.inference.windows import fitted
@@ -294,22 +294,26 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         return x, seeds_of(waveforms) if self._draws() and c.normalization != "batch" else None
 
     @torch.inference_mode()
-    def run_inputs(self, inputs: Tensor) -> Tensor:
+    def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
         """Run the network on what streams have prepared, for whoever makes batches of several streams.
 
         Args:
-            inputs: `[B, ...]`, stacked rows of `VoiceStream.take(...).inputs`, which only this model knows.
+            inputs: Rows of `VoiceStream.take(...).inputs`, of any streams of this model, which alone knows
+                what they are; at least one.
 
         Returns:
             What `VoiceStream.give` takes: `[B, C]`, on the network's device.
         """
-        if inputs.ndim == WINDOW_DIMS:
-            return cast(Tensor, self(self.to_device(inputs)))
-        return self._logits(self.to_device(inputs).to(self.dtype), None)
+        return outputs_of_rows(
+            inputs,
+            lambda windows: cast(Tensor, self(self.to_device(windows))),
+            lambda features: self._logits(self.to_device(features).to(self.dtype), None),
+        )
 
-    def _hearing(self, hop: int, gate: float | None) -> Hearing:
+    def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
+        reuse = not self._draws()
         return WindowHearing(
-            self.config, self.features, hop, gate, reuse=not self._draws(), trouble=self._trouble
+            self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble
         )
 
     def _draws(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,28 +12,26 @@ from torch import Tensor
 from snn_voice_hub.config import SILENCE, VoiceConfig
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.answers import scores
 from snn_voice_hub.inference.ends import too_loud
-from snn_voice_hub.inference.sliding import SlidingLogMel
+from snn_voice_hub.inference.sliding import LogMelRow, SlidingLogMel, log_mels
 from snn_voice_hub.streaming.chunks import Samples
 from snn_voice_hub.streaming.detector import Scores
-from snn_voice_hub.streaming.ring import Ring, RingWindow
+from snn_voice_hub.streaming.ring import Ring
+from snn_voice_hub.streaming.search import SoughtWindow
 from snn_voice_hub.streaming.session import Due
-
-# Of a batch of windows `[B, N]`; a batch of features has more.
-WINDOW_DIMS: Final = 2
 
 
 class WindowHearing:
     """The newest window of sound, and its log-mel where the next window can take it over.
 
-    A row for the network is the features `[1, n_mels, frames]` of a window where these are computed frame by
-    frame, and otherwise the window `[N]` itself.
+    A row is the frames of a window that are not known yet, where the front end works by frames, and otherwise
+    the window `[N]` itself.
 
     Args:
         config: Of the model.
         features: Its front end.
         hop: Distance between windows in samples.
+        back: How many windows before the newest the row of one may still be asked for.
         gate: Windows in which nothing is louder are silence, in dB of full scale; None for no such windows.
         reuse: Whether frames may be taken over.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
@@ -49,15 +47,17 @@ class WindowHearing:
         hop: int,
         gate: float | None,
         *,
+        back: int = 0,
         reuse: bool = True,
         trouble: Callable[[], str] = str,
     ) -> None:
         self._config = config
-        self._ring = Ring(config.features.num_samples, hop)
+        self._ring = Ring(config.features.num_samples, hop, back * hop)
         self._gate = gate
         self._trouble = trouble
         fits = reuse and SlidingLogMel.fits(config.features, hop)
-        self._log_mel = SlidingLogMel(features, hop) if fits else None
+        self._log_mel = SlidingLogMel(features, hop, back * hop) if fits else None
+        self._heard = False
         self.silence = np.array([label == SILENCE for label in config.labels], dtype=np.float32)
 
     @property
@@ -73,36 +73,37 @@ class WindowHearing:
     def reset(self) -> None:
         """Forget all that was heard."""
         self._ring.reset()
+        self._heard = False
         if self._log_mel is not None:
             self._log_mel.reset()
 
-    def take(self, samples: Samples) -> Due:
-        """The windows that samples `[N]` at the model's rate complete."""
-        return self._due(self._ring.push(samples))
+    def push(self, samples: Samples) -> None:
+        """See `Hearing.push`."""
+        self._heard |= len(samples) > 0
+        self._ring.push(samples)
 
-    def take_silence(self) -> Due:
-        """The windows that hold the last sample, with zeros behind it."""
-        if not self._ring.count:
-            return Due([], [], [])
-        return self._due(self._ring.push(np.zeros(self._ring.num_samples - 1, dtype=np.float32)))
+    def push_silence(self) -> None:
+        """Zeros, for the windows that hold the last sample."""
+        if self._heard:
+            self._ring.push(np.zeros(self._ring.num_samples - 1, dtype=np.float32))
 
-    @torch.inference_mode()
-    def _due(self, windows: Iterable[RingWindow]) -> Due:
-        rows, ends, silent = [], [], []
-        for window in windows:
-            quiet = self._gate is not None and window.level <= self._gate
-            if not quiet:
-                rows.append(self._row(window))
-            ends.append((window.begin + self._ring.num_samples) / self._config.features.sample_rate)
-            silent.append(quiet)
-        return Due(rows, ends, silent)
+    def next(self) -> SoughtWindow | None:
+        """The next window."""
+        window = self._ring.next()
+        if window is None:
+            return None
+        quiet = self._gate is not None and window.level <= self._gate
+        end = (window.begin + self._ring.num_samples) / self._config.features.sample_rate
+        return SoughtWindow(None if quiet else window.begin, end)
 
-    def _row(self, window: RingWindow) -> Tensor:
+    def row(self, window: SoughtWindow) -> Tensor | LogMelRow:
+        """What `network_inputs` makes the network's input of."""
+        begin: int = window.place
+        samples = self._ring.samples(begin)
         if self._log_mel is None:
-            return torch.from_numpy(window.samples.copy())
-        return self._log_mel.take(window.samples, window.begin)
+            return torch.from_numpy(samples)
+        return self._log_mel.take(samples, begin)
 
-    @torch.inference_mode()
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]`; silence has those that no word is in.
 
@@ -116,13 +117,45 @@ class WindowHearing:
         """
         found = np.tile(self.silence, (len(due.ends), 1))
         if len(due):
-            logits = torch.as_tensor(outputs, device="cpu")
-            if not bool(logits.isfinite().all()):
+            logits = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
+            if not np.isfinite(logits).all():
                 self._refuse()
-            found[~np.array(due.silent)] = scores(logits, self._config.temperature, "softmax").cpu().numpy()
+            found[~np.array(due.silent)] = _softmax((logits / self._config.temperature).astype(np.float32))
         return found
 
     def _refuse(self) -> None:
         if trouble := self._trouble():
             raise CheckpointError(f"{self._config.name or self._config.architecture}: {trouble}")
         raise too_loud("the stream")
+
+
+def outputs_of_rows(
+    rows: Sequence[Tensor | LogMelRow],
+    of_windows: Callable[[Tensor], Tensor],
+    of_features: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """What a model gives `[R, C]` for rows of any of its streams, at least one.
+
+    Args:
+        rows: Of `WindowHearing.row`.
+        of_windows: Windows `[B, N]` -> logits `[B, C]`.
+        of_features: Features `[B, 1, n_mels, frames]` -> logits.
+    """
+    framed = [row for row in rows if isinstance(row, LogMelRow)]
+    if len(framed) == len(rows):
+        return of_features(log_mels(framed))
+    whole = of_windows(torch.stack([row for row in rows if isinstance(row, Tensor)]))
+    if not framed:
+        return whole
+    # Streams of a model whose hops are whole frames, and others.
+    out = whole.new_empty((len(rows), whole.shape[-1]))
+    is_framed = torch.tensor([isinstance(row, LogMelRow) for row in rows], device=out.device)
+    out[~is_framed], out[is_framed] = whole, of_features(log_mels(framed))
+    return out
+
+
+def _softmax(logits: Scores) -> Scores:
+    # NumPy's, as PyTorch's takes ten times as long for a single window.
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    shares: Scores = powers / powers.sum(-1, keepdims=True)
+    return shares

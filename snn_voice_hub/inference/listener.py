@@ -46,12 +46,12 @@ class Listener:
 
     config: VoiceConfig
 
-    def _hearing(self, hop: int, gate: float | None) -> Hearing:
-        """What the model keeps of one stream; `hop` in samples."""
+    def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
+        """What the model keeps of one stream; `hop` in samples, `back` in windows: see `Hearing.row`."""
         raise NotImplementedError(f"{type(self).__name__} does not define _hearing()")
 
-    def run_inputs(self, inputs: Tensor) -> Tensor:
-        """Run the network on stacked rows of what streams have prepared."""
+    def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
+        """Run the network on rows of what streams have prepared."""
         raise NotImplementedError(f"{type(self).__name__} does not define run_inputs()")
 
     def stream(
@@ -118,7 +118,7 @@ class Listener:
             words=wanted,
         )
         return VoiceStream(
-            self._hearing(step, gate),
+            self._hearing(step, gate, 0 if scores else detector.together - 1),
             self._run_one_by_one,
             detector,
             labels=self.config.labels,
@@ -169,10 +169,10 @@ class Listener:
         options = {"scores": False, **options}
         return _alistened(self.stream(sample_rate=sample_rate, **options), chunks)
 
-    def _run_one_by_one(self, rows: Sequence[Tensor]) -> Tensor:
+    def _run_one_by_one(self, rows: Sequence[Any]) -> Tensor:
         # In another batch the sums of an engine may have another order, and a chunk of another length would
         # change scores.
-        return torch.cat([self.run_inputs(row.unsqueeze(0)) for row in rows])
+        return torch.cat([self.run_inputs([row]) for row in rows])
 
     def _operating_point(
         self,

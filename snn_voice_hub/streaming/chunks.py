@@ -84,7 +84,7 @@ def _as_floats(array: npt.NDArray[Any]) -> Samples:
     if array.dtype.name not in _FLOATS:
         raise audio_error("bad_dtype", f"samples can't be of dtype {array.dtype.name}", _LEGAL)
     with np.errstate(over="ignore"):  # becomes infinite, and is told as that
-        samples = np.asarray(array, dtype=np.float32)
+        samples = np.array(array, dtype=np.float32)  # a copy: callers use their arrays again
     if samples.size:
         peak = float(np.abs(samples).max())
         if not peak <= _MAX_PEAK:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ Scores = npt.NDArray[np.float32]
 # The first window that is sure of a word ends so many seconds before the word, in the median
 # (`benchmarks/stream.py`): its end is known without it.
 _EARLY = 0.2
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Detector:
         hop: Seconds between windows.
         thresholds: Of each word that is listened for.
         together: Windows in a row in which a word has to reach its threshold.
+        apart: From the window of an event to the first that may be the next one, at least.
 
     Raises:
         ConfigError: `words` holds what is none of the model's words.
@@ -130,6 +133,8 @@ class Detector:
         self._refractory = settings.refractory
         self._window = window
         self.together = max(1, round(settings.smoothing / hop))
+        # Sums of hops may be a rounding too short, and then it is one window more.
+        self.apart = max(1, math.ceil(settings.refractory / hop - _ROUNDING))
         # The first of the windows by which a word is heard ends so much before the last.
         self._held = (self.together - 1) * hop
         self.reset()

@@ -17,11 +17,11 @@ class SoughtWindow:
     """A window that may have to be run.
 
     Attributes:
-        row: What the network takes; None for silence.
+        place: By which the model knows it; None for silence.
         end: Where it ends, in seconds.
     """
 
-    row: Any
+    place: Any
     end: float
 
 
@@ -31,16 +31,21 @@ class Search:
     An event needs K windows in a row in which its word reaches the threshold, and any K windows in a row hold
     one whose number is a multiple of K. Where that one has no word, none of those around it need be run.
     Where it has one, those before it are run one by one, back to the first that has none, and those after it
-    as they come. What is not run counts as 0. Events come out the same, and at the same time.
+    as they come. After an event there is none for the refractory time, and only the windows count that may be
+    in one behind it. What is not run counts as 0. Events come out the same, and at the same time.
 
     Args:
         together: K, windows in a row that make an event.
         holds: Whether scores `[C]` of a window reach the threshold of some word.
         silence: Scores `[C]` of silence.
+        apart: From the window of an event to the first that may be the next one.
     """
 
-    def __init__(self, together: int, holds: Callable[[Scores], bool], silence: Scores) -> None:
+    def __init__(
+        self, together: int, holds: Callable[[Scores], bool], silence: Scores, apart: int = 1
+    ) -> None:
         self._together = together
+        self._apart = apart
         self._holds = holds
         self._silence = silence
         self._nothing = np.zeros_like(silence)
@@ -54,7 +59,19 @@ class Search:
         self._back: list[tuple[Scores, float]] = []  # of a window with a word, and of those before it
         self._follows = False  # whether the last window holds a word
         self._left = self._together  # windows to the next that has to be run
+        self._idle = 0  # windows before those, which count for nothing
+        self._idled: list[SoughtWindow] = []
         self._known: list[tuple[Scores, float]] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether a window was asked for that has no answer yet."""
+        return self._asked is not None
+
+    @property
+    def spare(self) -> int:
+        """How many windows may come before one has to be run."""
+        return 0 if self._follows else self._idle + self._left - 1
 
     def push(self, window: SoughtWindow) -> None:
         """Take the next window."""
@@ -85,6 +102,12 @@ class Search:
             self._settle((scores, window.end))
             self._follows, self._left = holds, self._together
 
+    def event(self) -> None:
+        """Take note that the last window that was run makes an event."""
+        if self._apart >= self._together:
+            self._follows, self._left = False, self._together
+            self._idle = self._apart - self._together
+
     def known(self) -> tuple[Scores, list[float]] | None:
         """Scores `[W, C]` and ends of the windows of which all is known now, in order; None for none."""
         if not self._known:
@@ -96,9 +119,14 @@ class Search:
     def _next(self) -> SoughtWindow | None:
         while self._new:
             window = self._new.popleft()
-            if window.row is None:
+            if window.place is None:
                 self._settle((self._silence, window.end))
                 self._follows, self._left = False, self._together
+                self._idle = max(0, self._idle - 1)
+                continue
+            if self._idle:
+                self._idle -= 1
+                self._idled.append(window)
                 continue
             self._left -= 1
             if self._follows or self._left <= 0:
@@ -108,6 +136,6 @@ class Search:
 
     def _settle(self, *found: tuple[Scores, float]) -> None:
         """Nothing more will be known of the windows before `found`."""
-        self._known += [(self._nothing, window.end) for window in self._skipped]
+        self._known += [(self._nothing, window.end) for window in (*self._idled, *self._skipped)]
         self._known += found
-        self._skipped = []
+        self._idled, self._skipped = [], []

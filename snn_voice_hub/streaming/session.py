@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,8 @@ from snn_voice_hub.streaming.search import Search, SoughtWindow
 
 # Seconds of a long chunk that are worked on at a time.
 _PIECE = 0.5
+# Windows of silence that are looked at together.
+_MOST = 16
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Due:
     """What a stream wants to be run by the network.
 
     Attributes:
-        inputs: What the network takes, a row each; rows of several streams of a model may run together.
-            What a row is, only the model knows.
+        inputs: What is to be run, a row each, at present one at most; rows of several streams of a model may
+            run together. What a row is, only the model knows.
         ends: For each window where it ends, in seconds since the stream began.
         silent: For each window whether it is silence, for which no row is run.
     """
@@ -55,11 +58,20 @@ class Hearing(Protocol):
     def due_in(self) -> int:
         """How many samples at the model's rate more make something due."""
 
-    def take(self, samples: Samples) -> Due:
-        """Take samples `[N]` at the model's rate and give what is due."""
+    def push(self, samples: Samples) -> None:
+        """Take samples `[N]` at the model's rate, which nobody may change until `next` has no window more."""
 
-    def take_silence(self) -> Due:
-        """What is due if silence follows."""
+    def push_silence(self) -> None:
+        """Let so much silence follow as windows hold that hold sound."""
+
+    def next(self) -> SoughtWindow | None:
+        """The next window that is complete; None for none."""
+
+    def row(self, window: SoughtWindow) -> Any:
+        """What the network takes for a window that is not silence.
+
+        It is one of the newest, and nothing else is asked for before it has run, or failed to.
+        """
 
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]` of all windows of `due`, from what the network gave for its rows.
@@ -129,12 +141,14 @@ class VoiceStream:
         self._resampler = Resampler(*rates)
         self._search: Search | None = None
         if sparse and detector.together > 1:
-            self._search = Search(detector.together, detector.holds, hearing.silence)
+            self._search = Search(detector.together, detector.holds, hearing.silence, detector.apart)
         self._forget()
 
     def _forget(self) -> None:
         self._count = 0
         self._over = False
+        self._pieces: deque[Samples] = deque()
+        self._asked = False  # for something that has no answer yet
         self._newest = np.zeros(len(self._labels), dtype=np.float32)
         if self._search is not None:
             self._search.reset()
@@ -156,10 +170,7 @@ class VoiceStream:
             CheckpointError: The network gives no finite scores.
             SnnVoiceError: The stream is over.
         """
-        events = []
-        for piece in self._pieces(chunk):
-            events += self._ran(self._taken(piece))
-        return events
+        return self._ran(self.take(chunk))
 
     def flush(self) -> list[Event]:
         """End the stream as if silence followed.
@@ -182,7 +193,7 @@ class VoiceStream:
     # --- the same, for who runs the network -------------------------------------------------------
 
     def take(self, chunk: Any) -> Due:
-        """Take the next chunk and give what is to be run first; memory follows the length of the chunk.
+        """Take the next chunk and give what is to be run first.
 
         Args:
             chunk: As `feed` takes it.
@@ -191,11 +202,16 @@ class VoiceStream:
             AudioError: The chunk can't be used. It is then as if it had not come.
             SnnVoiceError: The stream is over.
         """
-        return self._sought(_joined([self._heard(piece) for piece in self._pieces(chunk)]))
+        self._check_open()
+        samples = self._reader.read(chunk)
+        self._count += len(samples)
+        step = max(1, round(_PIECE * self.sample_rate))
+        self._pieces += (samples[begin : begin + step] for begin in range(0, len(samples), step))
+        return self._sought()
 
     def more(self) -> Due:
         """What is to be run next, now that the answer to all before was given; often nothing."""
-        return self._sought(_NOTHING)
+        return self._sought()
 
     def take_end(self) -> Due:
         """What is to be run if the stream ends and silence follows.
@@ -205,8 +221,11 @@ class VoiceStream:
         """
         self._check_open()
         self._over = True
-        last = self._hearing.take(self._resampler.end())
-        return self._sought(_joined([last, self._hearing.take_silence()]))
+        while self._pieces:
+            self._hearing.push(self._resampler.push(self._pieces.popleft()))
+        self._hearing.push(self._resampler.end())
+        self._hearing.push_silence()
+        return self._sought()
 
     def give(self, due: Due, outputs: Any) -> list[Event]:
         """Take what the network gave, and give the events.
@@ -220,13 +239,21 @@ class VoiceStream:
         """
         if not due:
             return []
-        scores, ends = self._hearing.scores(due, outputs), due.ends
+        self._asked = False
+        try:
+            scores, ends = self._hearing.scores(due, outputs), due.ends
+        except SnnVoiceError:
+            self._give_up()
+            raise
         if self._search is not None:
             self._search.tell(scores[0])
             if (known := self._search.known()) is None:
                 return []
             scores, ends = known
-        return self._detected(scores, ends)
+        events = self._detected(scores, ends)
+        if self._search is not None and events and events[-1].time == ends[-1]:
+            self._search.event()
+        return events
 
     # --- what it hears ----------------------------------------------------------------------------
 
@@ -247,58 +274,77 @@ class VoiceStream:
 
     @property
     def due_in(self) -> float:
-        """How many seconds of sound more complete the next window; about, if they are resampled."""
-        return self._hearing.due_in / self._target_rate
+        """After how many seconds of sound more something may be due; about, if they are resampled."""
+        spare = 0.0 if self._search is None else self._search.spare * self.hop
+        return self._hearing.due_in / self._target_rate + spare
 
     def _check_open(self) -> None:
         if self._over:
             raise SnnVoiceError("the stream is over", hint="reset() begins a new one", code="stream_over")
 
-    def _pieces(self, chunk: Any) -> Iterator[Samples]:
-        self._check_open()
-        samples = self._reader.read(chunk)
-        step = max(1, round(_PIECE * self.sample_rate))
-        for begin in range(0, len(samples), step):
-            yield samples[begin : begin + step]
+    def _next(self) -> SoughtWindow | None:
+        """The next window of what has come."""
+        while (window := self._hearing.next()) is None and self._pieces:
+            self._hearing.push(self._resampler.push(self._pieces.popleft()))
+        return window
 
-    def _heard(self, piece: Samples) -> Due:
-        self._count += len(piece)
-        return self._hearing.take(self._resampler.push(piece))
+    def _sought(self) -> Due:
+        """What is to be run now."""
+        if self._asked:
+            return _NOTHING
+        due = self._following() if self._search is None else self._searched(self._search)
+        self._asked = bool(due)
+        return due
 
-    def _taken(self, piece: Samples) -> Due:
-        return self._sought(self._heard(piece))
+    def _following(self) -> Due:
+        """The next window that is no silence, and the silence before it."""
+        rows: list[Any] = []
+        ends: list[float] = []
+        silent: list[bool] = []
+        while not rows and len(ends) < _MOST and (window := self._next()) is not None:
+            ends.append(window.end)
+            silent.append(window.place is None)
+            if window.place is not None:
+                rows.append(self._hearing.row(window))
+        return Due(rows, ends, silent)
 
-    def _sought(self, due: Due) -> Due:
-        """What of it is to be run now."""
-        if self._search is None:
-            return due
-        rows = iter(due.inputs)
-        for end, silent in zip(due.ends, due.silent, strict=True):
-            self._search.push(SoughtWindow(None if silent else next(rows), end))
-        window = self._search.ask()
-        if (known := self._search.known()) is not None:
-            self._detected(*known)  # silence, and what cannot be a word: no event
-        return _NOTHING if window is None else Due([window.row], [window.end], [False])
+    def _searched(self, search: Search) -> Due:
+        count = 0
+        while (window := search.ask()) is None and (heard := self._next()) is not None:
+            search.push(heard)
+            count += 1
+            if count % _MOST == 0:
+                self._settle(search)
+        self._settle(search)
+        return _NOTHING if window is None else Due([self._hearing.row(window)], [window.end], [False])
+
+    def _settle(self, search: Search) -> None:
+        """Tell the detector of silence, and of windows that cannot hold a word: no event."""
+        if (known := search.known()) is not None:
+            self._detected(*known)
 
     def _detected(self, scores: Scores, ends: Sequence[float]) -> list[Event]:
         self._newest = scores[-1]
         return self._detector.feed(scores, ends)
 
+    def _give_up(self) -> None:
+        """Go on without the answer to what was to be run: it is as if no word had been there."""
+        self._asked = False
+        if self._search is not None and self._search.waits:
+            self._search.tell(np.zeros_like(self._newest))
+
     def _ran(self, due: Due) -> list[Event]:
         """The events of what is due, and of what is due then."""
         events = []
         while due:
-            events += self.give(due, self._run(due.inputs) if len(due) else None)
+            try:
+                outputs = self._run(due.inputs) if len(due) else None
+            except BaseException:
+                self._give_up()
+                raise
+            events += self.give(due, outputs)
             due = self.more()
         return events
 
 
 _NOTHING: Final = Due([], [], [])
-
-
-def _joined(parts: Sequence[Due]) -> Due:
-    return Due(
-        [row for part in parts for row in part.inputs],
-        [end for part in parts for end in part.ends],
-        [silent for part in parts for silent in part.silent],
-    )

@@ -12,7 +12,7 @@ import torch
 import snn_voice_hub as sv
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.sliding import SlidingLogMel
+from snn_voice_hub.inference.sliding import SlidingLogMel, log_mels
 
 CONFIG = sv.ResMelSNN(2).default_features
 
@@ -50,7 +50,7 @@ def test_features_are_those_of_the_whole_window(hop: int, change: dict[str, obje
     for begin in range(0, len(wave) - config.num_samples + 1, hop):
         window = wave[begin : begin + config.num_samples]
         whole = features(torch.from_numpy(window)[None])
-        taken = sliding.take(window, begin)
+        taken = log_mels([sliding.take(window, begin)])[0]
         assert taken.shape == whole.shape[1:]
         assert float((taken - whole[0]).abs().max()) <= 1e-6
         compared += 1
@@ -63,7 +63,16 @@ def test_windows_may_be_left_out() -> None:
     sliding = SlidingLogMel(features, 1_600)
     for begin in (1_600, 3_200, 8_000, 9_600, 9_600 + 16_000, 60_800):
         window = wave[begin : begin + CONFIG.num_samples]
-        difference = sliding.take(window, begin) - features(torch.from_numpy(window)[None])[0]
+        difference = log_mels([sliding.take(window, begin)])[0] - features(torch.from_numpy(window)[None])[0]
+        assert float(difference.abs().max()) <= 1e-6
+
+
+def test_windows_may_come_later_than_those_after_them() -> None:
+    features, wave = Features(CONFIG), speech_like(8.0)
+    sliding = SlidingLogMel(features, 1_600, back=5 * 1_600)
+    for begin in (-8_000, 0, 9_600, 8_000, 4_800, 1_600, 11_200, 64_000, 56_000, 60_800):
+        window = np.pad(wave, (16_000, 0))[begin + 16_000 :][: CONFIG.num_samples]
+        difference = log_mels([sliding.take(window, begin)])[0] - features(torch.from_numpy(window)[None])[0]
         assert float(difference.abs().max()) <= 1e-6
 
 
@@ -79,8 +88,33 @@ def test_only_the_new_frames_are_computed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(features, "of_frames", counted)
     sliding = SlidingLogMel(features, 1_600)
     for begin in range(0, 16_000, 1_600):
-        sliding.take(wave[begin : begin + 16_000], begin)
+        log_mels([sliding.take(wave[begin : begin + 16_000], begin)])
     assert counts == [101] + [14] * 9
+    counts.clear()
+    sliding = SlidingLogMel(features, 1_600, back=8_000)
+    for begin in (0, 9_600, 8_000, 4_800, 11_200):
+        log_mels([sliding.take(wave[begin : begin + 16_000], begin)])
+    assert counts == [101, 64, 4, 4, 14]
+
+
+def test_windows_of_many_streams_are_computed_together() -> None:
+    features, wave = Features(CONFIG), speech_like(8.0)
+    streams = [SlidingLogMel(features, hop) for hop in (160, 1_600, 1_600, 3_200, 1_600, 4_800)]
+    for begin in (0, 4_800, 9_600):
+        starts = [begin + 9_600 * i for i in range(len(streams))]
+        windows = [wave[start : start + CONFIG.num_samples] for start in starts]
+        rows = [one.take(window, at) for one, window, at in zip(streams, windows, starts, strict=True)]
+        difference = log_mels(rows) - features(torch.from_numpy(np.stack(windows)))
+        assert float(difference.abs().max()) <= 1e-6
+
+
+def test_what_failed_is_computed_again() -> None:
+    features, wave = Features(CONFIG), speech_like(2.0)
+    sliding = SlidingLogMel(features, 1_600)
+    sliding.take(wave[:16_000], 0)  # for which nothing was computed
+    window = wave[1_600:17_600]
+    difference = log_mels([sliding.take(window, 1_600)])[0] - features(torch.from_numpy(window)[None])[0]
+    assert float(difference.abs().max()) <= 1e-6
 
 
 @pytest.mark.parametrize(

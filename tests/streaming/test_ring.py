@@ -16,8 +16,9 @@ def heard(
 ) -> list[tuple[int, list[float], float]]:
     found, at = [], 0
     for size in [*sizes, len(wave)]:
-        for window in ring.push(wave[at : at + size]):
-            found.append((window.begin, window.samples.tolist(), window.level))
+        ring.push(wave[at : at + size])
+        while (window := ring.next()) is not None:
+            found.append((window.begin, ring.samples(window.begin).tolist(), window.level))
         at += size
     return found
 
@@ -30,6 +31,15 @@ def test_windows_are_those_of_the_whole_sound(hop: int, sizes: list[int]) -> Non
     assert [begin for begin, _, _ in found] == begins
     padded = np.concatenate([np.zeros(100, dtype=np.float32), WAVE])
     assert all(samples == padded[begin + 100 : begin + 200].tolist() for begin, samples, _ in found)
+
+
+@pytest.mark.parametrize("hop", [30, 100])
+def test_windows_before_the_newest_can_still_be_had(hop: int) -> None:
+    ring, padded = Ring(100, hop, back=3 * hop), np.concatenate([np.zeros(500, dtype=np.float32), WAVE])
+    ring.push(WAVE)
+    while (window := ring.next()) is not None:
+        for begin in range(window.begin, window.begin - 4 * hop, -hop):
+            assert ring.samples(begin).tolist() == padded[begin + 500 : begin + 600].tolist()
 
 
 def test_a_window_is_as_loud_as_its_loudest_part() -> None:
@@ -47,9 +57,9 @@ def test_a_window_is_as_loud_as_its_loudest_part() -> None:
 
 def test_the_level_is_that_of_the_newest_part() -> None:
     ring = Ring(100, 50)
-    list(ring.push(np.concatenate([np.zeros(50), np.tile([0.1, -0.1], 25)]).astype(np.float32)))
+    heard(ring, np.concatenate([np.zeros(50), np.tile([0.1, -0.1], 25)]).astype(np.float32), [])
     assert ring.level == pytest.approx(-20.0, abs=1e-4)
-    list(ring.push(np.zeros(50, dtype=np.float32)))
+    heard(ring, np.zeros(50, dtype=np.float32), [])
     assert ring.level == FLOOR
 
 

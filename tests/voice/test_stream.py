@@ -255,7 +255,7 @@ def test_windows_of_several_streams_run_in_one_batch(name: str, scores: bool) ->
 
     def once(due: Sequence[Any]) -> None:
         rows = [row for one in due for row in one.inputs]
-        outputs = list(voice.run_inputs(torch.stack(rows))) if rows else []
+        outputs = list(voice.run_inputs(rows)) if rows else []
         for found, stream, one in zip(events, streams, due, strict=True):
             given, outputs = outputs[: len(one)], outputs[len(one) :]
             found += stream.give(one, torch.stack(given).numpy() if given else None)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.streaming.session import Due, VoiceStream
-from snn_voice_server.failures import Busy, OverShare
 from snn_voice_server.http.service import Service, Timings
 from snn_voice_server.models.served import Entry
-from snn_voice_server.models.work import STREAMED, Floats
-
-# How long a stream waits before it asks for room in a full queue again.
-_PAUSE_SECONDS = 0.02
 
 
 class Ears:
@@ -32,6 +23,7 @@ class Ears:
     Attributes:
         entry: The model.
         stream: What has been heard so far.
+        metrics: Of streams by that model.
     """
 
     def __init__(
@@ -39,13 +31,9 @@ class Ears:
     ) -> None:
         self.entry = entry
         self.stream = stream
-        self._key = key
-        self._service = service
+        self.metrics = service.metrics.of_streams(entry.name)
+        self._gathering = service.gathering(entry, key)
         self._timings = timings
-
-    async def take(self, work: Callable[[], Due]) -> Due:
-        """What is due, in one of the threads that decode: resampler and front end compute."""
-        return await self._service.in_thread(work)
 
     async def hear(self, due: Due) -> list[Event]:
         """The words that the network hears in it.
@@ -61,27 +49,12 @@ class Ears:
         """
         events = []
         while due:
-            outputs = np.stack(await self._run(due.inputs)) if len(due) else None
-            self._timings.windows += len(due)
-            events += self.stream.give(due, outputs)
+            outputs = []
+            for row in due.inputs:
+                heard = await self._gathering.run(row)
+                outputs.append(heard.output)
+                self._timings.windows += 1
+                self._timings.batch = max(self._timings.batch, heard.batch_windows)
+            events += self.stream.give(due, np.stack(outputs) if outputs else None)
             due = self.stream.more()
         return events
-
-    async def _run(self, rows: Sequence[Any]) -> Sequence[Floats]:
-        """What the network gives for rows, in batches with other streams.
-
-        A stream may not lose a row, so it waits for room where a request would be refused.
-        """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._service.settings.deadline
-        while True:
-            try:
-                with self.entry.admit(STREAMED, self._key, seconds=max(0.0, end - loop.time())) as place:
-                    outcome = await place.run(rows, self.entry.config.features.seconds)
-            except (Busy, OverShare):
-                if loop.time() + _PAUSE_SECONDS > end:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                self._timings.batch = max(self._timings.batch, outcome.batch_windows)
-                return outcome.rows

@@ -20,6 +20,7 @@ from snn_voice_server.http.ears import Ears
 from snn_voice_server.http.errors import COUNTED, EXPECTED
 from snn_voice_server.http.hellos import Hello, read_hello, read_message
 from snn_voice_server.http.open_streams import CLOSED, FAILED, MODEL_GONE, STOPPING, End
+from snn_voice_server.http.patience import Patience
 from snn_voice_server.http.service import Service
 from snn_voice_server.models.served import Entry
 
@@ -45,27 +46,21 @@ class Listening:
     Args:
         service: What listens.
         socket: The connection, accepted.
-
-    Attributes:
-        entry: The model that listens.
     """
 
     def __init__(self, service: Service, socket: WebSocket) -> None:
-        self.entry: Entry | None = None
         self._service = service
         self._socket = socket
         self._timings = socket.state.timings
         self._loop = asyncio.get_running_loop()
         self._end: End | None = None
-        self._patience: asyncio.Timeout | None = None
+        self._patience = Patience()
         self._waiting = bytearray()
 
     def end(self, how: End) -> None:
         """See `OpenStream.end`."""
         self._end = self._end or how
-        # It may wait for a message.
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(self._loop.time())
+        self._patience.stop()
 
     async def run(self) -> None:
         """Listen until one of both sides ends it."""
@@ -75,6 +70,8 @@ class Listening:
             how = End(1000, "hung_up")
         else:
             await self._close(how)
+        finally:
+            self._patience.close()
         self._service.metrics.streams_closed.labels(how.reason).inc()
 
     async def _until_the_end(self) -> End:
@@ -124,16 +121,13 @@ class Listening:
         if self._end is not None:
             return None
         try:
-            async with asyncio.timeout(seconds) as self._patience:
-                message = await self._socket.receive()
+            message = await self._patience.wait(self._socket.receive, seconds)
         except TimeoutError:
             if self._end is not None:
                 return None
             raise RequestError(
                 f"{awaited} did not come within {seconds:g} s", hint="", code="timeout"
             ) from None
-        finally:
-            self._patience = None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         return dict(message)
@@ -156,11 +150,12 @@ class Listening:
         given = self._socket.headers.get("authorization", "")
         key = service.keys.who(given or (f"Bearer {hello.key}" if hello.key else ""))
         with service.streams.admit(self, key):
-            self.entry = entry = await service.entry(hello.model)
+            entry = await service.entry(hello.model)
             self._timings.model = entry.name
             stream = await self._open(entry, hello)
-            await self._tell("ready", **self._in_force(entry, stream, hello))
-            return await self._hear(Ears(service, entry, stream, key, self._timings), hello)
+            with entry.listening(lambda: self.end(MODEL_GONE)):
+                await self._tell("ready", **self._in_force(entry, stream, hello))
+                return await self._hear(Ears(service, entry, stream, key, self._timings), hello)
 
     def _check_origin(self) -> None:
         """Pages of other origins may only call if a setting lets them: of WebSockets browsers ask nobody.
@@ -225,32 +220,32 @@ class Listening:
                 self._waiting.clear()
                 ears.stream.reset()
                 await self._tell("flushed" if kind == "flush" else "reset")
-        how = self._end or CLOSED
-        if how is not MODEL_GONE:
-            await self._finish(ears, hello, self._loop.time())
-        return how
+        await self._finish(ears, hello, self._loop.time())
+        return self._end or CLOSED
 
     async def _work(self, ears: Ears, hello: Hello, arrived: float, *, all_of_it: bool = False) -> None:
         """Hear what waits; by default, as long as it makes windows complete."""
         rate, size = hello.sample_rate, ENCODINGS[hello.encoding].itemsize
         most = max(1, round(_PIECE * rate)) * size
         while self._waiting:
-            # A thread for each chunk would cost more than the chunk.
+            # Of most windows nothing has to be done when they are complete.
             sooner = 0.0 if rate == ears.entry.config.features.sample_rate else _SOONER
-            needed = math.ceil(max(ears.stream.due_in - sooner, _LEAST) * rate) * size
+            wait = ears.stream.due_in - sooner
+            if hello.encoding != "pcm16":  # what is no sound is to be told soon
+                wait = min(wait, ears.stream.hop)
+            needed = math.ceil(max(wait, _LEAST) * rate) * size
             if len(self._waiting) < needed and not all_of_it:
                 return
             # With scores, a window at a time: each has its own.
             chunk = bytes(self._waiting[: needed if hello.scores else max(most, needed)])
             del self._waiting[: len(chunk)]
-            due = await ears.take(functools.partial(ears.stream.take, chunk))
-            await self._answer(ears, hello, due, arrived)
-            self._service.metrics.stream_seconds.labels(ears.entry.name).inc(len(chunk) / (size * rate))
+            # Takes less time than to wake a thread.
+            await self._answer(ears, hello, ears.stream.take(chunk), arrived)
+            ears.metrics.seconds.inc(len(chunk) / (size * rate))
 
     async def _finish(self, ears: Ears, hello: Hello, arrived: float) -> None:
         await self._work(ears, hello, arrived, all_of_it=True)
-        due = await ears.take(ears.stream.take_end)
-        await self._answer(ears, hello, due, arrived)
+        await self._answer(ears, hello, ears.stream.take_end(), arrived)
 
     async def _answer(self, ears: Ears, hello: Hello, due: Due, arrived: float) -> None:
         if not due:
@@ -262,9 +257,8 @@ class Listening:
             await self._tell("scores", time=due.ends[-1], level=round(stream.level, 1), scores=scores)
         for event in events:
             await self._tell("keyword", **_described(event))
-        metrics, name = self._service.metrics, ears.entry.name
-        metrics.stream_events.labels(name).inc(len(events))
-        metrics.stream_delay.labels(name).observe(self._loop.time() - arrived)
+        ears.metrics.events.inc(len(events))
+        ears.metrics.delay.observe(self._loop.time() - arrived)
 
 
 def _described(event: Event) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +15,6 @@ from prometheus_client import Gauge
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.failures import Busy, OverShare
 from snn_voice_server.http.errors import status_of
-from snn_voice_server.models.served import Entry
 
 # WebSocket leaves 4000 to 4999 to applications. An error closes by the status of the same error over HTTP.
 _APPLICATION = 4000
@@ -48,10 +47,6 @@ FAILED: Final = End(_APPLICATION + HTTPStatus.INTERNAL_SERVER_ERROR, "internal")
 
 class OpenStream(Protocol):
     """What is known of a stream here."""
-
-    @property
-    def entry(self) -> Entry | None:
-        """The model that listens; None before there is one."""
 
     def end(self, how: End) -> None:
         """Have it end as soon as what it works on is done."""
@@ -107,11 +102,10 @@ class OpenStreams:
             if not self._open:
                 self._none.set()
 
-    def end(self, how: End, which: Callable[[OpenStream], bool] = lambda _: True) -> None:
-        """Tell streams to end."""
+    def end(self, how: End) -> None:
+        """Tell all streams to end."""
         for stream in list(self._open):
-            if which(stream):
-                stream.end(how)
+            stream.end(how)
 
     async def gone(self, seconds: float) -> bool:
         """Wait until none is left, at most so long; whether none is."""

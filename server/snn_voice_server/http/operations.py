@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.failures import NotReady, RequestError
 from snn_voice_server.http import documentation as doc
-from snn_voice_server.http.open_streams import MODEL_GONE, OpenStream
 from snn_voice_server.http.receiving import Caller, ServiceOf
 from snn_voice_server.http.service import Service
 
@@ -112,12 +111,6 @@ async def reload_models(service: Service) -> list[str]:
         logger.error("the models were not reloaded: %s", error)
         raise NotReady.because("a model can't be loaded; the ones in use go on", 30) from error
     logger.warning("reloaded %s", ", ".join(names))
-    service.streams.end(MODEL_GONE, lambda stream: _listens_to_old(service, stream))
     if service.on_loaded is not None:
         service.on_loaded()
     return names
-
-
-def _listens_to_old(service: Service, stream: OpenStream) -> bool:
-    entry = stream.entry
-    return entry is not None and service.models.loaded(entry.name) is not entry

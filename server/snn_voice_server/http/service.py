@@ -9,16 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.decode import usable_cores
 from snn_voice_server.failures import NotReady, Refused, UnknownModel
 from snn_voice_server.http.bodies import BodyRoom
+from snn_voice_server.http.gathering import Gathering
 from snn_voice_server.http.keys import ApiKeys
 from snn_voice_server.http.open_streams import STOPPING, OpenStreams
 from snn_voice_server.http.parsing import ClassifyRequest, is_sound, parse
 from snn_voice_server.models.metrics import Metrics
-from snn_voice_server.models.served import Entry, Models
+from snn_voice_server.models.served import LAST_WORDS_SECONDS, Entry, Models
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
 
@@ -29,8 +31,6 @@ T = TypeVar("T")
 _MAX_DECODE_THREADS = 4
 # Forms and base64 of more bytes than these are unpacked in a thread.
 _SMALL_BODY = 1 << 16
-# Within this time streams have said their last words, unless their clients do not read them.
-_STREAMS_SECONDS = 5.0
 
 
 @dataclass
@@ -86,6 +86,7 @@ class Service:
         )
         share = settings.limits(len(keys)).share
         self.streams = OpenStreams(settings.max_streams, share, metrics.streams)
+        self._gatherings: WeakValueDictionary[tuple[Entry, str], Gathering] = WeakValueDictionary()
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="snn-voice-decode")
@@ -112,7 +113,7 @@ class Service:
     async def end_streams(self) -> None:
         """Have the open streams say their last words and end; who does not read is not waited for."""
         self.streams.end(STOPPING)
-        if not await self.streams.gone(_STREAMS_SECONDS):
+        if not await self.streams.gone(LAST_WORDS_SECONDS):
             logger.warning("%d streams are cut off: their clients do not read", len(self.streams))
 
     def trouble(self) -> str:
@@ -168,6 +169,13 @@ class Service:
             raise
         except SnnVoiceError as error:  # its words are for the log of the start
             raise NotReady.because("the model can't be loaded now", 30) from error
+
+    def gathering(self, entry: Entry, key: str) -> Gathering:
+        """What brings the rows of a caller's streams to a model."""
+        found = self._gatherings.get((entry, key))
+        if found is None:
+            found = self._gatherings[entry, key] = Gathering(entry, key, self.settings.deadline)
+        return found
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something in one of the threads that decode."""

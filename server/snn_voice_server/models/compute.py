@@ -51,33 +51,26 @@ def logits_of(model: SnnVoice, windows: Sequence[Tensor]) -> Tensor:
     Raises:
         OutOfMemory: The device has no memory for so many.
     """
-    return _on_cpu(lambda stacked: model(model.to_device(stacked)), windows)
+    return _on_cpu(lambda listed: model(model.to_device(torch.stack(listed))), list(windows))
 
 
-def outputs_of(model: SnnVoice, rows: Sequence[Tensor]) -> list[Tensor]:
-    """What the network gives for rows that streams have prepared; see `SnnVoice.run_inputs`.
+def outputs_of(model: SnnVoice, rows: Sequence[Any]) -> Tensor:
+    """What the network gives `[R, C]`, on the CPU, for rows that streams have prepared.
 
     Args:
         model: Theirs.
-        rows: Of any streams of the model, so there may be several shapes.
-
-    Returns:
-        On the CPU, for each row its own.
+        rows: See `SnnVoice.run_inputs`.
 
     Raises:
         OutOfMemory: The device has no memory for so many.
     """
-    found: dict[int, Tensor] = {}
-    for shape in dict.fromkeys(row.shape for row in rows):
-        mine = [index for index, row in enumerate(rows) if row.shape == shape]
-        found.update(zip(mine, _on_cpu(model.run_inputs, [rows[index] for index in mine]), strict=True))
-    return [found[index] for index in range(len(rows))]
+    return _on_cpu(model.run_inputs, rows)
 
 
 @torch.inference_mode()
-def _on_cpu(run: Callable[[Tensor], Tensor], rows: Sequence[Tensor]) -> Tensor:
+def _on_cpu(run: Callable[[Any], Tensor], what: Any) -> Tensor:
     try:
-        return run(torch.stack(list(rows))).cpu()
+        return run(what).cpu()
     except torch.OutOfMemoryError as error:
         # What the failed batch has taken, and its frames hold, is to be free before a smaller one is tried.
         traceback.clear_frames(error.__traceback__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -64,9 +65,9 @@ class Metrics:
         self.compute = histogram("compute_seconds", "Run of a batch.", "model", _SECONDS)
         self.windows = counter("windows", "Windows that were run.", "model")
         self.streams = Gauge("snn_voice_streams", "Open streams.", registry=registry)
-        self.stream_seconds = counter("stream_seconds", "Sound that streams have brought.", "model")
-        self.stream_events = counter("stream_events", "Words that were heard in streams.", "model")
-        self.stream_delay = histogram(
+        self._stream_seconds = counter("stream_seconds", "Sound that streams have brought.", "model")
+        self._stream_events = counter("stream_events", "Words that were heard in streams.", "model")
+        self._stream_delay = histogram(
             "stream_delay_seconds",
             "From a message for which the network runs to what it brings.",
             "model",
@@ -105,6 +106,11 @@ class Metrics:
         """The answer of `/metrics`."""
         return generate_latest(self.registry)
 
+    def of_streams(self, name: str) -> StreamMetrics:
+        """For streams by the model of that name."""
+        seconds, events = self._stream_seconds.labels(name), self._stream_events.labels(name)
+        return StreamMetrics(seconds, events, self._stream_delay.labels(name))
+
     # --- what a library tells ---------------------------------------------------------------------
 
     def observer(self, name: str) -> ModelMetrics:
@@ -120,6 +126,21 @@ class Metrics:
         """A model was taken out of memory."""
         self.loaded_models.labels(name).set(0)
         self.queue.labels(name).set_function(lambda: 0)
+
+
+@dataclass(frozen=True)
+class StreamMetrics:
+    """The metrics of the streams by one model; looking a label up takes longer than counting.
+
+    Attributes:
+        seconds: Of sound.
+        events: Words.
+        delay: From a message to what it brings, in seconds.
+    """
+
+    seconds: Counter
+    events: Counter
+    delay: Histogram
 
 
 class ModelMetrics:

@@ -6,8 +6,9 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar, Unpack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Generic, Protocol, TypeVar, Unpack
 
 from torch import Tensor
 
@@ -16,10 +17,13 @@ from snn_voice_hub.inference.listener import StreamOptions
 from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_server.failures import RequestError, Stopped, UnknownModel
 from snn_voice_server.models.naming import Source
-from snn_voice_server.models.work import LOGITS, Work
+from snn_voice_server.models.work import LOGITS, STREAMED, Work
 from snn_voice_server.queue.places import Limits, Observer, Place, Queue
 
 R = TypeVar("R")
+
+# Within this time streams have said their last words, unless their clients do not read them.
+LAST_WORDS_SECONDS: Final = 5.0
 
 
 class ModelWatcher(Protocol):
@@ -56,6 +60,9 @@ class Entry(ABC):
         self._observer = observer
         self._queues: dict[str, Queue[Tensor, Any]] = {}
         self._closing = False
+        self._guests: dict[object, Callable[[], None]] = {}
+        self._no_guests = asyncio.Event()
+        self._no_guests.set()
 
     @property
     def warm(self) -> bool:
@@ -98,6 +105,31 @@ class Entry(ABC):
             code="not_supported",
         )
 
+    @contextmanager
+    def listening(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Around a stream.
+
+        Args:
+            leave: Called when the model is on its way out, which then waits a while for the stream's last
+                words.
+
+        Raises:
+            Stopped: It is on its way out.
+        """
+        # There is to be a queue for the last words too.
+        self.queue(STREAMED)
+        guest = object()
+        self._guests[guest] = leave
+        self._no_guests.clear()
+        if self._closing:
+            leave()
+        try:
+            yield
+        finally:
+            del self._guests[guest]
+            if not self._guests:
+                self._no_guests.set()
+
     def trouble(self) -> str:
         """Why requests should not be sent to it now; empty if all is well."""
         return self.queue(LOGITS).health.trouble(asyncio.get_running_loop().time())
@@ -111,8 +143,13 @@ class Entry(ABC):
         """A queue that runs."""
 
     async def close(self) -> None:
-        """Answer what has been admitted, then stop."""
+        """Answer what has been admitted, let streams say their last words, then stop."""
         self._closing = True
+        for leave in list(self._guests.values()):
+            leave()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._no_guests.wait()
         await asyncio.gather(*(queue.close() for queue in self._queues.values()))
 
 

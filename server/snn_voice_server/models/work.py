@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,8 @@ def _logits(voice: SnnVoice, windows: Sequence[Tensor]) -> list[Floats]:
 LOGITS: Work[Floats] = Work("logits", _logits, together=True)
 
 
-def _outputs(voice: SnnVoice, rows: Sequence[Tensor]) -> list[Floats]:
-    return [row.numpy() for row in outputs_of(voice, rows)]
+def _outputs(voice: SnnVoice, rows: Sequence[Any]) -> list[Floats]:
+    return list(outputs_of(voice, rows).numpy())
 
 
 # What the network gives for rows that streams of sound have prepared.

@@ -15,7 +15,8 @@ from snn_voice_server.process.reading import Reading
 class StreamConnection(WebSocketsSansIOProtocol):
     """A connection that has become a WebSocket.
 
-    It is read from when the application has taken the message before, so no more than one waits.
+    It is read from while no more than one message waits for the application. uvicorn's own stops at one, and
+    so for each message, which costs two calls of the system.
 
     Args:
         config: uvicorn's.
@@ -35,6 +36,14 @@ class StreamConnection(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self._watcher = watcher or Unwatched()
         self._reading = Reading()
+
+    def send_receive_event_to_app(self) -> None:
+        """See uvicorn, which stops reading here."""
+        alone = self.queue.empty() and not self.read_paused
+        self.read_paused |= alone
+        super().send_receive_event_to_app()
+        if alone:
+            self.read_paused = False
 
     def sweep(self, now: float) -> None:
         """Cut the connection if its client does not read."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -195,9 +196,10 @@ def test_windows_of_several_streams_run_in_one_batch(held: Held) -> None:
             clients = [Client(app) for _ in range(5)]
             for client in clients:
                 await client.ready()
+            clients[0].say(NOISE)
+            await held.begun()
+            for client in clients[1:]:
                 client.say(NOISE)
-                if client is clients[0]:
-                    await held.begun()
             queue = app.state.service.models.loaded().queue(work.STREAMED)
             await until(lambda: queue.waiting == 4)
             held.go_on.set()
@@ -208,6 +210,69 @@ def test_windows_of_several_streams_run_in_one_batch(held: Held) -> None:
 
     asyncio.run(scenario())
     assert held.sizes[:2] == [1, 4]
+
+
+def test_what_comes_while_two_batches_are_on_their_way_goes_together(held: Held) -> None:
+    app = create_app(listener())
+
+    async def scenario() -> None:
+        async with app.router.lifespan_context(app):
+            clients = [Client(app) for _ in range(6)]
+            for client in clients:
+                await client.ready()
+            queue = app.state.service.models.loaded().queue(work.STREAMED)
+            clients[0].say(NOISE)
+            await held.begun()
+            clients[1].say(NOISE)
+            await until(lambda: queue.waiting == 1)
+            for client in clients[2:]:
+                client.say(NOISE)
+            await until(lambda: all(client.taken == 3 for client in clients))
+            assert queue.waiting == 1
+            held.go_on.set()
+            for client in clients:
+                client.say({"type": "close"})
+                await client.task
+
+    asyncio.run(scenario())
+    assert held.sizes[:2] == [1, 1]
+    assert held.sizes[2] >= 4
+
+
+def test_no_stream_fails_for_the_sake_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows run together; the model fails on one of them."""
+    app = create_app(listener())
+    begun, go_on, bad = threading.Event(), threading.Event(), []
+
+    def run(voice: SnnVoice, rows: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(30)
+        elif len(rows) > 1 and not bad:
+            bad.append(rows[0])
+        if any(row is one for row in rows for one in bad):
+            raise RuntimeError("it fails")
+        return compute.outputs_of(voice, rows)
+
+    async def scenario() -> list[int]:
+        async with app.router.lifespan_context(app):
+            clients = [Client(app) for _ in range(4)]
+            for client in clients:
+                await client.ready()
+            monkeypatch.setattr(work, "outputs_of", run)
+            clients[0].say(NOISE)
+            await until(begun.is_set)
+            for client in clients[1:]:
+                client.say(NOISE)
+            queue = app.state.service.models.loaded().queue(work.STREAMED)
+            await until(lambda: queue.waiting == 3)
+            go_on.set()
+            for client in clients:
+                client.say({"type": "close"})
+                await client.task
+            return [client.messages[-1]["code"] for client in clients]
+
+    assert asyncio.run(scenario()) == [1000, 4500, 1000, 1000]
 
 
 def test_a_message_is_taken_when_the_one_before_is_done_with(held: Held) -> None:
@@ -316,16 +381,27 @@ def test_nothing_comes() -> None:
 
 
 def test_another_checkpoint(tmp_path: Path) -> None:
-    """Open streams are told; who connects again has the new one."""
+    """Open streams say their last words and are told; who connects again has the new one."""
     folder = tmp_path / "words"
     shutil.copytree(bundled_root() / "resmel-snn", folder)
     settings = Settings(model=[str(folder)], api_keys=[KEY])
+    seconds = 'snn_voice_stream_seconds_total{model="words"}'
     with TestClient(create_app(settings=settings)) as client:
         with client.websocket_connect("/stream", headers=BEARER) as socket:
             socket.send_json(HELLO)
             assert socket.receive_json()["type"] == "ready"
+            socket.send_bytes(PCM)
+            socket.send_json({"type": "reset"})
+            while socket.receive_json()["type"] != "reset":
+                pass
+            sound = talk("yes")[: round(1.7 * RATE)].tobytes()
+            socket.send_bytes(sound)
+            wait_until(lambda: metric(client, seconds) > len(PCM) / 2 / RATE)
             assert client.post("/admin/reload", headers=BEARER).status_code == 200
-            assert until_closed(socket) == ([], 1012)
+            messages, code = until_closed(socket)
+            assert code == 1012
+            same(messages, expected(sound))
+            assert expected(sound)
         same(heard(client, cut(PCM, 3_200), headers=BEARER), expected(PCM))
 
 
