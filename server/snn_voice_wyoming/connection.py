@@ -98,6 +98,7 @@ class WakeConnection:
             await self.refuse(error)
         except TimeoutError:
             logger.info("%s is cut off: it was idle for %g s", self._client, self._idle)
+            self._writer.transport.abort()  # what it does not read would keep the connection open
         except OSError:
             logger.debug("%s has left", self._client)
 

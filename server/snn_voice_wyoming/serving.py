@@ -65,7 +65,6 @@ async def serving(listener: socket.socket, vocabulary: Vocabulary, limits: WakeL
             task.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
         worker.shutdown()
-        await server.wait_closed()
 
 
 @contextmanager

@@ -325,6 +325,38 @@ def test_who_says_nothing_is_cut_off(vocabulary: Vocabulary, caplog: pytest.LogC
     assert "idle for 0.05 s" in record.getMessage()
 
 
+def test_who_does_not_read_is_cut_off(vocabulary: Vocabulary) -> None:
+    """After answers that fill what the system keeps for both."""
+
+    async def use(port: int) -> None:
+        loop, cut = asyncio.get_running_loop(), asyncio.Event()
+        logger = logging.getLogger("snn_voice_wyoming")
+
+        async def read(client: socket.socket) -> None:
+            while await loop.sock_recv(client, 1 << 20):
+                pass
+
+        class Watch(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                cut.set()
+
+        watch = Watch(logging.INFO)
+        logger.addHandler(watch)
+        logger.setLevel(logging.INFO)
+        try:
+            with socket.socket() as client:
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", port))
+                await loop.sock_sendall(client, b'{"type": "describe"}\n' * 20_000)
+                await cut.wait()
+                with pytest.raises(ConnectionError):
+                    await read(client)
+        finally:
+            logger.removeHandler(watch)
+
+    run(vocabulary, use, WakeLimits(idle=0.5))
+
+
 def test_there_is_room_for_so_many(vocabulary: Vocabulary) -> None:
     async def use(port: int) -> None:
         async with Client(port) as first:
