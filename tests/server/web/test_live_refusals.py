@@ -94,14 +94,13 @@ def test_file_that_the_browser_cannot_read(opened: Any, tmp_path: Path) -> None:
         assert page.inner_text("#listen") == "Listen"
 
 
-def first_stream(how: Callable[[Any], None]) -> Callable[[Any], None]:
-    """What becomes of the first stream that a page opens; later ones get through."""
-    seen: list[object] = []
+def first_streams(*ways: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What becomes of the first streams that a page opens; later ones get through."""
+    left = list(ways)
 
     def route(socket: Any) -> None:
-        seen.append(socket)
-        if len(seen) == 1:
-            how(socket)
+        if left:
+            left.pop(0)(socket)
         else:
             socket.connect_to_server()
 
@@ -141,7 +140,7 @@ BUSY = {"type": "error", "code": "busy", "message": "the service is busy", "hint
     ],
 )
 def test_what_passes_is_waited_for(opened: Any, code: int, messages: list[dict[str, Any]], text: str) -> None:
-    with opened("#live", before=first_stream(answer(code, *messages))) as page:
+    with opened("#live", before=first_streams(answer(code, *messages))) as page:
         example(page, "yes")
         page.locator("#live-note", has_text=text).wait_for()
         assert page.inner_text("#listen") == "Stop listening"
@@ -175,7 +174,7 @@ def test_what_passes_is_waited_for(opened: Any, code: int, messages: list[dict[s
 def test_what_does_not_pass_is_told(
     opened: Any, code: int, messages: list[dict[str, Any]], text: str
 ) -> None:
-    with opened("#live", before=first_stream(answer(code, *messages))) as page:
+    with opened("#live", before=first_streams(answer(code, *messages))) as page:
         example(page, "yes")
         assert problem(page) == text
         assert page.inner_text("#listen") == "Listen"
@@ -187,9 +186,17 @@ def test_answer_that_is_none(opened: Any) -> None:
     def how(socket: Any) -> None:
         socket.on_message(lambda _: socket.send("<html>"))
 
-    with opened("#live", before=first_stream(how)) as page:
+    with opened("#live", before=first_streams(how)) as page:
         example(page, "yes")
         assert problem(page) == "The service gave an answer that this page can't read."
+
+
+def test_service_that_is_away_for_a_while(opened: Any) -> None:
+    with opened("#live", before=first_streams(answer(1001, READY), answer(1006))) as page:
+        example(page, "yes")
+        page.wait_for_selector("text=The service is stopping.")
+        page.wait_for_selector("text=The service does not answer. Trying again in 2 s.")
+        hears(page, "yes")
 
 
 def test_waiting_can_be_stopped(opened: Any) -> None:
@@ -198,7 +205,7 @@ def test_waiting_can_be_stopped(opened: Any) -> None:
     def before(page: Any) -> None:
         page.clock.install()
         page.on("websocket", lambda socket: seen.append(socket))
-        first_stream(answer(4503, {**BUSY, "retry_after": 45}))(page)
+        first_streams(answer(4503, {**BUSY, "retry_after": 45}))(page)
 
     with opened("#live", before=before) as page:
         example(page, "yes")

@@ -217,10 +217,12 @@ export class Live {
         this.button.show("Stop listening", "running");
         this.tuning.showOwn(Object.values(threshold));
         const all = words.length === 1 ? `“${words[0]}”` : `one of ${words.length} words`;
+        if (!listening) {
+          speak("Listening");
+          bringIntoView(this.elements.nearest); // once: later it would take a slider from under a finger
+        }
         listening = `Listening for ${all}.${caveat(models.knows)}`;
         this.heard.note(listening);
-        speak("Listening");
-        bringIntoView(this.elements.nearest);
       },
       onWord: ({ label, score, start, end }) => {
         if (session === this.session) {
