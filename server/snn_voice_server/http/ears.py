@@ -48,13 +48,14 @@ class Ears:
             CheckpointError: The network gives no finite scores.
         """
         events = []
+        first = False
         while due:
             outputs = []
             for row in due.inputs:
-                heard = await self._gathering.run(row)
+                heard = await self._gathering.run(row, first=first)
                 outputs.append(heard.output)
                 self._timings.windows += 1
                 self._timings.batch = max(self._timings.batch, heard.batch_windows)
             events += self.stream.give(due, np.stack(outputs) if outputs else None)
-            due = self.stream.more()
+            due, first = self.stream.more(), True
         return events

@@ -13,8 +13,6 @@ from snn_voice_server.queue.places import Outcome
 
 # How long rows wait before they ask for room in a full queue again.
 _PAUSE_SECONDS = 0.02
-# One batch that runs, and one that waits for its end; meanwhile more rows come together.
-_ON_THE_WAY = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class HeardRow:
 class Gathering:
     """Brings the rows of all streams of one caller to a model.
 
-    A place in the queue for each row would cost more than to run it.
+    A place in the queue for each row would cost more than to run it. While a device works for them, what
+    comes makes up the next batch: the busier it is, the larger batches are, and the less a row costs.
 
     Args:
         entry: The model.
@@ -47,11 +46,17 @@ class Gathering:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._rows: list[tuple[Any, asyncio.Future[HeardRow]]] = []
+        self._first: list[tuple[Any, asyncio.Future[HeardRow]]] = []
         self._on_the_way: set[asyncio.Task[None]] = set()
         self._looks = False
 
-    async def run(self, row: Any) -> HeardRow:
+    async def run(self, row: Any, *, first: bool = False) -> HeardRow:
         """What the network gives for a row.
+
+        Args:
+            row: Of a stream.
+            first: Whether it goes before others: a word is found by several rows, each in the light of those
+                before, and would wait as often.
 
         Raises:
             Busy: There was no room in the queue for so long.
@@ -62,7 +67,7 @@ class Gathering:
             Stopped: The model is gone.
         """
         future: asyncio.Future[HeardRow] = self._loop.create_future()
-        self._rows.append((row, future))
+        (self._first if first else self._rows).append((row, future))
         self._look_soon()
         return await future
 
@@ -75,14 +80,16 @@ class Gathering:
     def _look(self) -> None:
         self._looks = False
         most = self._entry.queue(STREAMED).limits.batch_windows
-        while self._rows and len(self._on_the_way) < _ON_THE_WAY:
-            part, self._rows = self._rows[:most], self._rows[most:]
+        rows, self._first = self._first + self._rows, []
+        while rows and len(self._on_the_way) < self._entry.at_once:
+            part, rows = rows[:most], rows[most:]
             # Of who has hung up, nothing is to run.
             part = [(row, future) for row, future in part if not future.done()]
             if part:
                 task = self._loop.create_task(self._bring(part))
                 self._on_the_way.add(task)
                 task.add_done_callback(self._arrived)
+        self._rows = rows
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._on_the_way.discard(task)

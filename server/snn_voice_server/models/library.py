@@ -51,6 +51,11 @@ class Loaded(Entry):
         self._devices = devices
 
     @property
+    def at_once(self) -> int:
+        """See `Entry.at_once`."""
+        return len(self._devices)
+
+    @property
     def megabytes(self) -> float:
         """What its weights take."""
         network = self._voices[0].network

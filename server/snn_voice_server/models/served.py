@@ -65,6 +65,11 @@ class Entry(ABC):
         self._no_guests.set()
 
     @property
+    def at_once(self) -> int:
+        """How many batches can run at once."""
+        return 1
+
+    @property
     def warm(self) -> bool:
         """Whether it can answer at once."""
         return True
