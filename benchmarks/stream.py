@@ -152,28 +152,25 @@ def latency(given: argparse.Namespace, sound: Stream) -> Table:
 
 
 def sessions(given: argparse.Namespace, wave: Wave) -> Table:
-    """Many sessions at once: each gets a chunk of a hop, then their windows run."""
+    """Many sessions at once, of which each gets a chunk of a hop; so the windows of all are due together."""
     table = Table(
         "sessions",
         "windows run",
         "CPU ms a second of sound",
         "median round, ms",
         "99th percentile, ms",
-        "times real time",
     )
     model = SnnVoice.from_pretrained(given.model)
     hop = given.hops[0]
     for count in given.sessions:
         for together in (False, True):
             cpu, rounds = _rounds(model, wave, hop, count, together, given.session_seconds)
-            busy = statistics.median(rounds)
             table.add(
                 count,
                 "in one batch" if together else "one by one",
                 1e3 * cpu / (count * hop * len(rounds)),
-                1e3 * busy,
+                1e3 * statistics.median(rounds),
                 1e3 * float(np.quantile(rounds, 0.99)),
-                hop / busy,
             )
     return table
 
