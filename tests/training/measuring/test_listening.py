@@ -146,7 +146,7 @@ def test_all_words_are_heard_where_all_are_answered(clips: Clips) -> None:
     sounds = listen(model(deaf_below=1.0), clips, [], negatives(silent, *speech), snrs=(10,))
     figures = sounds.at(POINT)
     assert figures == {"missed": {"10_db": 0.0}, "false_alarms": {"speech": 0.0, "noise": 0.0}}
-    assert sounds.hours() == {"speech": 0.01, "noise": 0.001}
+    assert sounds.hours() == pytest.approx({"speech": 0.01, "noise": 0.001}, abs=5e-4)
 
 
 def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -> None:
@@ -211,3 +211,12 @@ def test_the_point_has_no_more_false_alarms_than_allowed(clips: Clips) -> None:
     assert figures["false_alarms"]["speech"] <= 10
     assert figures["missed"]["10_db"] < 0.2
     assert point.hop == HOP
+
+
+def test_one_false_alarm_in_a_few_minutes_is_not_taken_for_few(clips: Clips) -> None:
+    wave = np.zeros(9 * 60 * RATE, dtype=np.float32)
+    wave[5 * RATE : 5 * RATE + RATE // 2] = tone("low", level=0.01) + tone("other", level=0.009)
+    sounds = listen(model(), clips, [], negatives(NegativeSound("talk", "speech", int16(wave))), snrs=(10,))
+    # Seven an hour, as far as one event can say; ten are allowed.
+    assert 6 < sounds.at(DetectionConfig(threshold=0.2))["false_alarms"]["speech"] < 7
+    assert sounds.at(choose(sounds))["false_alarms"]["speech"] == 0
