@@ -66,6 +66,8 @@ def draw_curves(
                 alarms, share = marked[name]
                 axes.plot([max(alarms, _LEAST)], [100 * share], "o", color=colour, ms=8, mec=INK)
         axes.set_xscale("log")
+        # Matplotlib's own would be formulas, and names of models are not to be read as such.
+        axes.xaxis.set_major_formatter(lambda alarms, _: f"{alarms:g}")
         axes.set_xlim(left=_LEAST)
         axes.set_ylim(0, 100)
         axes.set_xlabel(f"false alarms an hour (fewer than {_LEAST:g} are drawn at {_LEAST:g})")
