@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.common import begin, make_parser, stop
 from benchmarks.report import Report, Table
 from snn_voice_hub.config import DetectionConfig
+from snn_voice_hub.notation import percent
 from snn_voice_hub.streaming.detector import Detector, Event
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
@@ -153,7 +154,7 @@ def streamed(voice: SnnVoice, clips: Clips, noises: Sequence[Floats], negatives:
     alarms = sum(len(_through(voice, wave, commands)) for wave in waves)
     hours = sum(map(len, waves)) / voice.sample_rate / 3600
     return (
-        f"Through `stream()`, in chunks of 80 ms: {100 * len(left) / len(stream.said):.1f} % of "
+        f"Through `stream()`, in chunks of 80 ms: {percent(len(left) / len(stream.said))} of "
         f"{len(stream.said)} commands at 10 dB missed, {alarms / hours:.1f} false alarms an hour of speech."
     )
 

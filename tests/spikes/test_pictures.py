@@ -259,7 +259,7 @@ def test_the_program(tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
     assert out.with_suffix(".gif").read_bytes().startswith(b"GIF89a")
     text = done.stdout
-    assert "“yes” 99.4 %, from step 1 of 4 on" in text
+    assert "“yes” 99.9 %, from step 1 of 4 on" in text
     told = json.loads(found.read_text())
     energy = told["energy"]
     assert energy["energy_once_uj"] < energy["energy_uj"] < energy["cnn"]["energy_dense_uj"]

@@ -52,9 +52,11 @@ def test_the_memory_of_a_chunk_may_be_used_again(rate: int) -> None:
 def test_where_only_events_are_asked_for_less_is_due() -> None:
     stream = model().stream(sample_rate=RATE, gate=None, scores=False)
     room, at = 1e-3 * np.random.default_rng(0).standard_normal(3 * RATE).astype(np.float32), 0
+    point = model().config.detection
+    assert point is not None
     for _ in range(4):
         needed = round(stream.due_in * RATE)
-        assert needed == 9_600, "six windows"
+        assert needed == round(point.smoothing * RATE), "the windows of an event, of which one is looked at"
         assert not stream.take(room[at : at + needed - 1])
         due = stream.take(room[at + needed - 1 : at + needed])
         assert len(due) == 1

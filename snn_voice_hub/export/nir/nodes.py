@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Seconds of a time step, as the importers of snnTorch and SpikingJelly take it.
 DT = 1e-4
-# 1 - dt / tau is 1 in floating point for such a tau, in a layer where only some channels do not leak.
+# 1 - dt / tau is 1 in floating point for such a tau, of neurons that do not leak: the standard has nodes
+# without a leak, but importers know none of them, or only with a resistance of 1.
 _NO_LEAK = 1e30
 
 Array = npt.NDArray[Any]
@@ -44,8 +45,6 @@ def neuron(beta: Array, threshold: Array, said: dict[str, str]) -> nir.NIRNode:
     import nir
 
     zeros = np.zeros_like(threshold)
-    if (beta == 1).all():
-        return nir.IF(r=np.full(beta.shape, 1 / DT), v_threshold=threshold, v_reset=zeros, metadata=said)
     tau, r = _time_constants(beta)
     return nir.LIF(tau=tau, r=r, v_leak=zeros, v_threshold=threshold, v_reset=zeros, metadata=said)
 
@@ -54,8 +53,6 @@ def integrator(beta: Array) -> nir.NIRNode:
     """The membranes of a layer, without a threshold."""
     import nir
 
-    if (beta == 1).all():
-        return nir.I(r=np.full(beta.shape, 1 / DT))
     tau, r = _time_constants(beta)
     return nir.LI(tau=tau, r=r, v_leak=np.zeros_like(tau))
 

@@ -80,23 +80,23 @@ def test_file_is_heard(opened: Any, tmp_path: Path) -> None:
 
 
 def test_threshold(opened: Any) -> None:
-    """The example "no" stays below the model's own threshold."""
+    """The example "stop" stays below the model's own threshold."""
     with opened("#live", before=watch) as page:
         page.wait_for_selector("#vocabulary:not([hidden])")
         asked = hellos(page)
-        assert page.inner_text("#threshold-text") == "90 %, the model's own"
-        example(page, "no")
+        assert page.inner_text("#threshold-text") == "96 %, the model's own"
+        example(page, "stop")
         listens(page)
         is_over(page)
         assert all_heard(page) == []
         page.locator("#threshold").fill("50")
         assert page.inner_text("#threshold-text") == "50 %"
-        example(page, "no")
-        hears(page, "no")
+        example(page, "stop")
+        hears(page, "stop")
         is_over(page)
         page.click("#threshold-own")
-        assert page.inner_text("#threshold-text") == "90 %, the model's own"
-        example(page, "no")
+        assert page.inner_text("#threshold-text") == "96 %, the model's own"
+        example(page, "stop")
         listens(page)
         is_over(page)
         assert all_heard(page) == []

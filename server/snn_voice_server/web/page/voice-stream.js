@@ -100,7 +100,7 @@ export class VoiceStream {
     }
     this.#send();
     this.open = false;
-    this.socket.send(JSON.stringify({ type: "close" }));
+    this.#say(JSON.stringify({ type: "close" }));
     setTimeout(() => this.#close(), CLOSE_MS);
   }
 
@@ -119,6 +119,13 @@ export class VoiceStream {
     }
   }
 
+  /** The service may be closing while sound comes; `onclose` tells of it later. */
+  #say(message) {
+    if (this.socket.readyState === WebSocket.OPEN) {
+      this.socket.send(message);
+    }
+  }
+
   #send() {
     const message = new Int16Array(this.filled);
     let at = 0;
@@ -130,7 +137,7 @@ export class VoiceStream {
     }
     this.pieces = [];
     this.filled = 0;
-    this.socket.send(message);
+    this.#say(message);
     if (this.socket.bufferedAmount > BEHIND_S * this.rate * message.BYTES_PER_ELEMENT) {
       this.#refuse(new Refusal("The sound piles up here.", "The network, or the service, is too slow for it."));
     }
