@@ -53,12 +53,6 @@ _MINUTES, _TIMES = 20, 50
 _CHUNK = 0.08
 
 
-def heard(name: str, data: Path, noise: Path | None, negatives: Negatives) -> tuple[SnnVoice, Sounds]:
-    """A model, and what it heard."""
-    voice = SnnVoice.from_pretrained(name)
-    return voice, listen(voice, *recorded(voice, data, noise), negatives, SNRS)
-
-
 def recorded(voice: SnnVoice, data: Path, noise: Path | None) -> tuple[Clips, list[Floats]]:
     """Clips of words, and recordings `[N]` to put behind them, at a model's rate."""
     c = voice.config.features
@@ -185,7 +179,9 @@ def main() -> None:
     marked: dict[str, Point] = {}
     once: list[list[str]] = []
     for name in given.models:
-        voice, sounds = heard(name, given.data, given.noise, negatives)
+        voice = SnnVoice.from_pretrained(name)
+        clips, noises = recorded(voice, given.data, given.noise)
+        sounds = listen(voice, clips, noises, negatives, SNRS)
         commands = [word for word in COMMANDS if word in voice.labels] or None
         report.add(f"## {name}")
         hours = sounds.hours()
@@ -196,12 +192,11 @@ def main() -> None:
         report.add(by_point(voice, sounds))
         own = voice.config.detection
         if own and commands:
-            report.add(streamed(voice, *recorded(voice, given.data, given.noise), negatives))
+            report.add(streamed(voice, clips, noises, negatives))
         curves[name] = points(sounds.curve(own or NAIVE, commands), "10_db")
         if own:
             marked[name] = points([(own.threshold, sounds.at(own, commands))], "10_db")[0]
         if given.word in voice.labels:
-            clips, _ = recorded(voice, given.data, given.noise)
             once.append(tiny(voice, clips, negatives, given.word))
     if once:
         table = Table("model", "word", "missed", f"false alarms in {_MINUTES} minutes")

@@ -44,22 +44,17 @@ _PHONEMES: Mapping[str, tuple[int, ...]] = {
 }
 _SCHWA = 83  # an AH or ER without stress
 _STRESS = {"1": 156, "2": 157}
-_FULL_STOP, _SPACE = 4, 16
-# Between the words of a sentence, in the place of a phoneme.
-WORD_SPACE = " "
+_FULL_STOP = 4
 
 
 def tokens(pronunciation: Sequence[str]) -> list[int]:
-    """Kokoro's numbers for a pronunciation of CMUdict, such as `["G", "OW1"]`; `WORD_SPACE` parts words.
+    """Kokoro's numbers for a pronunciation of CMUdict, such as `["G", "OW1"]`.
 
     Raises:
         SnnVoiceError: It holds what is no phoneme of English.
     """
     found: list[int] = []
     for sound in pronunciation:
-        if sound == WORD_SPACE:
-            found.append(_SPACE)
-            continue
         name, stress = sound.rstrip("012"), sound[-1]
         if name not in _PHONEMES:
             raise SnnVoiceError(f"{sound!r} is no phoneme of CMUdict", hint='["Y", "EH1", "S"]')
@@ -194,7 +189,7 @@ def pronunciations(words: Iterable[str]) -> dict[str, list[list[str]]]:
 
 
 def utterances(word: str) -> int:
-    """How many utterances of a word the bundled models were trained with.
+    """How many utterances of a word to make.
 
     Most of the two commands of which there are few recordings; some of every word, or the network would learn
     that such a voice says rare words.
@@ -211,7 +206,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="the ONNX file")
     parser.add_argument("--voices", type=Path, required=True, help="folder of voices, name.bin each")
     parser.add_argument("--words", nargs="+", default=list(SPEECH_COMMANDS), help="default: all 35")
-    parser.add_argument("--count", type=int, help="utterances a word; default: as for the bundled models")
+    parser.add_argument(
+        "--count", type=int, help="utterances a word; default: more of words with few recordings"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     given = parser.parse_args()
     counts = {word: given.count or utterances(word) for word in given.words}
