@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,8 @@ from snn_hub_sandbox.command import hub_sandbox
 
 from snn_voice_hub import MissingExtraError, SnnVoiceError
 from tests.lacking import lack
-from tests.sandbox.helpers import ROOT, Sandbox
+from tests.programs import started
+from tests.sandbox.helpers import Sandbox
 
 # What should be refused, but is not, would serve for ever.
 pytestmark = pytest.mark.timeout(60)
@@ -36,22 +35,10 @@ typer.run(hub_sandbox)
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")])
-    with (tmp_path / "log").open("w") as log:
-        started = subprocess.Popen(
-            [
-                *(sys.executable, "-c", PROGRAM, "--port", "0", "--data", str(tmp_path / "data")),
-                *("--token", "hf_mine:somebody", "--token", "hf_other"),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )
-    yield started
-    if started.poll() is None:
-        started.kill()
-    started.communicate()
+    data = str(tmp_path / "data")
+    arguments = ["--port", "0", "--data", data, "--token", "hf_mine:somebody", "--token", "hf_other"]
+    with started(PROGRAM, arguments, tmp_path / "log") as process:
+        yield process
 
 
 def test_rehearsal(process: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from wyoming.ping import Ping, Pong
 import snn_voice_hub as sv
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
 from tests.lacking import lack
-from tests.places import ROOT
+from tests.programs import started
 from tests.wyoming.helpers import Client, talk
 
 # `snn-voice --help` loads the command, also where the extra is not installed.
@@ -46,20 +44,9 @@ def own(tmp_path_factory: pytest.TempPathFactory, default_model: sv.SnnVoice) ->
 
 @pytest.fixture
 def process(own: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")])
     arguments = ["--port", "0", "--model", str(own), "--words", "yes,stop", "--threshold", "yes=0.5"]
-    with (tmp_path / "log").open("w") as log:
-        started = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )
-    yield started
-    if started.poll() is None:
-        started.kill()
-    started.communicate()
+    with started(PROGRAM, arguments, tmp_path / "log") as process:
+        yield process
 
 
 def port_of(process: subprocess.Popen[str], log: Path) -> int:
