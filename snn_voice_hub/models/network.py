@@ -59,7 +59,9 @@ class Pass:
         self.largest = 0
         self._fired: set[str] = set()
 
-    def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
+    def fire(
+        self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
+    ) -> Tensor:
         """Let one layer of neurons run over all steps of this pass.
 
         Args:
@@ -67,6 +69,7 @@ class Pass:
             lif: The layer.
             x: Input current `[T, B, C, ...]`, or `[1, B, C, ...]` where it is the same in all steps.
             then: What the spikes go through next, a layer that treats each channel by itself: pooling.
+            steps: Of this layer in the pass, a multiple of `num_steps`, where it steps more often than those.
 
         Returns:
             Spikes `[T, B, C, ...]`, after `then`.
@@ -76,20 +79,49 @@ class Pass:
         """
         self._check_fires_once(name)
         before = self._before.get(name)
+        count = self.num_steps if steps is None else steps
         spk: Tensor
         spikes_alone = self._tap is None and not self._keep_state and not torch.compiler.is_compiling()
         if spikes_alone and not _is_own(lif, Lif):
             run = lif.train_spikes if _wants_gradient(x, lif) else lif.spikes
-            spk = run(x, before, self.num_steps, then)
+            spk = run(x, before, count, then)
             self.largest = max(self.largest, x.numel(), spk.numel())
             return spk
-        spk, mems = lif(x, before, self.num_steps)
+        spk, mems = lif(x, before, count)
         if self._keep_state:
             self.state[name] = mems[-1]
         if self._tap is not None:
-            self._tap(name, spk)
-            self._tap(f"{name}.mem", mems)
+            self._tap(name, self._by_step(spk))
+            self._tap(f"{name}.mem", self._by_step(mems))
         return spk if then is None else over_time(then, spk)
+
+    def _by_step(self, x: Tensor) -> Tensor:
+        """`[T * k, B, C]` of a layer that steps k times in a step of the pass, as `[T, B, C, k]`."""
+        if x.shape[0] == self.num_steps:
+            return x
+        return x.unflatten(0, (self.num_steps, -1)).movedim(1, -1)
+
+    def with_past(self, name: str, x: Tensor, count: int) -> Tensor:
+        """Steps with those before them, which a layer looks back at.
+
+        Args:
+            name: Of the layer; the key of what it looks back at.
+            x: Its input `[T, B, ...]`.
+            count: How many steps it looks back.
+
+        Returns:
+            `[count + T, B, ...]`; before the first pass there was nothing, 0.
+        """
+        if not count:
+            return x
+        key = f"{name}.past"
+        before = self._before.get(key)
+        if before is None:
+            before = x.new_zeros(count, *x.shape[1:])
+        joined = torch.cat([before, x])
+        if self._keep_state:
+            self.state[key] = joined[-count:]
+        return joined
 
     def _check_fires_once(self, name: str) -> None:
         if name in self._fired:
@@ -185,6 +217,8 @@ class SpikingNetwork(Network):
 
     # A network with a bare LIF on its input can't spike under latency encoding; it warns.
     lif_on_input = False
+    # How its input may become time steps.
+    encodings: tuple[str, ...] = ENCODINGS
 
     def __init__(
         self,
@@ -206,7 +240,7 @@ class SpikingNetwork(Network):
         self.beta_per_channel = check_bool("beta_per_channel", beta_per_channel)
         self.threshold = check_number("threshold", threshold, above=0.0)
         self.learn_threshold = check_bool("learn_threshold", learn_threshold)
-        self.encoding = check_choice("encoding", encoding, ENCODINGS)
+        self.encoding = check_choice("encoding", encoding, self.encodings)
         self.reset = check_choice("reset", reset, RESETS)
         self.surrogate = check_choice("surrogate", surrogate, tuple(SURROGATES))
         if self.lif_on_input and self.encoding == "latency" and self.threshold >= 1.0:

@@ -167,8 +167,16 @@ def train(
         raise ConfigError("the kernels can't train that layer", hint="can_train() tells; else lif_train()")
     if mem is not None:
         mem = mem.expand(x.shape[1:])
-    out: Tensor = _LifTraining.apply(x, mem, beta, threshold, num_steps, reset, surrogate, window_of(then, x))
-    return out
+    window = window_of(then, x)
+    if x.ndim > 3:
+        out: Tensor = _LifTraining.apply(x, mem, beta, threshold, num_steps, reset, surrogate, window)
+        return out
+    # A row of the kernels is what they run at a time: without positions, all channels of a clip.
+    start = None if mem is None else mem.unsqueeze(1)
+    rows: Tensor = _LifTraining.apply(
+        x.unsqueeze(2), start, beta, threshold, num_steps, reset, surrogate, window
+    )
+    return rows.squeeze(2)
 
 
 class _LifTraining(torch.autograd.Function):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snn_voice_hub.models.architectures.piczak import PiczakCNN, PiczakSNN
     from snn_voice_hub.models.architectures.resmel import ResMelCNN, ResMelSNN
     from snn_voice_hub.models.architectures.tcy import TcyCNN, TcySNN
+    from snn_voice_hub.models.architectures.tempo import TempoCNN, TempoSNN
 
 __all__ = [
     "M5CNN",
@@ -29,6 +30,8 @@ __all__ = [
     "ResMelSNN",
     "TcyCNN",
     "TcySNN",
+    "TempoCNN",
+    "TempoSNN",
 ]
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from snn_voice_hub.training.fitting.teaching import head_of
@@ -39,7 +40,15 @@ class _Analog(Pass):
         self.active: dict[str, list[Tensor]] = {}
         self.lifs: dict[str, Lif] = {}
 
-    def fire(self, name: str, lif: Lif, x: Tensor, then: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def fire(
+        self,
+        name: str,
+        lif: Lif,
+        x: Tensor,
+        then: Callable[[Tensor], Tensor] | None = None,
+        *,
+        steps: int | None = None,
+    ) -> Tensor:
         active = x.relu()
         every = max(1, active.numel() // _VALUES)
         self.active.setdefault(name, []).append(active.flatten()[::every].clone())
@@ -67,7 +76,7 @@ def convert(network: SpikingNetwork, inputs: Sequence[Tensor], percentile: float
     network.eval()
     first = next((lif for lif in network.modules() if isinstance(lif, Lif)), None)
     analog = _Analog(first if network.lif_on_input else None)
-    wanted = torch.cat([network.layers(x.unsqueeze(0), analog).sum(0) for x in inputs])
+    wanted = torch.cat([network.layers(_analog_input(network, x), analog).sum(0) for x in inputs])
     for name, lif in analog.lifs.items():
         top = torch.quantile(torch.cat(analog.active[name]), percentile / 100)
         # A layer that is silent even in the CNN keeps its threshold.
@@ -84,6 +93,11 @@ def convert(network: SpikingNetwork, inputs: Sequence[Tensor], percentile: float
             head.bias.mul_(scale)
     network.train(was_training)
     return {name: float(lif.threshold) for name, lif in analog.lifs.items()}
+
+
+def _analog_input(network: SpikingNetwork, features: Tensor) -> Tensor:
+    """What the CNN would hear of features `[B, 1, ...]`: one step, or those of the sound."""
+    return network.encoded(features) if isinstance(network, Framed) else features.unsqueeze(0)
 
 
 def _measure_again(network: SpikingNetwork, inputs: Sequence[Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,11 +16,13 @@ from torch.utils.data import DataLoader
 
 from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.features import Features
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.training.clips.corpus import COVERED
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import agreed
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
+from snn_voice_hub.training.fitting.chains import Chain
 from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
@@ -207,19 +209,21 @@ class Spotter(lightning.LightningModule):
         """The loss of a batch."""
         torch.manual_seed(int(batch["seed"]))  # dropout draws too
         targets = batch["targets"]
+        chain, between = self._chain(batch), None
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             told = None
             if "features" in batch:
                 x = batch["features"]
             else:
                 waves = batch["waves"]
-                x = self.features(waves)
-                if self._augmenter is not None:
-                    self._augmenter.reseed(int(batch["seed"]) ^ 1)
-                    x = self._augmenter.features(x)
+                x = self._changed_features(waves, chain, int(batch["seed"]))
                 if self._teachers or self._answers is not None:
                     told = agreed([teacher(waves) for teacher in self._teachers], batch.get("answers"))
-        logits = self.network(x)
+        if chain is None:
+            logits = self.network(x)
+        else:
+            assert isinstance(self.network, Framed)
+            logits, between = chain.answers(self.network, x)
         losses = functional.cross_entropy(
             logits,
             both(batch, logits.shape[1]),
@@ -234,9 +238,37 @@ class Spotter(lightning.LightningModule):
                 logits, wanted, reduction="none"
             )
         loss = losses.mean()
+        if between is not None and chain is not None and self._teachers:
+            loss = loss + self.recipe.between * self._between(chain, between)
         self.losses.append(float(loss.detach()))
         self.log("train_loss", self.losses[-1], prog_bar=True, logger=False, batch_size=len(targets))
         return loss
+
+    def _chain(self, batch: dict[str, Any]) -> Chain | None:
+        """The clips of a batch as streams, where the network is to learn from such."""
+        network = self.network
+        if self.recipe.chain == 1 or "waves" not in batch or not isinstance(network, Framed):
+            return None
+        return Chain.of(batch["waves"], self.recipe.chain, network.num_steps, int(batch["seed"]) ^ 2)
+
+    def _changed_features(self, waves: Tensor, chain: Chain | None, seed: int) -> Tensor:
+        changed: Callable[[Tensor], Tensor] = _unchanged
+        if self._augmenter is not None:
+            self._augmenter.reseed(seed ^ 1)
+            changed = self._augmenter.features
+        return changed(self.features(waves)) if chain is None else chain.spectrograms(self.features, changed)
+
+    def _between(self, chain: Chain, logits: Tensor) -> Tensor:
+        """The loss between clips, where the teachers alone know what is heard."""
+        assert isinstance(self.network, Framed)
+        config = self.features.config
+        per_step = (
+            self.network.frames_per_step * config.hop_length * config.sample_rate // config.feature_rate
+        )
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            windows = chain.between(per_step)
+            told = torch.stack([teacher(windows) for teacher in self._teachers]).mean(0)
+        return functional.cross_entropy(logits, told)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """See Lightning."""
@@ -302,6 +334,10 @@ class Spotter(lightning.LightningModule):
             final_div_factor=r.final_div_factor,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def both(batch: dict[str, Any], classes: int) -> Tensor:

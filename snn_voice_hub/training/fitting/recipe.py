@@ -31,6 +31,7 @@ CONSTANTS = ("none", "features", "all")
 # Of one step, which is in memory; of a run that is meant to end.
 _MAX_BATCH = 2**16
 _MAX_EPOCHS = 100_000
+_MAX_CHAIN = 64
 
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
@@ -164,6 +165,9 @@ class Recipe:
         threshold_percentile: Of a start from the CNN twin: each layer's threshold comes from this percentile
             of what its ReLU gave; see `fitting.conversion` (0: thresholds stay as they are).
         distil: Weight of the teachers' answers in the loss, where there are teachers.
+        chain: Of a network whose steps are those of the sound: so many clips follow one another as one
+            stream; see `fitting.chains`.
+        between: Weight of the teachers' answers on the way from one clip to the next.
         patience: Epochs without a better validation loss after which training ends (0: never).
     """
 
@@ -192,6 +196,8 @@ class Recipe:
     synthetic: float = 0.25
     threshold_percentile: float = 0.0
     distil: float = 0.0
+    chain: int = 1
+    between: float = 0.0
     patience: int = 0
 
     def __post_init__(self) -> None:
@@ -207,13 +213,14 @@ class Recipe:
             raise ConfigError("network.num_classes is no choice", hint="it is the number of words")
         check_int("epochs", self.epochs, low=1, high=_MAX_EPOCHS)
         check_int("batch_size", self.batch_size, low=1, high=_MAX_BATCH)
+        check_int("chain", self.chain, low=1, high=_MAX_CHAIN)
         for name in ("patience", "steps"):
             check_int(name, getattr(self, name), low=0)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("constants", self.constants, CONSTANTS)
         for name in ("lr", "final_div_factor"):
             check_number(name, getattr(self, name), above=0.0)
-        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic"):
+        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic", "between"):
             check_number(name, getattr(self, name), low=0.0)
         check_number("threshold_percentile", self.threshold_percentile, low=0.0, high=100.0)
         for name in ("silence", "unknown", "pct_start", "label_smoothing", "ema", "distil"):

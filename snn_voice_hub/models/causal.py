@@ -1,0 +1,80 @@
+"""Convolutions over frames that look back only, on tensors whose first axis is time.
+
+All frames at once are one matrix product over shifted copies of the input, which on a CPU is faster than a
+convolution for frames `[T, B, C]`; a few frames at a time are the same product of fewer rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class CausalConvNorm(nn.Module):
+    """Convolution over past frames without bias, then batch norm.
+
+    The output of a step is made of its newest frame and of those `dilation`, 2 `dilation`, … before it.
+
+    Args:
+        channels: In.
+        out_channels: Out.
+        kernel: Taps.
+        stride: Frames a step.
+        dilation: Frames between taps.
+
+    Attributes:
+        past: Frames before the first one that the first output is made of.
+    """
+
+    def __init__(
+        self, channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, out_channels, kernel, stride, dilation=dilation, bias=False)
+        self.bn = nn.BatchNorm1d(out_channels)
+        self.kernel, self.stride, self.dilation = kernel, stride, dilation
+        self.past = (kernel - 1) * dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[past + N * stride, B, C]` -> `[N, B, C']`."""
+        count = (x.shape[0] - self.past) // self.stride
+        rows = self.taps(x)
+        weight = self.conv.weight.permute(2, 1, 0).flatten(0, 1)
+        # Under autocast the product is in bfloat16, but membranes stay in float32.
+        current = (rows.flatten(0, 1) @ weight).to(x.dtype)
+        out: Tensor = self.bn(current)
+        return out.view(count, -1, out.shape[-1])
+
+    def taps(self, x: Tensor) -> Tensor:
+        """What each output is made of: `[past + N * stride, B, C]` -> `[N, B, kernel * C]`, oldest first."""
+        places = [(self.stride - 1 + j * self.dilation, self.stride) for j in range(self.kernel)]
+        count = (x.shape[0] - self.past) // self.stride
+        if x.requires_grad and not torch.compiler.is_compiling():
+            learned: Tensor = _Taps.apply(x, places, count)
+            return learned
+        return _joined(x, places, count)
+
+
+def _joined(x: Tensor, places: Sequence[tuple[int, int]], count: int) -> Tensor:
+    return torch.cat([x[first::stride][:count] for first, stride in places], -1)
+
+
+class _Taps(torch.autograd.Function):
+    """`_joined`; autograd itself would fill a tensor with zeros for each tap, and add them up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Sequence[tuple[int, int]], count: int) -> Tensor:
+        ctx.shape, ctx.places, ctx.count = x.shape, places, count
+        return _joined(x, places, count)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        out = grad.new_zeros(ctx.shape)
+        for (first, stride), part in zip(ctx.places, grad.chunk(len(ctx.places), -1), strict=True):
+            out[first::stride][: ctx.count] += part
+        return out, None, None

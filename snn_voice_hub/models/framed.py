@@ -1,0 +1,174 @@
+"""Networks whose time steps are the frames of the sound: what was heard is in their membranes.
+
+Other networks here repeat a window of sound at each of T steps. These hear each frame once, when it comes, so
+they can go on for as long as there is sound; their answer is the sum of the newest `num_steps` outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import MAX_STEPS, check_int
+from snn_voice_hub.models.base import Network, Tap
+from snn_voice_hub.models.network import Pass, SpikingNetwork, State
+
+FRAMES = "frames"
+
+
+class Framed(Network):
+    """What a network on frames and its twin share.
+
+    A subclass implements `layers(x, run)`.
+
+    Attributes:
+        frames_per_step: Frames of the spectrogram that a step hears.
+        num_steps: Outputs that make an answer; as many as a window of the front end has.
+    """
+
+    frames_per_step: ClassVar[int] = 1
+    num_steps: int
+
+    def layers(self, x: Tensor, run: Pass) -> Tensor:
+        """The network itself, over any number of steps.
+
+        Args:
+            x: Steps `[T, B, 1, n_mels, frames_per_step]`.
+            run: Fires the LIF layers, and holds membranes and past frames.
+
+        Returns:
+            The output of each step `[T, B, C]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define layers()")
+
+    def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Spectrograms `[B, 1, n_mels, frames]` as steps `[T, B, 1, n_mels, frames_per_step]`.
+
+        Frames behind the last whole step are left out.
+        """
+        self.check_features(features)
+        per_step = self.frames_per_step
+        steps = features.shape[-1] // per_step
+        return features[..., : steps * per_step].unflatten(-1, (steps, per_step)).movedim(-2, 0)
+
+    def forward_steps(
+        self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
+    ) -> Tensor:
+        """Output of every time step.
+
+        Args:
+            features: Spectrograms `[B, 1, n_mels, frames]`, of any number of frames.
+            tap: Called with `(layer name, spikes [T, B, C, k])` and `(layer name + ".mem", membranes)`, where
+                k is how often the layer steps in a step of the network.
+            clip_seeds: Is not used.
+
+        Returns:
+            `[T, B, C]`, T = frames // frames_per_step.
+        """
+        x = self.encoded(features)
+        return self.layers(x, Pass(x.shape[0], tap=tap))
+
+    def step(self, x: Tensor, state: State | None = None, *, tap: Tap | None = None) -> tuple[Tensor, State]:
+        """One time step, with all that is remembered as argument and result.
+
+        Args:
+            x: The newest frames `[B, 1, n_mels, frames_per_step]`.
+            state: Membranes and past frames left by the step before; None to start at rest.
+            tap: As in `forward_steps`, with T = 1.
+
+        Returns:
+            Output of this step `[B, C]` and the state after it.
+        """
+        out, state = self.steps(x.unsqueeze(0), state, tap=tap)
+        return out[0], state
+
+    def steps(self, x: Tensor, state: State | None = None, *, tap: Tap | None = None) -> tuple[Tensor, State]:
+        """`step` for several at once: `[T, B, 1, n_mels, frames_per_step]` -> `[T, B, C]`."""
+        run = Pass(x.shape[0], state=state, keep_state=True, tap=tap)
+        return self.layers(x, run), run.state
+
+    def loop_encoded(self, x: Tensor) -> Tensor:
+        """Steps `[T, B, 1, n_mels, frames_per_step]`, one after the other -> `[T, B, C]`."""
+        state: State | None = None
+        outputs = []
+        for frames in x:
+            out, state = self.step(frames, state)
+            outputs.append(out)
+        return torch.stack(outputs)
+
+    def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
+        """Logits `[B, C]` of spectrograms: the sum of the newest `num_steps` outputs."""
+        return self.forward_encoded(self.encoded(features))
+
+    def forward_encoded(self, x: Tensor) -> Tensor:
+        """See `Network.forward_encoded`."""
+        return self.layers(x, Pass(x.shape[0]))[-self.num_steps :].sum(0)
+
+
+class FramedCNN(Framed):
+    """The plain twin of a network on frames: it remembers past frames and has no membranes.
+
+    Args:
+        num_classes: Number of classes C, at least 1.
+        num_steps: Outputs that make an answer, 1 to 1,000.
+
+    Raises:
+        ConfigError: A value is not legal.
+    """
+
+    def __init__(self, num_classes: int = 35, num_steps: int = 25) -> None:
+        super().__init__(num_classes)
+        self.num_steps = check_int("num_steps", num_steps, low=1, high=MAX_STEPS)
+        self.make_layers()
+
+
+class FramedSNN(Framed, SpikingNetwork):
+    """A spiking network on frames.
+
+    Args:
+        num_classes: Number of classes C, at least 1.
+        num_steps: Outputs that make an answer, 1 to 1,000.
+        beta: Membrane decay a step of its layer, 0 to 1.
+        learn_beta: Whether each layer's beta is a parameter.
+        threshold: Firing threshold, above 0.
+        learn_threshold: Whether each layer's threshold is a parameter.
+        encoding: "frames": each step hears the next ones.
+        reset: See `SpikingNetwork`.
+        surrogate: See `SpikingNetwork`.
+        beta_per_channel: Whether each channel has a beta of its own, instead of one for the layer.
+
+    Raises:
+        ConfigError: A value is not legal.
+    """
+
+    encodings = (FRAMES,)
+
+    def __init__(
+        self,
+        num_classes: int = 35,
+        num_steps: int = 25,
+        beta: float = 0.5,
+        learn_beta: bool = False,
+        threshold: float = 1.0,
+        learn_threshold: bool = False,
+        encoding: str = FRAMES,
+        reset: str = "subtract",
+        surrogate: str = "atan",
+        beta_per_channel: bool = False,
+    ) -> None:
+        SpikingNetwork.__init__(
+            self,
+            num_classes,
+            num_steps,
+            beta,
+            learn_beta,
+            threshold,
+            learn_threshold,
+            encoding,
+            reset,
+            surrogate,
+            beta_per_channel,
+        )
