@@ -184,11 +184,13 @@ class _TracedPass(Pass):
         super().__init__(num_steps, summed=True)
         self._neurons = neurons
 
-    def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
+    def fire(
+        self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
+    ) -> Tensor:
         """See `Pass.fire`."""
-        check_run(x, None, self.num_steps)
-        if id(lif) not in self._neurons:
-            return super().fire(name, lif, x, then)
+        check_run(x, None, self.num_steps if steps is None else steps)
+        if id(lif) not in self._neurons or steps is not None:
+            return super().fire(name, lif, x, then, steps=steps)
         self._check_fires_once(name)
         beta, threshold = self._neurons[id(lif)]
         sizes = [int(size) for size in x.shape[2:]]

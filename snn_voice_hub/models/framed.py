@@ -6,6 +6,7 @@ they can go on for as long as there is sound; their answer is the sum of the new
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.config import MAX_STEPS, check_int
+from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
-from snn_voice_hub.models.network import Pass, SpikingNetwork, State
+from snn_voice_hub.models.network import PAST, Pass, SpikingNetwork, State
 
 FRAMES = "frames"
 
@@ -31,6 +33,7 @@ class Framed(Network):
 
     frames_per_step: ClassVar[int] = 1
     num_steps: int
+    _layout: dict[str, tuple[int, ...]] | None = None
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """The network itself, over any number of steps.
@@ -52,7 +55,8 @@ class Framed(Network):
         self.check_features(features)
         per_step = self.frames_per_step
         steps = features.shape[-1] // per_step
-        return features[..., : steps * per_step].unflatten(-1, (steps, per_step)).movedim(-2, 0)
+        whole = features[..., : steps * per_step]
+        return whole.reshape(*whole.shape[:-1], steps, per_step).movedim(-2, 0)
 
     def forward_steps(
         self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
@@ -90,6 +94,56 @@ class Framed(Network):
         run = Pass(x.shape[0], state=state, keep_state=True, tap=tap)
         return self.layers(x, run), run.state
 
+    def state_layout(self) -> dict[str, tuple[int, ...]]:
+        """What is remembered of one stream: shapes by name, in the order in which `advance` lays them out.
+
+        Membranes `[C]` have the name of their layer, past frames `[count, C]` that of theirs and ".past".
+        """
+        if self._layout is None:
+            weight = next(self.parameters())
+            x = weight.new_zeros(1, 1, 1, self.min_shape[0], self.frames_per_step)
+            training = self.training
+            with torch.no_grad():
+                _, state = self.eval().steps(x)
+            self.train(training)
+            self._layout = {
+                name: tuple(value.shape[1:] if _is_membrane(name) else (value.shape[0], *value.shape[2:]))
+                for name, value in state.items()
+            }
+        return self._layout
+
+    def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`steps` with the state as one row for each stream, so that streams can be stacked.
+
+        Args:
+            x: The next steps `[T, B, 1, n_mels, frames_per_step]` of B streams.
+            state: `[B, n]`, one after the other what `state_layout` says; None to start at rest.
+
+        Returns:
+            Outputs `[T, B, C]`, and the state after them `[B, n]`.
+        """
+        before = None if state is None else self._unpacked(state)
+        out, after = self.steps(x, before)
+        rows = [
+            value.flatten(1) if _is_membrane(name) else value.movedim(1, 0).flatten(1)
+            for name, value in after.items()
+        ]
+        return out, torch.cat(rows, 1)
+
+    def _unpacked(self, state: Tensor) -> State:
+        layout = self.state_layout()
+        sizes = [math.prod(shape) for shape in layout.values()]
+        if state.ndim != 2 or state.shape[1] != sum(sizes):
+            raise ConfigError(
+                f"a state of shape {list(state.shape)} for {type(self).__name__}",
+                hint=f"[B, {sum(sizes)}], as advance() gives it",
+            )
+        parts = zip(layout.items(), state.split(sizes, 1), strict=True)
+        return {
+            name: part if _is_membrane(name) else part.reshape(-1, *shape).movedim(1, 0)
+            for (name, shape), part in parts
+        }
+
     def loop_encoded(self, x: Tensor) -> Tensor:
         """Steps `[T, B, 1, n_mels, frames_per_step]`, one after the other -> `[T, B, C]`."""
         state: State | None = None
@@ -106,6 +160,10 @@ class Framed(Network):
     def forward_encoded(self, x: Tensor) -> Tensor:
         """See `Network.forward_encoded`."""
         return self.layers(x, Pass(x.shape[0]))[-self.num_steps :].sum(0)
+
+
+def _is_membrane(name: str) -> bool:
+    return not name.endswith(PAST)
 
 
 class FramedCNN(Framed):

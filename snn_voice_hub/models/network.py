@@ -24,6 +24,9 @@ from snn_voice_hub.models.lif_layer import Lif
 
 State = dict[str, Tensor]
 
+# Behind a layer's name: what it looks back at.
+PAST = ".past"
+
 
 class Pass:
     """One pass of one batch through a spiking network: what its layers read and leave behind.
@@ -99,7 +102,7 @@ class Pass:
         """`[T * k, B, C]` of a layer that steps k times in a step of the pass, as `[T, B, C, k]`."""
         if x.shape[0] == self.num_steps:
             return x
-        return x.unflatten(0, (self.num_steps, -1)).movedim(1, -1)
+        return x.reshape(self.num_steps, -1, *x.shape[1:]).movedim(1, -1)
 
     def with_past(self, name: str, x: Tensor, count: int) -> Tensor:
         """Steps with those before them, which a layer looks back at.
@@ -114,7 +117,7 @@ class Pass:
         """
         if not count:
             return x
-        key = f"{name}.past"
+        key = f"{name}{PAST}"
         before = self._before.get(key)
         if before is None:
             before = x.new_zeros(count, *x.shape[1:])

@@ -281,8 +281,12 @@ class _RecordingPass(Pass):
         super().__init__(num_steps, summed=summed)
         self._recorder = recorder
 
-    def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
+    def fire(
+        self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
+    ) -> Tensor:
         """See `Pass.fire`."""
+        if steps is not None:
+            raise Untraceable(f"the steps of {name} are those of the sound")
         self._check_fires_once(name)
         if type(lif) is not Lif:
             raise Untraceable(f"the neurons of {name} are a {type(lif).__name__}")

@@ -78,6 +78,22 @@ class Engine(ABC):
             Unsupported: The engine can't run this network after all.
         """
 
+    def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The next steps of streams; see `models.framed.Framed.advance`.
+
+        Args:
+            x: `[T, B, 1, n_mels, frames_per_step]`.
+            state: What is remembered of each stream, `[B, n]`; None where all begin. It is not changed.
+
+        Returns:
+            Outputs `[T, B, C]`, and the state after them.
+
+        Raises:
+            Unsupported: The engine can't go on with a stream, or the network's steps are not those of the
+                sound.
+        """
+        raise Unsupported(f"engine {self.name} can't go on from a state")
+
     def details(self) -> dict[str, Any]:
         """What there is to know about this engine, ready for JSON."""
         return {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from snn_voice_hub.inference.engines.base import Engine, device_and_dtype
+from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and_dtype
 from snn_voice_hub.inference.engines.packed import PackedLinear, check_dtype, with_packed_linears
 from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 
 # Values of the largest tensor of a pass on the CPU: 8 MiB of float32. Larger ones fall out of the cache, and
@@ -70,6 +71,10 @@ class TorchEngine(Engine):
             self._alone[shape] = are_clips_alone(run, shape, 0)
         return self._alone[shape]
 
+    def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `Engine.advance`."""
+        return framed(self._twin).advance(x, state)
+
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
         return {"packed_linears": sum(isinstance(m, PackedLinear) for m in self._twin.modules())}
@@ -89,6 +94,29 @@ class LoopEngine(Engine):
 
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
+        if isinstance(self.network, Framed):
+            return self.network.loop_encoded(x)[-self.network.num_steps :].sum(0)
         if not isinstance(self.network, SpikingNetwork):
             return self.network.forward_encoded(x)
         return self.network.loop_encoded(x).sum(0)
+
+    def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `Engine.advance`."""
+        network = framed(self.network)
+        outputs = []
+        for step in x:
+            out, state = network.advance(step.unsqueeze(0), state)
+            outputs.append(out)
+        assert state is not None, "there is a step at least"
+        return torch.cat(outputs), state
+
+
+def framed(network: nn.Module) -> Framed:
+    """A network whose steps are those of the sound.
+
+    Raises:
+        Unsupported: Those of this one are not.
+    """
+    if not isinstance(network, Framed):
+        raise Unsupported(f"{type(network).__name__} hears windows, and keeps nothing of a stream")
+    return network

@@ -86,6 +86,15 @@ class EngineSlot:
             except Unsupported as why:
                 self._replace(made, network, why)
 
+    @torch.inference_mode()
+    def advance(self, network: Network, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The next steps of streams, by an engine or else by PyTorch; see `Engine.advance`."""
+        made = self._present(network)
+        try:
+            return made.engine.advance(x, state)
+        except Unsupported as why:
+            return self._beside(made, network, NotThisInput(f"streams: {why}")).advance(x, state)
+
     def get(self, network: Network) -> tuple[Engine, dict[str, Any]]:
         """The engine for the network's present weights, and what there is to know about it.
 

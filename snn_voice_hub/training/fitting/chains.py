@@ -60,13 +60,12 @@ class Chain:
             features: The front end.
             changed: What is done to the spectrogram of each clip, `[B, 1, n_mels, frames]`.
         """
-        length, streams = self.order.shape
+        length = len(self.order)
         frames = self.waves.shape[1] // length * features.config.feature_rate
         frames //= features.config.sample_rate * features.config.hop_length
         x = features(self.waves)[..., : length * frames]
-        by_clip = x.unflatten(-1, (length, frames)).movedim(-2, 0).flatten(0, 1)
-        by_clip = changed(by_clip).unflatten(0, (length, streams))
-        return by_clip.movedim(0, -2).flatten(-2)
+        by_clip = x.reshape(*x.shape[:-1], length, frames).movedim(-2, 0)
+        return changed(by_clip.flatten(0, 1)).view_as(by_clip).movedim(0, -2).flatten(-2)
 
     def answers(self, network: Framed, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What a network says at the end of each clip, and between two of each stream.
@@ -82,7 +81,7 @@ class Chain:
         outputs = network.forward_steps(x)
         length = len(self.order)
         per_clip = len(outputs) // length
-        ends = outputs.unflatten(0, (length, per_clip)).sum(1).flatten(0, 1)
+        ends = outputs.view(length, per_clip, *outputs.shape[1:]).sum(1).flatten(0, 1)
         first = self.link * per_clip + self.offset
         inside = outputs[first : first + per_clip].sum(0) if length > 1 else None
         return ends[self.order.flatten().argsort()], inside
