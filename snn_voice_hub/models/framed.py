@@ -138,7 +138,7 @@ class Framed(Network):
                 f"a state of shape {list(state.shape)} for {type(self).__name__}",
                 hint=f"[B, {sum(sizes)}], as advance() gives it",
             )
-        parts = zip(layout.items(), state.split(sizes, 1), strict=True)
+        parts = zip(layout.items(), torch.split(state, sizes, 1), strict=True)
         return {
             name: part if _is_membrane(name) else part.reshape(-1, *shape).movedim(1, 0)
             for (name, shape), part in parts
