@@ -24,12 +24,14 @@ from snn_voice_hub.inference.early_exit import StoppedEarly, check_stoppable, ru
 from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
+from snn_voice_hub.inference.frames import FrameFront, FrameHearing, outputs_of_frames, step_samples
 from snn_voice_hub.inference.hearing import WindowHearing, outputs_of_rows
 from snn_voice_hub.inference.listener import Listener
 from snn_voice_hub.inference.pipeline import Pipeline
 from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
-from snn_voice_hub.models.encoding import seeds_of
+from snn_voice_hub.models.encoding import DRAWN, seeds_of
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.models.saving import unwrapped
@@ -304,13 +306,35 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         Returns:
             What `VoiceStream.give` takes: `[B, C]`, on the network's device.
         """
+        if isinstance(network := self._bare_network(), Framed):
+            return outputs_of_frames(inputs, partial(self._advance, network))
         return outputs_of_rows(
             inputs,
             lambda windows: cast(Tensor, self(self.to_device(windows))),
             lambda features: self._logits(self.to_device(features).to(self.dtype), None),
         )
 
+    def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        with no_autocast(self.device):
+            x, state = (self.to_device(t).to(self.dtype) for t in (x, state))
+            outputs, after = self._engine.advance(network, x, state)
+            return outputs.float(), after.float()
+
+    def _hop_of(self, seconds: float) -> int:
+        network, c = self._bare_network(), self.config.features
+        if not isinstance(network, Framed):
+            return super()._hop_of(seconds)
+        step = step_samples(c, network)
+        return step * max(1, round(seconds * c.sample_rate / step))
+
+    def _can_leave_out(self) -> bool:
+        return not isinstance(self._bare_network(), Framed)
+
     def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
+        if isinstance(network := self._bare_network(), Framed):
+            steps = hop // step_samples(self.config.features, network)
+            front = FrameFront(self.features, network, steps)
+            return FrameHearing(self.config, front, network, gate, trouble=self._trouble)
         reuse = not self._draws()
         return WindowHearing(
             self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble
@@ -319,7 +343,7 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
     def _draws(self) -> bool:
         """Whether the network draws random numbers, by a seed made of the clip."""
         network = self._bare_network()
-        return isinstance(network, SpikingNetwork) and network.encoding != "repeat"
+        return isinstance(network, SpikingNetwork) and network.encoding in DRAWN
 
     # --- what the neurons do ----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.config import SILENCE, VoiceConfig
-from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.errors import CheckpointError, SnnVoiceError
 from snn_voice_hub.features import Features
 from snn_voice_hub.inference.ends import too_loud
 from snn_voice_hub.inference.sliding import LogMelRow, SlidingLogMel, log_mels
@@ -58,7 +58,7 @@ class WindowHearing:
         fits = reuse and SlidingLogMel.fits(config.features, hop)
         self._log_mel = SlidingLogMel(features, hop, back * hop) if fits else None
         self._heard = False
-        self.silence = np.array([label == SILENCE for label in config.labels], dtype=np.float32)
+        self.silence = silence_of(config.labels)
 
     @property
     def level(self) -> float:
@@ -119,14 +119,26 @@ class WindowHearing:
         if len(due):
             logits = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
             if not np.isfinite(logits).all():
-                self._refuse()
-            found[~np.array(due.silent)] = _softmax((logits / self._config.temperature).astype(np.float32))
+                raise not_finite(self._config, self._trouble)
+            found[~np.array(due.silent)] = shares_of((logits / self._config.temperature).astype(np.float32))
         return found
 
-    def _refuse(self) -> None:
-        if trouble := self._trouble():
-            raise CheckpointError(f"{self._config.name or self._config.architecture}: {trouble}")
-        raise too_loud("the stream")
+
+def silence_of(labels: Sequence[str]) -> Scores:
+    """Scores `[C]` of silence: no word is in it."""
+    return np.array([label == SILENCE for label in labels], dtype=np.float32)
+
+
+def not_finite(config: VoiceConfig, trouble: Callable[[], str]) -> SnnVoiceError:
+    """Why a stream has no finite scores: its model, or what it hears.
+
+    Args:
+        config: Of the model.
+        trouble: Says what is wrong with the network itself; "" for nothing.
+    """
+    if found := trouble():
+        return CheckpointError(f"{config.name or config.architecture}: {found}")
+    return too_loud("the stream")
 
 
 def outputs_of_rows(
@@ -154,7 +166,8 @@ def outputs_of_rows(
     return out
 
 
-def _softmax(logits: Scores) -> Scores:
+def shares_of(logits: Scores) -> Scores:
+    """Softmax of logits `[..., C]`."""
     # NumPy's, as PyTorch's takes ten times as long for a single window.
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     shares: Scores = powers / powers.sum(-1, keepdims=True)

@@ -50,6 +50,14 @@ class Listener:
         """What the model keeps of one stream; `hop` in samples, `back` in windows: see `Hearing.row`."""
         raise NotImplementedError(f"{type(self).__name__} does not define _hearing()")
 
+    def _hop_of(self, seconds: float) -> int:
+        """Samples between scores that are asked for every so many seconds."""
+        return round(seconds * self.config.features.sample_rate)
+
+    def _can_leave_out(self) -> bool:
+        """Whether the network may be asked for some windows alone: it keeps nothing of those before."""
+        return True
+
     def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
         """Run the network on rows of what streams have prepared."""
         raise NotImplementedError(f"{type(self).__name__} does not define run_inputs()")
@@ -83,7 +91,8 @@ class Listener:
             words: Words to listen for; None for all.
             threshold: Score from which on a word counts, above 0 to 1; a dict has one for each of some words.
             hop: Seconds between windows, 0.01 to the length of a window. Multiples of the front end's own
-                step (0.01 s for the default) cost least.
+                step (0.01 s for the default) cost least. A network whose steps are those of the sound has
+                scores after whole steps: the nearest number of them is taken.
             smoothing: Seconds over which the score stays high; a single window is enough at 0.
             refractory: Seconds after an event without another.
             gate: Windows in which no part is louder than this, in dB of full scale, are silence, and the
@@ -109,7 +118,7 @@ class Listener:
             raise ConfigError(f"words={words!r} is not legal", hint=f"a list: words=[{words!r}]")
         wanted = None if words is None else list(words)
         point = self._operating_point(wanted, threshold, hop, smoothing, refractory)
-        step = round(point.hop * features.sample_rate)
+        step = self._hop_of(point.hop)
         detector = Detector(
             self.config.labels,
             point,
@@ -117,14 +126,15 @@ class Listener:
             hop=step / features.sample_rate,
             words=wanted,
         )
+        sparse = not scores and self._can_leave_out()
         return VoiceStream(
-            self._hearing(step, gate, 0 if scores else detector.together - 1),
+            self._hearing(step, gate, detector.together - 1 if sparse else 0),
             self._run_one_by_one,
             detector,
             labels=self.config.labels,
             rates=(rate, features.sample_rate),
             encoding=encoding,
-            sparse=not scores,
+            sparse=sparse,
         )
 
     def listen(

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from snn_voice_hub.tensors import FLOAT32
 
-ENCODINGS = ("repeat", "rate", "latency")
+# Those that make spikes of each clip.
+DRAWN = ("rate", "latency")
+ENCODINGS = ("repeat", *DRAWN)
 
 
 def encode(

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from snn_voice_hub.config import MAX_STEPS, check_int
 from snn_voice_hub.errors import ConfigError
@@ -19,6 +20,10 @@ from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.network import PAST, Pass, SpikingNetwork, State
 
 FRAMES = "frames"
+
+# By so many frames a network is behind the sound: a step ends before the sound of its own time does, so the
+# frames of a clip's last step lie in the clip, and those of a stream's are there when it is due.
+LEAD = 1
 
 
 class Framed(Network):
@@ -50,12 +55,13 @@ class Framed(Network):
     def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
         """Spectrograms `[B, 1, n_mels, frames]` as steps `[T, B, 1, n_mels, frames_per_step]`.
 
-        Frames behind the last whole step are left out.
+        The first step begins with `LEAD` frames of 0, and ends as many frames earlier; frames behind the last
+        whole step are left out.
         """
         self.check_features(features)
         per_step = self.frames_per_step
-        steps = features.shape[-1] // per_step
-        whole = features[..., : steps * per_step]
+        steps = (features.shape[-1] - 1) // per_step
+        whole = functional.pad(features, (LEAD, 0))[..., : steps * per_step]
         return whole.reshape(*whole.shape[:-1], steps, per_step).movedim(-2, 0)
 
     def forward_steps(
@@ -70,7 +76,7 @@ class Framed(Network):
             clip_seeds: Is not used.
 
         Returns:
-            `[T, B, C]`, T = frames // frames_per_step.
+            `[T, B, C]`, T = (frames - 1) // frames_per_step.
         """
         x = self.encoded(features)
         return self.layers(x, Pass(x.shape[0], tap=tap))
@@ -111,6 +117,10 @@ class Framed(Network):
                 for name, value in state.items()
             }
         return self._layout
+
+    def state_size(self) -> int:
+        """Values that are remembered of one stream, n."""
+        return sum(math.prod(shape) for shape in self.state_layout().values())
 
     def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`steps` with the state as one row for each stream, so that streams can be stacked.

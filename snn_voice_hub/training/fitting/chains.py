@@ -63,9 +63,11 @@ class Chain:
         length = len(self.order)
         frames = self.waves.shape[1] // length * features.config.feature_rate
         frames //= features.config.sample_rate * features.config.hop_length
-        x = features(self.waves)[..., : length * frames]
+        whole = features(self.waves)
+        x, last = whole[..., : length * frames], whole[..., length * frames :]
         by_clip = x.reshape(*x.shape[:-1], length, frames).movedim(-2, 0)
-        return changed(by_clip.flatten(0, 1)).view_as(by_clip).movedim(0, -2).flatten(-2)
+        joined = changed(by_clip.flatten(0, 1)).view_as(by_clip).movedim(0, -2).flatten(-2)
+        return torch.cat([joined, last], -1)
 
     def answers(self, network: Framed, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """What a network says at the end of each clip, and between two of each stream.

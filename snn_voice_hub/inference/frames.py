@@ -1,0 +1,240 @@
+"""What a model keeps of a stream, where the network's steps are the frames of the sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from snn_voice_hub.config import FeatureConfig, VoiceConfig
+from snn_voice_hub.features import Features, MelPower
+from snn_voice_hub.inference.hearing import not_finite, shares_of, silence_of
+from snn_voice_hub.models.framed import LEAD, Framed
+from snn_voice_hub.streaming.chunks import Samples
+from snn_voice_hub.streaming.detector import Scores
+from snn_voice_hub.streaming.log_mel import Floats, LogMel
+from snn_voice_hub.streaming.ring import Ring
+from snn_voice_hub.streaming.search import SoughtWindow
+from snn_voice_hub.streaming.session import Due
+
+# Hops that are looked at together: this one, and the one before that its first frames reach into.
+_HOPS = 2
+
+
+def step_samples(config: FeatureConfig, network: Framed) -> int:
+    """Samples of sound in a step of a network whose steps are those of the sound."""
+    return config.hop_length * network.frames_per_step
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRow:
+    """The next steps of a stream, on their way to the network.
+
+    Attributes:
+        samples: The sound that they are made of, `[N]`.
+        begins: Whether they are the first of the stream.
+        state: What is remembered of the stream before them, `[n]`.
+        front: Makes their spectrogram.
+    """
+
+    samples: Samples
+    begins: bool
+    state: Floats
+    front: FrameFront
+
+
+class FrameFront:
+    """Sound -> the steps that a network hears, as `Framed.encoded` makes them of a whole spectrogram.
+
+    Args:
+        features: The front end of a model.
+        network: Its network.
+        steps: Of the network in a hop.
+    """
+
+    def __init__(self, features: Features, network: Framed, steps: int) -> None:
+        c = features.config
+        assert isinstance(features.mel, MelPower), "a network on frames has a front end with bands"
+        self._log_mel = LogMel(
+            features.mel.window.cpu().numpy(),
+            features.mel.filters.cpu().numpy(),
+            c.log_offset,
+            c.feature_mean,
+            c.feature_std,
+            c.zero_below,
+        )
+        self._mean, self._std = np.float32(c.waveform_mean), np.float32(c.waveform_std)
+        self._is_scaled = (c.waveform_mean, c.waveform_std) != (0.0, 1.0)
+        self.steps, self._per_step = steps, network.frames_per_step
+        self.hop = steps * step_samples(c, network)
+        self._around = c.n_fft // 2
+        first = self.hop - LEAD * c.hop_length - self._around
+        starts = first + c.hop_length * np.arange(steps * network.frames_per_step)
+        self._places: npt.NDArray[np.intp] = starts[:, np.newaxis] + np.arange(c.n_fft)
+
+    def __call__(self, rows: Sequence[FrameRow]) -> Tensor:
+        """Steps `[T, B, 1, n_mels, frames_per_step]` of a hop of B streams."""
+        frames = np.empty((len(rows), *self._places.shape), dtype=np.float32)
+        for row, out in zip(rows, frames, strict=True):
+            samples = row.samples
+            if row.begins:  # what would be before the stream is mirrored, as at the beginning of a clip
+                samples = samples.copy()
+                ahead = samples[self.hop + 1 : self.hop + 1 + self._around]
+                samples[self.hop - len(ahead) : self.hop] = ahead[::-1]
+            np.take(samples, self._places, out=out, mode="clip")
+        if self._is_scaled:
+            frames -= self._mean
+            frames /= self._std
+        columns = self._log_mel(frames)
+        for row, out in zip(rows, columns, strict=True):
+            if row.begins:
+                out[:LEAD] = 0.0
+        by_step = columns.reshape(len(rows), self.steps, self._per_step, -1)
+        return torch.from_numpy(np.ascontiguousarray(by_step.transpose(1, 0, 3, 2))[:, :, np.newaxis])
+
+
+class FrameHearing:
+    """The newest sound, and what the network remembers of all before.
+
+    A stream begins as a clip does. Where nothing was louder than the gate for as long as an answer looks
+    back, the network does not run, and what was heard is forgotten: the next sound finds it at rest.
+
+    Args:
+        config: Of the model.
+        front: Makes what the network hears.
+        network: The network.
+        gate: What is not louder is silence, in dB of full scale; None for none.
+        trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
+
+    Attributes:
+        silence: Scores `[C]` of silence.
+    """
+
+    def __init__(
+        self,
+        config: VoiceConfig,
+        front: FrameFront,
+        network: Framed,
+        gate: float | None,
+        *,
+        trouble: Callable[[], str] = str,
+    ) -> None:
+        self._config, self._front, self._gate, self._trouble = config, front, gate, trouble
+        self._ring = Ring(_HOPS * front.hop, front.hop)
+        self._size = network.state_size()
+        self._answer = network.num_steps
+        # So many quiet hops in a row, and nothing that an answer looks back at was loud.
+        self._asleep = -(-network.num_steps // front.steps)
+        self.silence = silence_of(config.labels)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was heard."""
+        self._ring.reset()
+        self._heard = self._begun = False
+        self._quiet = 0  # hops in a row
+        self._rest()
+
+    def _rest(self) -> None:
+        self._state = np.zeros(self._size, dtype=np.float32)
+        self._outputs = np.zeros((self._answer, len(self.silence)), dtype=np.float32)
+
+    @property
+    def level(self) -> float:
+        """Of the newest sound, in dB of full scale."""
+        return self._ring.level
+
+    @property
+    def due_in(self) -> int:
+        """How many samples at the model's rate more make something due."""
+        return self._ring.due_in
+
+    def push(self, samples: Samples) -> None:
+        """See `Hearing.push`."""
+        self._heard |= len(samples) > 0
+        self._ring.push(samples)
+
+    def push_silence(self) -> None:
+        """Zeros, for the answers in which the last sample counts."""
+        if self._heard:
+            self._ring.push(np.zeros(self._config.features.num_samples - 1, dtype=np.float32))
+
+    def next(self) -> SoughtWindow | None:
+        """The next hop."""
+        window = self._ring.next()
+        if window is None:
+            return None
+        begins, self._begun = not self._begun, True
+        quiet = self._gate is not None and self._ring.level <= self._gate
+        self._quiet = self._quiet + 1 if quiet else 0
+        end = (window.begin + _HOPS * self._front.hop) / self._config.features.sample_rate
+        if self._quiet < self._asleep:
+            return SoughtWindow((window.begin, begins), end)
+        if self._quiet == self._asleep:
+            self._rest()
+        return SoughtWindow(None, end)
+
+    def row(self, window: SoughtWindow) -> FrameRow:
+        """What `outputs_of_frames` takes."""
+        begin, begins = window.place
+        return FrameRow(self._ring.samples(begin), begins, self._state, self._front)
+
+    def scores(self, due: Due, outputs: Any) -> Scores:
+        """Scores `[W, C]`; silence has those that no word is in.
+
+        Args:
+            due: The hops.
+            outputs: What `outputs_of_frames` gave for its row, a tensor or an array.
+
+        Raises:
+            AudioError: They are not finite, and the network is sound.
+            CheckpointError: They are not finite, as the network is not.
+        """
+        found = np.tile(self.silence, (len(due.ends), 1))
+        if len(due):
+            given = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
+            if not np.isfinite(given.sum()):
+                self._rest()
+                raise not_finite(self._config, self._trouble)
+            state, newest = np.split(given[0], [self._size])
+            steps, classes = self._front.steps, self._outputs.shape[1]
+            self._state = state
+            self._outputs = np.concatenate([self._outputs[steps:], newest.reshape(-1, classes)[:steps]])
+            logits = self._outputs[-self._answer :].sum(0, keepdims=True)
+            found[-1] = shares_of(logits / np.float32(self._config.temperature))
+        return found
+
+
+def outputs_of_frames(
+    rows: Sequence[FrameRow], advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """What a model gives for rows of any of its streams, at least one.
+
+    Args:
+        rows: Of `FrameHearing.row`.
+        advance: Steps `[T, B, ...]` and states `[B, n]` -> outputs `[T, B, C]` and states.
+
+    Returns:
+        `[R, n + T * C]`: the state after the steps, then their outputs. Of rows with fewer steps than others,
+        the rest is 0.
+    """
+    by_hop: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        by_hop.setdefault(row.front.steps, []).append(i)
+    found = []
+    for places in by_hop.values():
+        part = [rows[i] for i in places]
+        state = torch.from_numpy(np.stack([row.state for row in part]))
+        outputs, after = advance(part[0].front(part), state)
+        found.append(torch.cat([after, outputs.movedim(0, 1).flatten(1)], 1))
+    if len(found) == 1:
+        return found[0]
+    out = found[0].new_zeros((len(rows), max(part.shape[1] for part in found)))
+    for places, given in zip(by_hop.values(), found, strict=True):
+        out[places, : given.shape[1]] = given
+    return out
