@@ -22,9 +22,6 @@ from snn_voice_hub.streaming.ring import Ring
 from snn_voice_hub.streaming.search import SoughtWindow
 from snn_voice_hub.streaming.session import Due
 
-# Hops that are looked at together: this one, and the one before that its first frames reach into.
-_HOPS = 2
-
 
 def step_samples(config: FeatureConfig, network: Framed) -> int:
     """Samples of sound in a step of a network whose steps are those of the sound."""
@@ -73,8 +70,11 @@ class FrameFront:
         self.steps, self._per_step = steps, network.frames_per_step
         self.hop = steps * step_samples(c, network)
         self._around = c.n_fft // 2
-        first = self.hop - LEAD * c.hop_length - self._around
-        starts = first + c.hop_length * np.arange(steps * network.frames_per_step)
+        before = LEAD * c.hop_length + self._around
+        # Hops that are looked at together: this one, and those before it that its first frames reach into.
+        self.hops = 1 + -(-before // self.hop)
+        self._here = (self.hops - 1) * self.hop
+        starts = self._here - before + c.hop_length * np.arange(steps * network.frames_per_step)
         self._places: npt.NDArray[np.intp] = starts[:, np.newaxis] + np.arange(c.n_fft)
 
     def __call__(self, rows: Sequence[FrameRow]) -> Tensor:
@@ -84,8 +84,8 @@ class FrameFront:
             samples = row.samples
             if row.begins:  # what would be before the stream is mirrored, as at the beginning of a clip
                 samples = samples.copy()
-                ahead = samples[self.hop + 1 : self.hop + 1 + self._around]
-                samples[self.hop - len(ahead) : self.hop] = ahead[::-1]
+                ahead = samples[self._here + 1 : self._here + 1 + self._around]
+                samples[self._here - len(ahead) : self._here] = ahead[::-1]
             np.take(samples, self._places, out=out, mode="clip")
         if self._is_scaled:
             frames -= self._mean
@@ -125,7 +125,7 @@ class FrameHearing:
         trouble: Callable[[], str] = str,
     ) -> None:
         self._config, self._front, self._gate, self._trouble = config, front, gate, trouble
-        self._ring = Ring(_HOPS * front.hop, front.hop)
+        self._ring = Ring(front.hops * front.hop, front.hop)
         self._size = network.state_size()
         self._answer = network.num_steps
         # So many quiet hops in a row, and nothing that an answer looks back at was loud.
@@ -172,7 +172,7 @@ class FrameHearing:
         begins, self._begun = not self._begun, True
         quiet = self._gate is not None and self._ring.level <= self._gate
         self._quiet = self._quiet + 1 if quiet else 0
-        end = (window.begin + _HOPS * self._front.hop) / self._config.features.sample_rate
+        end = (window.begin + self._front.hops * self._front.hop) / self._config.features.sample_rate
         if self._quiet < self._asleep:
             return SoughtWindow((window.begin, begins), end)
         if self._quiet == self._asleep:

@@ -187,7 +187,7 @@ class FramedCNN(Framed):
         ConfigError: A value is not legal.
     """
 
-    def __init__(self, num_classes: int = 35, num_steps: int = 25) -> None:
+    def __init__(self, num_classes: int = 35, num_steps: int = 50) -> None:
         super().__init__(num_classes)
         self.num_steps = check_int("num_steps", num_steps, low=1, high=MAX_STEPS)
         self.make_layers()
@@ -217,7 +217,7 @@ class FramedSNN(Framed, SpikingNetwork):
     def __init__(
         self,
         num_classes: int = 35,
-        num_steps: int = 25,
+        num_steps: int = 50,
         beta: float = 0.5,
         learn_beta: bool = False,
         threshold: float = 1.0,

@@ -1,8 +1,8 @@
 """Tempo: residual causal convolutions over the frames of a log-mel spectrogram, and its spiking twin.
 
-The time steps of the spiking network are those of the sound: 50 a second in its first blocks, 25 in the last
-ones. Each frame is heard once, when it comes; what was before it is in the membranes, and in the last few
-spikes of each layer, which the convolutions take up as spikes with a delay. As in ResMel, the shortcuts carry
+The time steps of the spiking network are those of the sound, 50 a second. Each frame is heard once, when it
+comes; what was before it is in the membranes, and in the last few spikes of each layer, which the
+convolutions take up as spikes with a delay. As in ResMel, the shortcuts carry
 currents (Y. Hu et al., "Advancing spiking neural networks toward deep residual learning", 2021), every
 convolution but the first sees binary spikes, and there is no pooling. Dilated causal convolutions over time
 are those of S. Bai et al., "An empirical evaluation of generic convolutional and recurrent networks for
@@ -12,7 +12,7 @@ sequence modeling" (2018).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -27,22 +27,37 @@ from snn_voice_hub.models.registered import register_architecture
 _BANDS = 40
 
 
+class Shape(NamedTuple):
+    """Of a residual block.
+
+    Attributes:
+        channels: Out.
+        dilation1: Of the first convolution, in steps of its input.
+        dilation2: Of the second one, in its own steps.
+        stride: Steps of the input in one of the output.
+    """
+
+    channels: int
+    dilation1: int
+    dilation2: int
+    stride: int = 1
+
+
 class _Block(nn.Module):
     """The weights of one residual block; the two nonlinearities stand before its two convolutions."""
 
-    def __init__(self, channels: int, out_channels: int, stride: int, dilation: int) -> None:
+    def __init__(self, channels: int, shape: Shape) -> None:
         super().__init__()
-        self.conv1 = CausalConvNorm(channels, out_channels, 3, stride, dilation)
-        self.conv2 = CausalConvNorm(out_channels, out_channels, 3, 1, dilation)
+        out_channels, dilation1, dilation2, stride = shape
+        self.conv1 = CausalConvNorm(channels, out_channels, 3, stride, dilation1)
+        self.conv2 = CausalConvNorm(out_channels, out_channels, 3, 1, dilation2)
         changes = stride > 1 or channels != out_channels
         self.shortcut = CausalConvNorm(channels, out_channels, 1, stride) if changes else None
 
 
 class _SpikingBlock(_Block):
-    def __init__(
-        self, channels: int, out_channels: int, stride: int, dilation: int, lif1: Lif, lif2: Lif
-    ) -> None:
-        super().__init__(channels, out_channels, stride, dilation)
+    def __init__(self, channels: int, shape: Shape, lif1: Lif, lif2: Lif) -> None:
+        super().__init__(channels, shape)
         self.lif1 = lif1
         self.lif2 = lif2
 
@@ -52,31 +67,31 @@ class _Tempo(Framed):
 
     Attributes:
         stem_shape: Channels, taps and frames a step of the first convolution.
-        block_shapes: Channels out, stride and dilation of each block.
+        block_shapes: Of the residual blocks.
     """
 
     min_shape = (_BANDS, 1)
     default_features = ResMelCNN.default_features
-    frames_per_step = 4
+    frames_per_step = 2
     stem_shape: ClassVar[tuple[int, int, int]] = (128, 7, 2)
-    block_shapes: ClassVar[tuple[tuple[int, int, int], ...]] = (
-        (128, 1, 1),
-        (128, 1, 2),
-        (144, 1, 4),
-        (160, 2, 1),
-        (160, 1, 2),
+    block_shapes: ClassVar[tuple[Shape, ...]] = (
+        Shape(128, 1, 1),
+        Shape(128, 2, 2),
+        Shape(144, 4, 4),
+        Shape(160, 1, 2),
+        Shape(160, 4, 4),
     )
 
     def make_stem(self) -> CausalConvNorm:
         channels, kernel, stride = self.stem_shape
         return CausalConvNorm(_BANDS, channels, kernel, stride)
 
-    def shapes(self) -> Iterator[tuple[int, int, int, int]]:
-        """Channels in, channels out, stride and dilation of each block."""
+    def shapes(self) -> Iterator[tuple[int, Shape]]:
+        """Channels in, and shape, of each block."""
         channels = self.stem_shape[0]
-        for out_channels, stride, dilation in self.block_shapes:
-            yield channels, out_channels, stride, dilation
-            channels = out_channels
+        for shape in self.block_shapes:
+            yield channels, shape
+            channels = shape.channels
 
     def first(self, x: Tensor, stem: CausalConvNorm, run: Pass) -> Tensor:
         """What the stem makes of steps `[T, B, 1, 40, frames]`: `[T * k, B, C]`."""
@@ -96,7 +111,7 @@ class TempoCNN(_Tempo, FramedCNN):
         """See `Network.build`."""
         self.stem = self.make_stem()
         self.cnn = nn.Sequential(*(_Block(*shape) for shape in self.shapes()))
-        self.fc = nn.Linear(self.block_shapes[-1][0], self.num_classes)
+        self.fc = nn.Linear(self.block_shapes[-1].channels, self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `Framed.layers`."""
@@ -123,12 +138,12 @@ class TempoSNN(_Tempo, FramedSNN):
         self.stem = self.make_stem()
         self.snn = nn.Sequential(
             *(
-                _SpikingBlock(*shape, self.make_lif(shape[0]), self.make_lif(shape[1]))
-                for shape in self.shapes()
+                _SpikingBlock(channels, shape, self.make_lif(channels), self.make_lif(shape.channels))
+                for channels, shape in self.shapes()
             )
         )
-        self.lif = self.make_lif(self.block_shapes[-1][0])
-        self.fc = nn.Linear(self.block_shapes[-1][0], self.num_classes)
+        self.lif = self.make_lif(self.block_shapes[-1].channels)
+        self.fc = nn.Linear(self.block_shapes[-1].channels, self.num_classes)
 
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `Framed.layers`."""
