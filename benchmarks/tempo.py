@@ -22,14 +22,16 @@ from torch import Tensor, nn
 
 from benchmarks.common import begin_training, make_parser
 from benchmarks.report import Report, Table
-from snn_voice_hub.models.architectures.tempo import Shape, TempoCNN, TempoSNN
+from snn_voice_hub.models.architectures.tempo import Shape, SpikingBlock, TempoCNN, TempoSNN
+from snn_voice_hub.models.base import blocks
 from snn_voice_hub.models.causal import CausalConvNorm
 from snn_voice_hub.models.network import Pass
 from snn_voice_hub.models.registered import register_architecture
 from snn_voice_hub.notation import percent, points
 from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.training.clips.sources import Dataset, load_dataset
-from snn_voice_hub.training.fitting.fit import Job, fit
+from snn_voice_hub.training.fitting.fit import fit
+from snn_voice_hub.training.fitting.job import Job
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 
 _SHAPES = TempoCNN.block_shapes
@@ -164,7 +166,7 @@ class DelayedSNN(TempoSNN):
     def build(self) -> None:
         """See `Network.build`."""
         super().build()
-        for block in self.snn:
+        for block in blocks(self.snn, SpikingBlock):
             block.conv1, block.conv2 = _Delayed(block.conv1), _Delayed(block.conv2)
 
 
@@ -226,7 +228,7 @@ class Trainer:
     def trained(self, row: Row) -> dict[str, float]:
         """The best epoch's row of the history."""
         network: dict[str, Any] = {}
-        if get_architecture(row.architecture).frames_per_step == 4:
+        if issubclass(get_architecture(row.architecture), SlowCNN | SlowingCNN):
             network = {"num_steps": 25}
         if row.spikes:
             network = {"learn_beta": True} | row.network
@@ -268,9 +270,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--answers", type=Path, required=True, help="a teacher's answers")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument(
-        "--every", type=int, default=3, help="learn from every third clip (default: %(default)s)"
-    )
+    parser.add_argument("--every", type=int, default=3, help="learn from every so many-th clip")
     options = begin_training(parser, "train.tar and val.tar")
     dataset = load_dataset(options.data, cache=options.cache)
     some = dataset.train.pick(np.arange(0, len(dataset.train), options.every))
@@ -293,13 +293,8 @@ def write(options: argparse.Namespace, dataset: Dataset, found: list[tuple[Row, 
     for row, best in found:
         cls = get_architecture(row.architecture)
         size = sum(p.numel() for p in cls(35, **row.network).parameters())
-        table.add(
-            row.name,
-            points(best["val_top1"]),
-            points(best["val_covered"]),
-            f"{best['val_loss']:.3f}",
-            f"{size:,}",
-        )
+        shares = (points(best[key]) for key in ("val_top1", "val_covered"))
+        table.add(row.name, *shares, f"{best['val_loss']:.3f}", f"{size:,}")
     report.add(table)
 
 

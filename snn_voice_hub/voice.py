@@ -327,8 +327,10 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         step = step_samples(c, network)
         return step * max(1, round(seconds * c.sample_rate / step))
 
-    def _can_leave_out(self) -> bool:
-        return not isinstance(self._bare_network(), Framed)
+    @property
+    def remembers(self) -> bool:
+        """Whether the network remembers the sound before; otherwise it hears windows, each by itself."""
+        return isinstance(self._bare_network(), Framed)
 
     def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
         if isinstance(network := self._bare_network(), Framed):

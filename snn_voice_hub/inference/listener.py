@@ -7,15 +7,16 @@ import dataclasses
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypedDict, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from snn_voice_hub.audio import check_rate
 from snn_voice_hub.config import DetectionConfig, VoiceConfig, check_bool, check_choice, check_number
 from snn_voice_hub.errors import AudioError, ConfigError
-from snn_voice_hub.streaming.chunks import ENCODINGS
-from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
-from snn_voice_hub.streaming.session import Hearing, VoiceStream
+from snn_voice_hub.streaming.chunks import ENCODINGS, Samples
+from snn_voice_hub.streaming.detector import Detector, Event, Scores, chosen_words
+from snn_voice_hub.streaming.session import Due, Hearing, VoiceStream
 
 # Of a checkpoint for which nobody chose an operating point: its scores over speech that holds none of its
 # words are often high, so a word has to be sure, and for a while.
@@ -54,9 +55,10 @@ class Listener:
         """Samples between scores that are asked for every so many seconds."""
         return round(seconds * self.config.features.sample_rate)
 
-    def _can_leave_out(self) -> bool:
-        """Whether the network may be asked for some windows alone: it keeps nothing of those before."""
-        return True
+    @property
+    def remembers(self) -> bool:
+        """Whether the network remembers the sound before; otherwise it hears windows, each by itself."""
+        return False
 
     def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
         """Run the network on rows of what streams have prepared."""
@@ -126,7 +128,7 @@ class Listener:
             hop=step / features.sample_rate,
             words=wanted,
         )
-        sparse = not scores and self._can_leave_out()
+        sparse = not scores and not self.remembers
         return VoiceStream(
             self._hearing(step, gate, detector.together - 1 if sparse else 0),
             self._run_one_by_one,
@@ -178,6 +180,27 @@ class Listener:
         _check_chunks(chunks, AsyncIterable, "alisten")
         options = {"scores": False, **options}
         return _alistened(self.stream(sample_rate=sample_rate, **options), chunks)
+
+    @torch.inference_mode()
+    def scores_along(self, waveform: Samples, *, hop: float) -> tuple[Scores, list[float]]:
+        """The scores that a stream has, along a whole recording.
+
+        Args:
+            waveform: `[N]` at the model's rate.
+            hop: Seconds between them, as for `stream`.
+
+        Returns:
+            Scores `[W, C]`, and where in seconds each of the windows ends.
+        """
+        hearing = self._hearing(self._hop_of(hop), None, 0)
+        hearing.push(np.asarray(waveform, dtype=np.float32))
+        found, ends = [], []
+        while (window := hearing.next()) is not None:
+            due = Due([hearing.row(window)], [window.end], [False])
+            found.append(hearing.scores(due, self._run_one_by_one(due.inputs)))
+            ends.append(window.end)
+        count = len(self.config.labels)
+        return np.concatenate(found) if found else np.zeros((0, count), np.float32), ends
 
     def _run_one_by_one(self, rows: Sequence[Any]) -> Tensor:
         # In another batch the sums of an engine may have another order, and a chunk of another length would

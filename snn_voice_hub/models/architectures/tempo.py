@@ -55,7 +55,9 @@ class _Block(nn.Module):
         self.shortcut = CausalConvNorm(channels, out_channels, 1, stride) if changes else None
 
 
-class _SpikingBlock(_Block):
+class SpikingBlock(_Block):
+    """A block with the neurons in the place of the nonlinearities."""
+
     def __init__(self, channels: int, shape: Shape, lif1: Lif, lif2: Lif) -> None:
         super().__init__(channels, shape)
         self.lif1 = lif1
@@ -138,7 +140,7 @@ class TempoSNN(_Tempo, FramedSNN):
         self.stem = self.make_stem()
         self.snn = nn.Sequential(
             *(
-                _SpikingBlock(channels, shape, self.make_lif(channels), self.make_lif(shape.channels))
+                SpikingBlock(channels, shape, self.make_lif(channels), self.make_lif(shape.channels))
                 for channels, shape in self.shapes()
             )
         )
@@ -148,7 +150,7 @@ class TempoSNN(_Tempo, FramedSNN):
     def layers(self, x: Tensor, run: Pass) -> Tensor:
         """See `Framed.layers`."""
         x = self.first(x, self.stem, run)
-        for i, block in enumerate(blocks(self.snn, _SpikingBlock)):
+        for i, block in enumerate(blocks(self.snn, SpikingBlock)):
             spk = run.fire(f"snn.{i}.lif1", block.lif1, x, steps=len(x))
             short = x if block.shortcut is None else block.shortcut(spk)
             current = block.conv1(run.with_past(f"snn.{i}.conv1", spk, block.conv1.past))

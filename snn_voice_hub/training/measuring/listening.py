@@ -137,12 +137,18 @@ def hear(model: SnnVoice, waveform: Floats) -> Heard:
     c = model.config.features
     hop = max(1, round(HOP * c.sample_rate))
     before = c.num_samples - hop
-    wave = torch.from_numpy(np.pad(waveform, (before, c.num_samples)))
+    padded = np.pad(waveform, (before, c.num_samples))
+    seconds = len(waveform) / c.sample_rate
+    if model.remembers:
+        along, ends = model.scores_along(padded, hop=HOP)
+        first = before // hop
+        return Heard(along[first:], np.array(ends[first:]) - before / c.sample_rate, seconds)
+    wave = torch.from_numpy(padded)
     windows = wave.unfold(0, c.num_samples, hop)
     logits = logits_of(model, (part.contiguous() for part in torch.split(windows, _BATCH)))
     scores = (logits / model.config.temperature).softmax(1)
-    ends = (c.num_samples - before + hop * np.arange(len(windows))) / c.sample_rate
-    return Heard(scores.numpy(), ends, len(waveform) / c.sample_rate)
+    places = (c.num_samples - before + hop * np.arange(len(windows))) / c.sample_rate
+    return Heard(scores.numpy(), places, seconds)
 
 
 def missed(said: Sequence[Said], events: Iterable[Event]) -> tuple[list[Said], list[Event]]:
