@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,14 @@ class FrameHearing:
         # So many quiet hops in a row, and nothing that an answer looks back at was loud.
         self._asleep = -(-network.num_steps // front.steps)
         self.silence = silence_of(config.labels)
+        # Where in a state the membranes of each layer are, and from where on they fire.
+        self._membranes: dict[str, tuple[slice, float]] = {}
+        thresholds, start = network.thresholds(), 0
+        for name, shape in network.state_layout().items():
+            size = math.prod(shape)
+            if name in thresholds:
+                self._membranes[name] = slice(start, start + size), thresholds[name]
+            start += size
         self.reset()
 
     def reset(self) -> None:
@@ -153,6 +162,11 @@ class FrameHearing:
     def due_in(self) -> int:
         """How many samples at the model's rate more make something due."""
         return self._ring.due_in
+
+    @property
+    def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which neurons fired in the newest step, by layer; see `VoiceStream.spikes`."""
+        return {name: self._state[part] > limit for name, (part, limit) in self._membranes.items()}
 
     def push(self, samples: Samples) -> None:
         """See `Hearing.push`."""

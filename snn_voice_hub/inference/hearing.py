@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -69,6 +70,11 @@ class WindowHearing:
     def due_in(self) -> int:
         """How many samples at the model's rate more make something due."""
         return self._ring.due_in
+
+    @property
+    def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Nothing: a window leaves no membranes."""
+        return {}
 
     def reset(self) -> None:
         """Forget all that was heard."""

@@ -122,6 +122,14 @@ class Framed(Network):
         """Values that are remembered of one stream, n."""
         return sum(math.prod(shape) for shape in self.state_layout().values())
 
+    def thresholds(self) -> dict[str, float]:
+        """Of each layer of neurons, in the order of `state_layout`; none of a network without."""
+        return {
+            name: float(self.get_submodule(name).threshold)  # type: ignore[arg-type]
+            for name in self.state_layout()
+            if _is_membrane(name)
+        }
+
     def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`steps` with the state as one row for each stream, so that streams can be stacked.
 

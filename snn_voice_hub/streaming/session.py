@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.streaming.chunks import ChunkReader, Samples
@@ -72,6 +73,10 @@ class Hearing(Protocol):
 
         It is one of the newest, and nothing else is asked for before it has run, or failed to.
         """
+
+    @property
+    def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which neurons fired in the newest step, by layer; nothing where the network keeps no membranes."""
 
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]` of all windows of `due`, from what the network gave for its rows.
@@ -266,6 +271,14 @@ class VoiceStream:
     def level(self) -> float:
         """How loud the newest sound is: dB of full scale over a hop, -120 for digital silence."""
         return self._hearing.level
+
+    @property
+    def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which neurons fired in the newest step, by layer: `[C]`, all False at rest.
+
+        Of a network whose steps are those of the sound; there are none of one that hears windows.
+        """
+        return self._hearing.spikes
 
     @property
     def seconds(self) -> float:
