@@ -28,6 +28,9 @@ _ROBUST = Augmentation(
     codec=0.02,
 )
 
+# Of networks whose steps are those of the sound; others hear each clip by itself.
+_CHAIN = 4
+
 RECIPES: dict[str, Recipe] = {
     "resmel-cnn": Recipe(
         architecture="ResMelCNN",
@@ -60,7 +63,7 @@ RECIPES: dict[str, Recipe] = {
         batch_size=128,
         lr=4e-3,
         distil=0.5,
-        chain=4,
+        chain=_CHAIN,
         between=0.5,
     ),
     "tempo-snn": Recipe(
@@ -75,7 +78,7 @@ RECIPES: dict[str, Recipe] = {
         lr=2e-3,
         distil=0.5,
         threshold_percentile=95.0,
-        chain=4,
+        chain=_CHAIN,
         between=0.5,
     ),
     "m5-cnn": Recipe(
@@ -168,6 +171,8 @@ def default_recipe(architecture: str) -> Recipe:
         augmentation=_RESMEL_AUGMENTATION if features.has_bands else Augmentation(),
         distil=0.5,
         threshold_percentile=95.0,
+        chain=_CHAIN,
+        between=0.5,
     )
 
 
@@ -202,5 +207,6 @@ def fine_tuning(config: VoiceConfig, clips: int) -> Recipe:
         lr=1e-3,
         ema=0.98,
         class_power=0.5,
+        chain=_CHAIN,
         patience=8,
     )
