@@ -21,6 +21,8 @@ from benchmarks.common import begin, disturbance, interleave, load_clips, make_p
 from benchmarks.report import Report, Table
 from benchmarks.streaming import peers, service
 from snn_voice_hub.config import is_word
+from snn_voice_hub.hub.bundled import DEFAULT_MODEL
+from snn_voice_hub.inference.frames import outputs_of_frames
 from snn_voice_hub.inference.hearing import outputs_of_rows
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.streaming.session import VoiceStream
@@ -81,6 +83,7 @@ def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callab
         return torch.inference_mode()(lambda: [model.features(window) for window in windows])
     stream = model.stream(sample_rate=RATE, hop=hop, gate=None)
     outputs = torch.zeros((1, len(model.labels)))
+    answers = torch.zeros((round(hop * RATE), 1, len(model.labels)))  # more than there are steps
 
     @torch.inference_mode()
     def take() -> None:
@@ -88,8 +91,11 @@ def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callab
         for chunk in in_chunks(wave, hop):
             due = stream.take(chunk)
             while due:
-                outputs_of_rows(due.inputs, lambda _: outputs, lambda _: outputs)
-                stream.give(due, outputs)
+                if model.remembers:
+                    given = outputs_of_frames(due.inputs, lambda x, state: (answers[: len(x)], state))
+                else:
+                    given = outputs_of_rows(due.inputs, lambda _: outputs, lambda _: outputs)
+                stream.give(due, given)
                 due = stream.more()
 
     return take
@@ -213,7 +219,7 @@ def _in_one_batch(model: SnnVoice, streams: Sequence[VoiceStream], chunks: Seque
 def main() -> None:
     """Command line."""
     parser = make_parser(__doc__, clips=60)
-    parser.add_argument("--model", default="resmel-snn", help="bundled name or folder")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundled name or folder")
     parser.add_argument("--engines", nargs="+", default=["native", "onnx", "torch"])
     parser.add_argument("--hops", type=float, nargs="+", default=list(_HOPS), help="seconds between windows")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 100, 300])
@@ -224,7 +230,9 @@ def main() -> None:
     given = begin(parser)
     model = SnnVoice.from_pretrained(given.model)
     sound = spoken(given, model)
-    report = Report("stream", "Sound that goes on", given.out)
+    # The default's tables are those of the documentation; another model has a file of its own.
+    own = "" if given.model == DEFAULT_MODEL else f"_{model.config.name or model.config.architecture}"
+    report = Report(f"stream{own}", "Sound that goes on", given.out)
     seconds = len(sound.waveform) / RATE
     report.add(
         f"`{given.model}`, {len(sound.said)} words in {seconds:.0f} s over noise at {_NOISE_DB:.0f} dB, "
