@@ -91,6 +91,8 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         if features is None and isinstance(bare, Network):
             features = bare.default_features
         features = FeatureConfig.of(features)
+        if isinstance(bare, Framed):  # with another one it would run, and give other scores in a stream
+            bare.check_front_end(features)
         num_classes = getattr(bare, "num_classes", len(labels))
         if len(labels) != num_classes:
             what = f"{len(labels)} labels for a network of {num_classes} classes"
@@ -387,6 +389,9 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         **unknown: Never,
     ) -> Energy:
         """Estimate what the network's arithmetic costs on clips, beside its twin: operations and microjoules.
+
+        Of a window of sound, and of a second of listening: windows overlap, or where time steps are those of
+        the sound, all clips are heard as one stream; and of a second of digital silence.
 
         Operations are counted by NeuroBench's definitions, at every time step in full; energy is their number
         times 4.6 pJ a MAC and 0.9 pJ an AC (Horowitz 2014, 45 nm, float32). It leaves out memory traffic,

@@ -53,10 +53,12 @@ _HUB_COLUMNS = ("id", "network", "licence", "downloads", "likes", "changed")
 
 
 def _row(info: ModelInfo) -> tuple[str, ...]:
+    from snn_voice_hub.hub.catalog import told_steps
+
     return (
         info.name,
         info.architecture,
-        "-" if info.num_steps is None else str(info.num_steps),
+        told_steps(info.num_steps, info.step_seconds),
         whole(info.parameters),
         percent(info.accuracy),
         f"{info.size / 1e6:.2f} MB",

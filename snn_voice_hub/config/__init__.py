@@ -22,6 +22,8 @@ from snn_voice_hub.config.values import (
 )
 from snn_voice_hub.config.voice import (
     FORMAT_VERSION,
+    FRAMES,
+    FRAMES_PER_STEP,
     LIBRARY_NAME,
     MAX_STEPS,
     WEIGHT_DTYPES,
@@ -30,6 +32,8 @@ from snn_voice_hub.config.voice import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "FRAMES",
+    "FRAMES_PER_STEP",
     "LIBRARY_NAME",
     "MAX_CLASSES",
     "MAX_STEPS",

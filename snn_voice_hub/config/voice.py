@@ -37,6 +37,10 @@ WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
 # grows with both.
 MAX_STEPS = 1000
 _MAX_INPUT = 2**23
+# The encoding of spiking networks whose time steps are those of the sound; and how many frames of the front
+# end a step hears, in those of this library and in their twins, which have no encoding.
+FRAMES = "frames"
+FRAMES_PER_STEP = {"TempoCNN": 2, "TempoSNN": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +115,26 @@ class VoiceConfig:
         if isinstance(num_steps, int):  # an architecture of one's own may call something else so
             check_int("network.num_steps", num_steps, low=1, high=MAX_STEPS)
             values = math.prod(self.features.shape)
-            if num_steps * values > _MAX_INPUT:
+            if not self.is_framed and num_steps * values > _MAX_INPUT:
                 raise refusal(
                     "network.num_steps", num_steps, f"at most {_MAX_INPUT // values} with these features"
                 )
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether the network's time steps are those of the sound; else they repeat a window, or are none."""
+        return self.architecture in FRAMES_PER_STEP or self.network.get("encoding") == FRAMES
+
+    @property
+    def is_spiking(self) -> bool:
+        """Whether the network is a spiking one, as far as its arguments tell."""
+        return "beta" in self.network or ("num_steps" in self.network and not self.is_framed)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """How much sound a time step hears; None where steps repeat a window, or where that is not known."""
+        frames = FRAMES_PER_STEP.get(self.architecture)
+        return None if frames is None else frames * self.features.hop_length / self.features.feature_rate
 
     @property
     def title(self) -> str:

@@ -18,7 +18,9 @@ class ModelInfo:
     Attributes:
         name: What `from_pretrained` takes.
         architecture: Name of the network class.
-        num_steps: Time steps of a spiking network; None for a CNN.
+        num_steps: Time steps of which an answer is the sum; None for a network without time steps.
+        step_seconds: How much sound a time step hears, where steps are those of the sound; None where each of
+            them hears the whole window, or there are none.
         parameters: Number of trained values; None where it was not measured.
         accuracy: Top-1 over all test clips, 0 to 1, as `snn-voice evaluate` measured it; None where not.
         size: Bytes of the weights on disk.
@@ -28,10 +30,18 @@ class ModelInfo:
     name: str
     architecture: str
     num_steps: int | None
+    step_seconds: float | None
     parameters: int | None
     accuracy: float | None
     size: int
     description: str
+
+
+def told_steps(num_steps: int | None, step_seconds: float | None) -> str:
+    """Time steps as tables have them: 4, 25 of 40 ms, or -."""
+    if num_steps is None:
+        return "-"
+    return str(num_steps) if step_seconds is None else f"{num_steps} of {1000 * step_seconds:g} ms"
 
 
 def models_table() -> str:
@@ -55,7 +65,7 @@ def models_table() -> str:
         rows.append(
             (
                 f"`{name}`" + (" (default)" if name == DEFAULT_MODEL else ""),
-                str(config.network.get("num_steps", "-")),
+                told_steps(config.network.get("num_steps"), config.step_seconds),
                 f"{config.metrics['parameters']:,}",
                 *(percent(test[key]) for key in ("top1", "top5", "covered_mean", "thin_top1")),
                 percent(sum(rates) / len(rates)) if rates else "-",
@@ -84,6 +94,7 @@ def list_models(pattern: str = "*") -> list[ModelInfo]:
                     name=name,
                     architecture=config.architecture,
                     num_steps=config.network.get("num_steps"),
+                    step_seconds=config.step_seconds,
                     parameters=config.metrics.get("parameters"),
                     accuracy=config.metrics.get("test", {}).get("top1"),
                     size=(folder / WEIGHTS_FILE).stat().st_size,

@@ -48,10 +48,12 @@ class Checkpoint:
     Attributes:
         config: `config.json`.
         weights: A safetensors file.
+        num_steps: The number of outputs of an answer that was asked for instead of the configuration's.
     """
 
     config: Path
     weights: Path
+    num_steps: int | None = None
 
     @classmethod
     def of(cls, folder: Path) -> Checkpoint:
@@ -73,7 +75,7 @@ def resolve(source: str | os.PathLike[str] | None = None, loading: Loading = USU
 
     Raises:
         CheckpointError: Nothing of that name; the message says what there is or what to do.
-        ConfigError: `num_steps` is given for a checkpoint that states it.
+        ConfigError: `num_steps` is given for a checkpoint that states it, and whose steps repeat a window.
     """
     name = DEFAULT_MODEL if source is None else os.fspath(source)
     if isinstance(source, str):
@@ -98,11 +100,13 @@ def resolve(source: str | os.PathLike[str] | None = None, loading: Loading = USU
         raise _unknown(name, path)
     if found.config is None:
         return Checkpoint.of(_convert(found, num_steps, again=loading.force_download))
-    if num_steps is not None:
+    if num_steps is not None and not read_config(Checkpoint(found.config, found.weights)).is_framed:
         raise ConfigError(
-            "num_steps is for Lightning checkpoints that do not say it", hint=f"{found.config} says it"
+            "num_steps is for Lightning checkpoints that do not say it, and for networks whose time steps "
+            "are those of the sound",
+            hint=f"{found.config} says it",
         )
-    return Checkpoint(found.config, found.weights)
+    return Checkpoint(found.config, found.weights, num_steps)
 
 
 def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
@@ -263,11 +267,15 @@ def read_config(checkpoint: Checkpoint | Path) -> VoiceConfig:
         CheckpointError: There is no `config.json`, or what stands there is something else.
         ConfigError: It is not a legal one.
     """
-    path = _files(checkpoint).config
+    files = _files(checkpoint)
+    path = files.config
     if not path.exists():
         raise _lacks(path)
     check_file(path)
-    return VoiceConfig.load(path)
+    config = VoiceConfig.load(path)
+    if files.num_steps is None:
+        return config
+    return dataclasses.replace(config, network={**config.network, "num_steps": files.num_steps})
 
 
 def _files(checkpoint: Checkpoint | Path) -> Checkpoint:

@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
-from snn_voice_hub.errors import CheckpointError
+from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
@@ -245,7 +245,7 @@ def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quie
 
     Raises:
         CheckpointError: No such checkpoint, or the folder is not empty or can't be written.
-        ConfigError: The checkpoint's `config.json` is not legal.
+        ConfigError: The checkpoint's `config.json` is not legal, or says itself what `num_steps` is.
     """
     out = named_path(out)
     if exists(out) and not (out.is_dir() and not any(out.iterdir())):
@@ -254,6 +254,9 @@ def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quie
         )
     with progress(quiet):
         found = resolve(repo_id, loading)
+        if found.num_steps is not None:
+            what = "a copy of a checkpoint has the num_steps of its config.json"
+            raise ConfigError(what, hint=f"from_pretrained({str(out)!r}, num_steps={found.num_steps})")
         config = read_config(found)
         repo_id, _ = split_revision(repo_id, loading.revision)
         card = _card_beside(found, repo_id, loading)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.answers import extrapolated, scores
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork, State
 
 
@@ -34,8 +35,14 @@ def check_stoppable(network: nn.Module, recordings: Collection[object]) -> Spiki
         recordings: Those of it that are open: they need all steps of all clips.
 
     Raises:
-        ConfigError: It has no steps, or is being recorded.
+        ConfigError: It has no steps, they are those of the sound, or it is being recorded.
     """
+    if isinstance(network, Framed):
+        what = (
+            f"early_exit: the time steps of {type(network).__name__} are those of the sound, each heard "
+            "once: there are none to leave out"
+        )
+        raise ConfigError(what, hint="early_exit=None; stream() has an answer as soon as the word is sure")
     if not isinstance(network, SpikingNetwork):
         what = f"early_exit: {type(network).__name__} has no time steps to leave out"
         raise ConfigError(what, hint="early_exit=None, or a spiking network")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snn_voice_hub.config import MAX_STEPS, check_int
+from snn_voice_hub.config import FRAMES, MAX_STEPS, FeatureConfig, VoiceConfig, check_int
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.network import PAST, Pass, SpikingNetwork, State
-
-FRAMES = "frames"
 
 # By so many frames a network is behind the sound: a step ends before the sound of its own time does, so the
 # frames of a clip's last step lie in the clip, and those of a stream's are there when it is due.
@@ -29,7 +27,8 @@ LEAD = 1
 class Framed(Network):
     """What a network on frames and its twin share.
 
-    A subclass implements `layers(x, run)`.
+    A subclass implements `layers(x, run)`. The first number of its `min_shape` is that of the bands, no less
+    and no more.
 
     Attributes:
         frames_per_step: Frames of the spectrogram that a step hears.
@@ -52,6 +51,61 @@ class Framed(Network):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define layers()")
 
+    @classmethod
+    def from_config(cls, config: VoiceConfig) -> Self:
+        """See `Network.from_config`; an answer is made of no more outputs than a window has steps."""
+        network = super().from_config(config)
+        steps = cls._steps(config.features.shape[1])
+        if network.num_steps > steps:
+            raise ConfigError(
+                f"network.num_steps={network.num_steps} is not legal: a window of "
+                f"{config.features.seconds:g} s has {steps} time steps",
+                hint=f"{cls.__name__} takes 1 to {steps}, more with a larger features.num_samples",
+            )
+        return network
+
+    @classmethod
+    def check_front_end(cls, features: FeatureConfig) -> None:
+        """Refuse a front end whose frames the layers can't take, or which needs more than each frame's sound.
+
+        Raises:
+            ConfigError: The message names the field.
+        """
+        super().check_front_end(features)
+        for name, legal, why in (
+            ("n_mels", cls.min_shape[0], "its first layer has so many inputs"),
+            ("normalization", "fixed", "a frame is heard before those that come later are known"),
+            (
+                "feature_rate",
+                features.sample_rate,
+                "what resamples a stream does it before the front end",
+            ),
+        ):
+            if (given := getattr(features, name)) != legal:
+                raise ConfigError(
+                    f"features.{name}={given!r} is not legal", hint=f"{cls.__name__} takes {legal!r}: {why}"
+                )
+        if not cls._steps(features.shape[1]):
+            raise ConfigError(
+                f"features.num_samples={features.num_samples} is not legal: {features.shape[1]} frames",
+                hint=f"{cls.__name__} takes {LEAD + cls.frames_per_step} at least",
+            )
+
+    @classmethod
+    def _steps(cls, frames: int) -> int:
+        """Steps that a spectrogram of so many frames has."""
+        return (frames - LEAD) // cls.frames_per_step
+
+    def check_features(self, features: Tensor) -> None:
+        """See `Network.check_features`."""
+        super().check_features(features)
+        bands = self.min_shape[0]
+        if features.shape[2] != bands or not self._steps(features.shape[3]):
+            raise ConfigError(
+                f"{type(self).__name__} got features of shape {list(features.shape)}",
+                hint=f"[B, 1, {bands}, >={LEAD + self.frames_per_step}]: bands, and frames",
+            )
+
     def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
         """Spectrograms `[B, 1, n_mels, frames]` as steps `[T, B, 1, n_mels, frames_per_step]`.
 
@@ -60,7 +114,7 @@ class Framed(Network):
         """
         self.check_features(features)
         per_step = self.frames_per_step
-        steps = (features.shape[-1] - 1) // per_step
+        steps = self._steps(features.shape[-1])
         whole = functional.pad(features, (LEAD, 0))[..., : steps * per_step]
         return whole.reshape(*whole.shape[:-1], steps, per_step).movedim(-2, 0)
 

@@ -86,7 +86,9 @@ class HubModel(
             cache_dir: The Hub client's cache folder.
             local_files_only: Use what an earlier download left, and never the network.
             force_download: Download again even where the cache has it.
-            num_steps: Time steps of a Lightning checkpoint that does not say so itself.
+            num_steps: Time steps of a Lightning checkpoint that does not say so itself. Of a network whose
+                time steps are those of the sound: of how many of its newest outputs an answer is the sum, at
+                most those of a window. Other networks were trained with a number of steps, and keep it.
             device: "cpu", "cuda", "mps", or "auto" for the best there is.
             dtype: "float32", "float16" or "bfloat16" for the network's weights and arithmetic; the front end
                 stays in float32. By default float32, whatever the file holds.
@@ -97,7 +99,7 @@ class HubModel(
         Raises:
             CheckpointError: No such checkpoint, or weights that do not fit, are not finite, or would have to
                 be cast from integers or the like; a Git LFS pointer in their place; the state of a run.
-            ConfigError: A bad `config.json`, device or dtype.
+            ConfigError: A bad `config.json`, device, dtype or `num_steps`.
         """
         where, number = pick_device(device), pick_dtype(dtype)  # before anything is downloaded
         loading = Loading(

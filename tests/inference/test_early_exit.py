@@ -18,7 +18,7 @@ from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.decision import Decision, decide, running_scores, settled
 from snn_voice_hub.training.clips.data import Clips
 from tests.cli.helpers import invoke, refused
-from tests.models.lively import SNNS, lively
+from tests.models.lively import FRAMED, REPEATING, lively
 from tests.places import EXAMPLES
 
 RATE = 16_000
@@ -40,7 +40,7 @@ def spiking(voice: sv.SnnVoice) -> SpikingNetwork:
     return voice.network
 
 
-@pytest.mark.parametrize("name", [*SNNS, "rate"])
+@pytest.mark.parametrize("name", [*REPEATING, "rate"])
 @torch.inference_mode()
 def test_each_clip_stops_when_it_is_sure(name: str) -> None:
     """By the logits of all steps, which an ordinary run gives."""
@@ -136,6 +136,14 @@ def test_one_step_is_one_step() -> None:
 def test_scores_that_are_not_legal(default_model: sv.SnnVoice, bad: Any) -> None:
     with pytest.raises(sv.ConfigError, match="early_exit="):
         default_model.classify(FILES[0], early_exit=bad)
+
+
+@pytest.mark.parametrize("name", FRAMED)
+def test_steps_of_the_sound_can_not_be_left_out(name: str) -> None:
+    voice = sv.SnnVoice(lively(name, num_classes=2), labels=["a", "b"], engine="torch").eval()
+    with pytest.raises(sv.ConfigError, match=f"the time steps of {name} are those of the sound") as caught:
+        voice.classify(FILES[0], early_exit=0.9)
+    assert "stream()" in str(caught.value.hint)
 
 
 def test_where_there_is_nothing_to_leave_out(default_model: sv.SnnVoice) -> None:

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models import architectures
+from snn_voice_hub.models.framed import Framed
 
 # The bundled networks, those of packages aside.
 BUNDLED: tuple[str, ...] = tuple(architectures.__all__)
 SNNS = tuple(name for name in BUNDLED if issubclass(getattr(sv, name), sv.SpikingNetwork))
 CNNS = tuple(name for name in BUNDLED if name not in SNNS)
+# Those whose time steps are the sound's own; the other spiking ones repeat a window.
+FRAMED = tuple(name for name in BUNDLED if issubclass(getattr(sv, name), Framed))
+REPEATING = tuple(name for name in SNNS if name not in FRAMED)
 
 
 def lively(name: str, **arguments: Any) -> sv.Network:

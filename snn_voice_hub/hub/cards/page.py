@@ -18,7 +18,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from snn_voice_hub.config import LIBRARY_NAME, SPEECH_COMMANDS, VoiceConfig, is_word
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.cards.figures import changed_clips, is_number
-from snn_voice_hub.hub.cards.text import card_body, is_spiking
+from snn_voice_hub.hub.cards.text import card_body
 
 PIPELINE_TAG = "audio-classification"
 
@@ -149,7 +149,7 @@ def _metadata(config: VoiceConfig, repo_id: str | None) -> ModelCardData:
 
 
 def _tags(config: VoiceConfig) -> list[str]:
-    spiking = ["spiking-neural-network", "snn", "neuromorphic"] if is_spiking(config) else []
+    spiking = ["spiking-neural-network", "snn", "neuromorphic"] if config.is_spiking else []
     return [PIPELINE_TAG, "keyword-spotting", *spiking, "pytorch"]
 
 

@@ -26,6 +26,7 @@ _ENCODINGS = {
     "repeat": "the same input at every step",
     "rate": "random spikes, the more the larger the input; the clip seeds the draw",
     "latency": "one spike a value, the earlier the larger the input",
+    "frames": "each step hears the next frames of the sound, once",
 }
 # Fields of `training.fitting.recipe.Recipe` and of what training adds, where their name does not say it.
 _RECIPE = {
@@ -48,11 +49,6 @@ _BIBTEX = """\
   year        = {2023},
   url         = {https://github.com/Eve-ning/snn_voice}
 }"""
-
-
-def is_spiking(config: VoiceConfig) -> bool:
-    """Whether the network is a spiking one."""
-    return "num_steps" in config.network
 
 
 def card_body(config: VoiceConfig, source: str) -> str:
@@ -96,12 +92,14 @@ def _words(config: VoiceConfig) -> list[str]:
 
 
 def _introduction(config: VoiceConfig) -> str:
-    kind = "spiking neural network" if is_spiking(config) else "neural network"
+    kind = "spiking neural network" if config.is_spiking else "neural network"
     facts = [f"architecture `{visible(config.architecture)}`"]
     parameters = config.metrics.get("parameters")
     if is_number(parameters):
         facts.append(f"{parameters:,} parameters")
-    if steps := config.network.get("num_steps"):
+    if config.is_framed:
+        facts.append("time steps that are the sound's own")
+    elif steps := config.network.get("num_steps"):
         facts.append(f"T = {visible(steps)} time steps")
     lines = [f"# {visible(' '.join(config.title.split()))}"]
     if config.description:
@@ -177,11 +175,11 @@ def _besides(others: list[str]) -> str:
 
 
 def _neuron(config: VoiceConfig) -> str:
-    if not is_spiking(config):
+    if not config.is_spiking:
         return ""
     known = config.network
     lines = []
-    if "num_steps" in known:
+    if "num_steps" in known and not config.is_framed:
         lines.append(f"- T = {visible(known['num_steps'])} time steps; the outputs of all steps are summed.")
     if "encoding" in known:
         lines.append(f"- Input: {_told(_ENCODINGS, known['encoding'])}.")
@@ -221,7 +219,21 @@ def _input(config: VoiceConfig) -> str:
         "Input",
         " → ".join(steps) + ". Other rates are resampled and channels mixed; longer clips are read in "
         "overlapping windows. All of it is in `config.json`.",
+        _frames(config),
     )
+
+
+def _frames(config: VoiceConfig) -> str:
+    """What time steps are, where they are those of the sound."""
+    if not config.is_framed:
+        return ""
+    seconds = config.step_seconds
+    long = "" if seconds is None else f"{1000 * seconds:g} ms of "
+    said = f"The time steps are the sound's own: each hears the next {long}sound, once, when it comes."
+    if is_number(steps := config.network.get("num_steps")):
+        together = "" if seconds is None else f", {steps * seconds:g} s of sound"
+        said += f" An answer is the sum of the newest {steps} outputs{together}."
+    return said
 
 
 def _training(config: VoiceConfig) -> str:

@@ -43,13 +43,21 @@ def expect_unknown(model: SnnVoice, share: float, trained: float) -> float:
     bias, index = linear[-1].bias, model.labels.index(UNKNOWN)
     wave = torch.zeros(1, model.config.features.num_samples, dtype=torch.float32, device=model.device)
     with torch.no_grad():
-        before = model(wave)
-        bias[index] -= by / int(getattr(model.network, "num_steps", 1))
-        change = before - model(wave)
-    expected = change.new_zeros(change.shape)
-    expected[0, index] = by
-    if not torch.allclose(change, expected, atol=1e-3):
-        raise SnnVoiceError(
-            "the last layer's bias is not what it adds to the logits", hint="leave it as it is"
-        )
+        before, kept = model(wave), bias[index].clone()
+
+        def lower(amount: float) -> torch.Tensor:
+            bias[index] = kept - amount
+            change: torch.Tensor = before - model(wave)
+            return change
+
+        # It adds to each of several outputs, of which the logits are the sum or the mean.
+        times = float(lower(1.0)[0, index])
+        change = lower(by / times) if times > 0 else torch.zeros_like(before)
+        expected = change.new_zeros(change.shape)
+        expected[0, index] = by
+        if not torch.allclose(change, expected, atol=1e-3):
+            bias[index] = kept
+            raise SnnVoiceError(
+                "the last layer's bias is not what it adds to the logits", hint="leave it as it is"
+            )
     return by

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,14 +14,24 @@ from snn_voice_hub.training.measuring.prior import expect_unknown
 LABELS = ["yes", "no", "_unknown_"]
 
 
-def voice(labels: list[str] = LABELS) -> sv.SnnVoice:
+def voice(labels: list[str] = LABELS, network: str = "ResMelSNN", **arguments: int) -> sv.SnnVoice:
     torch.manual_seed(0)
-    network = sv.ResMelSNN(num_classes=len(labels), num_steps=3)
-    return sv.SnnVoice(network, labels=labels).eval()
+    return sv.SnnVoice(
+        getattr(sv, network)(num_classes=len(labels), **arguments), labels=labels, engine="torch"
+    ).eval()
 
 
-def test_the_logit_of_other_speech_is_lower_by_the_odds() -> None:
-    model = voice()
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        ("ResMelSNN", {"num_steps": 3}),
+        ("ResMelCNN", {}),
+        ("TempoSNN", {"num_steps": 10}),  # logits are a mean of outputs
+        ("TempoCNN", {}),
+    ],
+)
+def test_the_logit_of_other_speech_is_lower_by_the_odds(network: str, arguments: dict[str, int]) -> None:
+    model = voice(LABELS, network, **arguments)
     waves = 0.1 * torch.randn(4, 16_000)
     with torch.no_grad():
         before = model(waves)
@@ -39,6 +50,17 @@ def test_the_logit_of_other_speech_is_lower_by_the_odds() -> None:
 def test_what_is_no_share_is_refused(share: float, trained: float) -> None:
     with pytest.raises(sv.SnnVoiceError, match="is no share"):
         expect_unknown(voice(), share, trained)
+
+
+def test_a_bias_that_is_not_what_it_adds_stays_as_it_was() -> None:
+    model = voice()
+    fc: Any = model.network.get_submodule("fc")
+    fc.register_forward_hook(lambda module, args, out: out.relu())
+    with torch.no_grad():
+        fc.bias.fill_(-9.0)
+    with pytest.raises(sv.SnnVoiceError, match="not what it adds"):
+        expect_unknown(model, 0.1, trained=0.2)
+    assert (fc.bias == -9.0).all()
 
 
 def test_a_model_of_words_only_is_refused() -> None:
