@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.common import begin, in_batches, load_clips, make_parser, share_right
+from benchmarks.common import begin, in_batches, load_clips, make_parser, share_right, stop
 from benchmarks.report import Report, Table
-from benchmarks.subjects import Subject, add_options, load_subject, steps
+from benchmarks.subjects import UNTRAINED, Subject, add_options, load_subject, steps
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.notation import percent
 from snn_voice_hub.spikes.energy.estimate import Energy
@@ -116,6 +116,42 @@ def layers(one: Measured) -> Table:
     return table
 
 
+def seconds(found: Sequence[Measured]) -> Table:
+    """What a second of listening costs each network."""
+    table = Table(
+        *("model", "hears", "effective MACs", "ACs", "µJ", "input layer once, µJ", "nothing skipped, µJ"),
+        *("in silence, µJ", "in silence, input layer once, µJ"),
+    )
+    for one in found:
+        for e in (one.energy, one.twin):
+            assert e.second is not None, "a trained network was counted"
+            sound, silence, hop = e.second.sound, e.second.silence, e.second.hop
+            table.add(
+                e.model,
+                "each frame once" if hop is None else f"windows, every {hop:g} s",
+                *(f"{value or 0:,.0f}" for value in (sound.macs, sound.acs)),
+                *(sound.energy_uj, sound.energy_once_uj, sound.dense_uj),
+                *(silence.energy_uj, silence.energy_once_uj),
+            )
+    return table
+
+
+def layers_of_second(energy: Energy) -> Table:
+    """Where the energy of a second arises in a network that hears each frame once."""
+    table = Table("layer", "input", "operations", "effective", "µJ", "silence, effective", "in silence, µJ")
+    assert energy.second is not None, "a trained network was counted"
+    for sound, silence in zip(energy.second.sound.layers, energy.second.silence.layers, strict=True):
+        table.add(
+            f"`{sound.name}`",
+            "binary" if sound.binary else "float",
+            *(f"{value or 0:,.0f}" for value in (sound.dense, sound.synops)),
+            sound.energy_uj,
+            f"{silence.synops or 0:,.0f}",
+            silence.energy_uj,
+        )
+    return table
+
+
 def over_steps(subject: Subject, counts: Sequence[int], clips: Clips) -> Table:
     """Energy and answers of a network with other numbers of steps than it was trained with."""
     table = Table(
@@ -140,19 +176,25 @@ def over_steps(subject: Subject, counts: Sequence[int], clips: Clips) -> Table:
 def main() -> None:
     """Command line."""
     parser = make_parser(__doc__, clips=CLIPS)
-    add_options(parser, models=("resmel", "m5", "hjh", "tcy"))
+    add_options(parser, models=("resmel", "tempo", "m5", "hjh", "tcy"), framed=True)
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 15])
     parser.add_argument(
         "--write", action="store_true", help="put the totals into the bundled checkpoints' config.json"
     )
     given = begin(parser)
     clips = load_clips(given.data, given.clips, given.cache)
-    found = [measure(load_subject(name, given), clips) for name in given.models]
+    subjects = [load_subject(name, given) for name in given.models]
+    without = [subject.title for subject in subjects if subject.origin == UNTRAINED]
+    found = [measure(subject, clips) for subject in subjects if subject.origin != UNTRAINED]
+    if not found:
+        stop(f"no trained weights of {', '.join(without)}")
     report = Report("energy", "Energy of the arithmetic", given.out)
     report.add(
         f"{len(clips):,} test clips, the same for all models; means over one window of sound each. {MAC_PJ} "
         f"pJ a MAC, {AC_PJ} pJ an AC ({CONSTANTS}). Left out: {LEFT_OUT}. See docs/energy.md."
     )
+    for title in without:
+        report.add(f"{title} is left out: there are no trained weights, and fresh ones say nothing.")
     report.add("## Spiking networks and their CNN twins")
     report.add(
         '"µJ" of a spiking network counts every step in full, and only inputs that are not zero. "Input '
@@ -165,9 +207,20 @@ def main() -> None:
     report.add(shares(found))
     report.add("## Operations and memory")
     report.add(operations(found))
+    report.add("## A second of listening")
+    report.add(
+        "A network that hears windows costs as much as those that begin in a second, at the hop of its "
+        "operating point; one that hears each frame once was given all clips as one stream, without a pause. "
+        "Silence is digital, two seconds after it began, and is counted as any sound: a stream whose gate "
+        "finds silence runs no network, and it costs nothing."
+    )
+    report.add(seconds(found))
     for one in found:
         report.add(f"## Layers of {one.energy.model}")
         report.add(layers(one))
+        if one.energy.second is not None and one.energy.second.hop is None:
+            report.add("A second of listening:")
+            report.add(layers_of_second(one.energy))
     first = found[0]
     report.add(f"## {first.energy.model} with other numbers of steps")
     report.add(f"The same weights, trained with T = {first.energy.num_steps}.")

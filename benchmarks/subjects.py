@@ -19,6 +19,7 @@ from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_hub.models import architectures
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import get_architecture
 from snn_voice_hub.spikes.energy.measure import twin_architecture
@@ -71,10 +72,18 @@ class Subject:
         return in_batches(lambda x: self.voice.features(x).to(self.voice.dtype), clips.batch(slice(None)), 64)
 
 
-def _spiking() -> dict[str, str]:
-    """Short name -> architecture, of every bundled spiking network: m5 -> M5SNN, hjhs -> HjhSCNN."""
+def _spiking(*, framed: bool) -> dict[str, str]:
+    """Short name -> architecture, of every bundled spiking network: m5 -> M5SNN, hjhs -> HjhSCNN.
+
+    Args:
+        framed: Whether of those whose time steps are those of the sound, or of those that repeat a window.
+    """
     found = {name: getattr(architectures, name) for name in architectures.__all__}
-    return {title_of(name).lower(): name for name, cls in found.items() if issubclass(cls, SpikingNetwork)}
+    return {
+        title_of(name).lower(): name
+        for name, cls in found.items()
+        if issubclass(cls, SpikingNetwork) and issubclass(cls, Framed) is framed
+    }
 
 
 def title_of(architecture: str) -> str:
@@ -82,16 +91,27 @@ def title_of(architecture: str) -> str:
     return architecture.removesuffix("CNN").removesuffix("SNN")
 
 
-SUBJECTS = _spiking()
+SUBJECTS = _spiking(framed=False)
+# These have no T that could be another one.
+FRAMED = _spiking(framed=True)
 
 
 # What a benchmark hands on to a process that it starts for one network.
 CHILD_OPTIONS = ("data", "cache", "piczak", "piczak_cnn")
 
 
-def add_options(parser: argparse.ArgumentParser, *, models: Sequence[str] = tuple(SUBJECTS)) -> None:
-    """Options that choose networks and their weights."""
-    parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=list(models), metavar="NAME")
+def add_options(
+    parser: argparse.ArgumentParser, *, models: Sequence[str] = tuple(SUBJECTS), framed: bool = False
+) -> None:
+    """Options that choose networks and their weights.
+
+    Args:
+        parser: Gets them.
+        models: Those that are chosen by default.
+        framed: Whether networks may be chosen whose time steps are those of the sound.
+    """
+    known = SUBJECTS | FRAMED if framed else SUBJECTS
+    parser.add_argument("--models", nargs="+", choices=known, default=list(models), metavar="NAME")
     add_weights(parser)
 
 
@@ -102,17 +122,17 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def load_subject(name: str, given: argparse.Namespace | None = None) -> Subject:
-    """One of `SUBJECTS`, in evaluation mode and without gradients.
+    """One of `SUBJECTS` or `FRAMED`, in evaluation mode and without gradients.
 
     Weights are those of the bundled checkpoint, or of the folders that `given` names. A network without any
     takes those of its CNN twin, as the hybrid HjhS; where that has none either, as Piczak's, they are fresh,
     with a seed.
 
     Args:
-        name: A key of `SUBJECTS`.
+        name: A key of either.
         given: Options of `add_options`.
     """
-    architecture = SUBJECTS[name]
+    architecture = (SUBJECTS | FRAMED)[name]
     twin_name = twin_architecture(architecture)
     assert twin_name is not None, f"{architecture} has no CNN twin"
     folders = given if name == "piczak" else None

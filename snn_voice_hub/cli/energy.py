@@ -58,8 +58,9 @@ def energy(
 ) -> None:
     """Estimate the energy of a network's arithmetic, layer by layer, beside its twin's.
 
-    Operations are counted by NeuroBench's definitions, at 4.6 pJ a multiply-accumulate and 0.9 pJ an
-    accumulate. Memory traffic, which often costs more, is left out.
+    Of a window of sound, and of a second of listening. Operations are counted by NeuroBench's definitions, at
+    4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate. Memory traffic, which often costs more, is left
+    out.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class CausalConvNorm(nn.Module):
@@ -41,25 +42,40 @@ class CausalConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[past + N * stride, B, C]` -> `[N, B, C']`."""
-        count = (x.shape[0] - self.past) // self.stride
-        rows = self.taps(x)
-        weight = self.conv.weight.permute(2, 1, 0).flatten(0, 1)
-        # Under autocast the product is in bfloat16, but membranes stay in float32.
-        current = (rows.flatten(0, 1) @ weight).to(x.dtype)
-        out: Tensor = self.bn(current)
-        return out.view(count, -1, out.shape[-1])
+        current = causal_conv(x, self.conv.weight, self.stride, self.dilation)
+        out: Tensor = self.bn(current.flatten(0, 1))
+        return out.view(len(current), -1, out.shape[-1])
 
-    def taps(self, x: Tensor) -> Tensor:
-        """What each output is made of: `[past + N * stride, B, C]` -> `[N, B, kernel * C]`, oldest first."""
-        places = [(self.stride - 1 + j * self.dilation, self.stride) for j in range(self.kernel)]
-        count = (x.shape[0] - self.past) // self.stride
-        if x.requires_grad and not torch.compiler.is_compiling():
-            learned: Tensor = _Taps.apply(x, places, count)
-            return learned
-        return _joined(x, places, count)
+
+def causal_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """A convolution over past frames.
+
+    Args:
+        x: `[past + N * stride, B, C]`.
+        weight: Of an `nn.Conv1d`, `[C', C, kernel]`; its last tap is for the newest frame.
+        stride: Frames a step.
+        dilation: Frames between taps.
+
+    Returns:
+        `[N, B, C']`.
+    """
+    if has_torch_function_unary(x):  # whoever traces `layers` takes it as one operation
+        traced: Tensor = handle_torch_function(causal_conv, (x,), x, weight, stride, dilation)
+        return traced
+    kernel = weight.shape[2]
+    places = [(stride - 1 + j * dilation, stride) for j in range(kernel)]
+    count = (x.shape[0] - (kernel - 1) * dilation) // stride
+    if x.requires_grad and not torch.compiler.is_compiling():
+        rows: Tensor = _Taps.apply(x, places, count)
+    else:
+        rows = _joined(x, places, count)
+    # Under autocast the product is in bfloat16, but membranes stay in float32.
+    current = (rows.flatten(0, 1) @ weight.permute(2, 1, 0).flatten(0, 1)).to(x.dtype)
+    return current.view(count, -1, len(weight))
 
 
 def _joined(x: Tensor, places: Sequence[tuple[int, int]], count: int) -> Tensor:
+    """What each output is made of, the oldest tap first: `[N, B, kernel * C]`."""
     return torch.cat([x[first::stride][:count] for first, stride in places], -1)
 
 

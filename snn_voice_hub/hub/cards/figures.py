@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from snn_voice_hub.config import VoiceConfig
@@ -32,6 +32,13 @@ _ENERGY = (
     ("energy_uj", "energy of the effective operations, µJ"),
     ("energy_once_uj", "the same, if the input layer runs once, µJ"),
     ("energy_dense_uj", "energy, if nothing is skipped, µJ"),
+)
+# Of a second of listening, and of a second of silence.
+_SECOND = (
+    ("macs", "effective MACs"),
+    ("acs", "ACs"),
+    ("energy_uj", "energy, µJ"),
+    ("energy_once_uj", "the same, if the input layer runs once, µJ"),
 )
 _SHARES = (
     ("effective", "if both skip zeros"),
@@ -217,7 +224,28 @@ def _energy(energy: Mapping[str, Any]) -> list[str]:
     shares = as_dict(energy.get("share_of_twin"))
     said = [f"{v:.2f} times {what}" for key, what in _SHARES if is_number(v := shares.get(key))]
     against = f"Energy against {names[1]}: {', '.join(said)}." if twin and said else ""
-    return [_energy_note(energy), markdown_table(head, rows), against]
+    return [_energy_note(energy), markdown_table(head, rows), against, *_second(both, names)]
+
+
+def _second(both: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """What a second of listening costs a network and its twin."""
+    known = [(name, as_dict(one.get("second"))) for name, one in zip(names, both, strict=True)]
+    known = [(name, second) for name, second in known if is_number(second.get("energy_uj"))]
+    if not known:
+        return []
+    heard = [
+        f"windows every {hop:g} s" if is_number(hop := second.get("hop")) else "each frame once"
+        for _, second in known
+    ]
+    rows = [("hears", *heard)]
+    for part, prefix in ((None, ""), ("silence", "in silence: ")):
+        for key, title in _SECOND:
+            values = [(second if part is None else as_dict(second.get(part))).get(key) for _, second in known]
+            if any(map(is_number, values)):
+                told = (_energy_figure(key, value) if is_number(value) else "-" for value in values)
+                rows.append((prefix + title, *told))
+    table = markdown_table(("one second of listening", *(name for name, _ in known)), rows)
+    return [table, "Silence is counted as any sound: a stream whose gate finds silence runs no network."]
 
 
 def _energy_figure(key: str, value: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.energy.count import Counter
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, MAC_PJ
@@ -39,8 +40,9 @@ def clip_energy(
     except ConfigError:
         return None
     found = counter.energy()
-    # The layers of a CNN twin have the same shapes, and run once.
-    cnn: dict[str, Any] = {"energy_dense_uj": _uj(found.dense / found.num_steps * MAC_PJ * 1e-6)}
+    # The layers of a CNN twin have the same shapes, and run once: at each step, where steps are the sound's.
+    repeats = 1 if isinstance(network, Framed) else found.num_steps
+    cnn: dict[str, Any] = {"energy_dense_uj": _uj(found.dense / repeats * MAC_PJ * 1e-6)}
     return {
         "synops": _whole(found.synops),
         "macs": _whole(found.macs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,7 +13,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.models.network import Pass, SpikingNetwork
+from snn_voice_hub.models.causal import causal_conv
+from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.network import PAST, Pass, SpikingNetwork, State
 from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.layers import LayerActivity, LayerEnergy
 
@@ -42,6 +45,7 @@ class _Operations:
     binary: bool = True
     used: bool = False
     constant: bool = False
+    sound: bool = False
 
 
 @dataclass
@@ -70,7 +74,7 @@ class Counter:
         if network.training:
             raise ConfigError("a network in training mode can't be counted", hint="model.eval()")
         self.network = network
-        self.num_steps = network.num_steps if isinstance(network, SpikingNetwork) else 1
+        self.num_steps = network.num_steps if isinstance(network, SpikingNetwork | Framed) else 1
         self.windows = 0
         self._operations: dict[str, _Operations] = {}
         self._outputs: dict[str, _Outputs] = {}
@@ -79,7 +83,7 @@ class Counter:
         }
         self._watch = _LayerCalls(self)
         # Of the pass that is running.
-        self._constant = False
+        self._constant = self._sound = False
         self._relus = 0
         self._bytes_a_membrane = 0
 
@@ -100,15 +104,59 @@ class Counter:
         self.windows += len(features)
         self._relus = 0
         network = self.network
+        if isinstance(network, Framed):
+            x = network.encoded(features)
+            self.num_steps = len(x)
+            return self.go_on(x)[0][-network.num_steps :].sum(0)
         if not isinstance(network, SpikingNetwork):
             with self._watch:
                 return cast(Tensor, network(features))
         x = network.encoded(features, clip_seeds)
-        self._constant = len(x) < self.num_steps
+        self._constant = self._sound = len(x) < self.num_steps
         # In full at each step, also where the input is the same at all.
         x = x.expand(self.num_steps, *x.shape[1:])
         with self._watch:
             return network.layers(x, Pass(self.num_steps, tap=self._see_spikes)).sum(0)
+
+    @torch.inference_mode()
+    def go_on(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Count the next steps of streams, of a network whose time steps are those of the sound.
+
+        Args:
+            x: As `Framed.steps` takes them.
+            state: What is remembered of the streams; None where they begin.
+
+        Returns:
+            The output of each step `[T, B, C]`, and the state after them.
+
+        Raises:
+            ConfigError: As for `count`.
+        """
+        assert isinstance(self.network, Framed)
+        self._relus = 0
+        self._constant, self._sound = False, True
+        with self._watch:
+            return self.network.steps(x, state, tap=self._see_spikes)
+
+    def layers(self, count: float, *, shapes_only: bool = False) -> tuple[LayerEnergy, ...]:
+        """What was counted, layer by layer.
+
+        Args:
+            count: Of what the mean is wanted: windows, or seconds of sound.
+            shapes_only: See `energy`.
+        """
+        spiking = isinstance(self.network, SpikingNetwork)
+        return tuple(
+            LayerEnergy(
+                name,
+                done.dense / count,
+                None if shapes_only else done.effective / count,
+                # A layer that saw zeros only: they were spikes, or silence as it comes from the front end.
+                done.binary and (done.used or (spiking and not done.sound)),
+                done.constant,
+            )
+            for name, done in self._operations.items()
+        )
 
     def energy(self, model: str = "", *, clips: int = 0, shapes_only: bool = False) -> Energy:
         """What was counted, for one window on average.
@@ -119,18 +167,6 @@ class Counter:
             shapes_only: Whether the weights mean nothing, so that only what follows from the shapes is said.
         """
         count = max(1, self.windows)
-        spiking = isinstance(self.network, SpikingNetwork)
-        layers = tuple(
-            LayerEnergy(
-                name,
-                done.dense / count,
-                None if shapes_only else done.effective / count,
-                # A layer that saw zeros only: they were spikes, or silence as a CNN sees it.
-                done.binary and (done.used or (spiking and not done.constant)),
-                done.constant,
-            )
-            for name, done in self._operations.items()
-        )
         activity = tuple(
             LayerActivity(
                 name, out.values // (count * self.num_steps), out.zeros / max(1, out.values), out.spiking
@@ -138,17 +174,19 @@ class Counter:
             for name, out in self._outputs.items()
         )
         architecture = type(self.network).__name__
-        neurons = sum(layer.neurons for layer in activity if layer.spiking)
+        membranes = sum(layer.neurons for layer in activity if layer.spiking)
+        if isinstance(self.network, Framed):  # its layers may step more often than the network
+            membranes = _membranes(self.network)
         return Energy(
             model=model or architecture,
             architecture=architecture,
             windows=0 if shapes_only else self.windows,
             clips=0 if shapes_only else clips,
             num_steps=self.num_steps,
-            layers=layers,
+            layers=self.layers(count, shapes_only=shapes_only),
             activity=() if shapes_only else activity,
             footprint=footprint(self.network),
-            state=neurons * self._bytes_a_membrane,
+            state=membranes * self._bytes_a_membrane,
         )
 
     def see_layer(self, function: _Function, x: Tensor, weight: Tensor, options: Mapping[str, Any]) -> None:
@@ -174,6 +212,7 @@ class Counter:
         done.binary = done.binary and bool(((x == 0) | (x.abs() == 1)).all())
         done.used = done.used or bool(inputs.any())
         done.constant = done.constant or self._constant
+        done.sound = done.sound or self._sound
 
     def see_relu(self, out: Tensor) -> None:
         """Count the zeros of what a ReLU gave out."""
@@ -184,7 +223,8 @@ class Counter:
         if name.endswith(".mem"):
             self._bytes_a_membrane = tensor.element_size()
         else:
-            self._constant = False  # what comes after the first spikes differs from step to step
+            # What comes after the first spikes differs from step to step, and is made of spikes.
+            self._constant = self._sound = False
             self._add_outputs(name, tensor, spiking=True)
 
     def _add_outputs(self, name: str, out: Tensor, *, spiking: bool) -> None:
@@ -212,6 +252,8 @@ class _LayerCalls(TorchFunctionMode):
             self._see_convolution(func, *args, **given)
         elif func is functional.linear:
             self._see_linear(*args, **given)
+        elif func is causal_conv:
+            self._see_causal(*args, **given)
         elif func in _REFUSED:
             name = getattr(func, "__name__", str(func)).strip("_")
             what = f"the network calls {name}, whose operations are not counted"
@@ -235,12 +277,22 @@ class _LayerCalls(TorchFunctionMode):
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self._counter.see_layer(function, input, weight, options)
 
+    def _see_causal(self, x: Tensor, weight: Tensor, stride: int, dilation: int) -> None:
+        # The same products are those of a convolution whose first output is made of the first frames.
+        options = {"stride": stride, "dilation": dilation}
+        self._counter.see_layer(torch.conv1d, x[stride - 1 :].permute(1, 2, 0), weight, options)
+
     def _see_linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
         self._counter.see_layer(functional.linear, input, weight, {})
 
 
 def _sum(function: _Function, inputs: Tensor, weight: Tensor, options: Mapping[str, Any]) -> int:
     return int(function(inputs.unsqueeze(0), weight, **options).sum())
+
+
+def _membranes(network: Framed) -> int:
+    """Membranes of one stream; past frames aside."""
+    return sum(math.prod(shape) for name, shape in network.state_layout().items() if not name.endswith(PAST))
 
 
 def footprint(network: nn.Module) -> int:

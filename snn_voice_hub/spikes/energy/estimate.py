@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from snn_voice_hub.notation import microjoules, percent, whole
-from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, LEFT_OUT, MAC_PJ, LayerActivity, LayerEnergy
+from snn_voice_hub.spikes.energy.layers import (
+    AC_PJ,
+    CONSTANTS,
+    LEFT_OUT,
+    MAC_PJ,
+    LayerActivity,
+    LayerEnergy,
+    Totals,
+)
+from snn_voice_hub.spikes.energy.second import Cost, Second
 from snn_voice_hub.terminal import rich_table
 from snn_voice_hub.visible import visible
 
@@ -20,7 +29,7 @@ _WIDTH = 110
 
 
 @dataclass(frozen=True)
-class Energy:
+class Energy(Totals):
     """What one window of sound costs, on average over those that were counted.
 
     A clip that is longer than the model's window is several windows.
@@ -30,13 +39,14 @@ class Energy:
         architecture: Name of the network class.
         clips: How many clips were counted.
         windows: How many windows they were; 0 where only the shapes are known.
-        num_steps: Time steps T; 1 for a CNN.
+        num_steps: Time steps T of a window; 1 for a network without.
         layers: Convolutions and linear layers, in the order in which they run.
         activity: Spiking layers and ReLUs, in that order.
         footprint: Bytes of all parameters and buffers.
         state: Bytes of the membranes of one window, which NeuroBench adds to the footprint of a network whose
             neurons keep them in buffers; here they are not among the buffers.
         twin: The network of the same shapes without spikes, or with them.
+        second: What a second of listening costs; None where that was not counted.
     """
 
     model: str
@@ -49,47 +59,7 @@ class Energy:
     state: int = 0
     clips: int = 0
     twin: Energy | None = None
-
-    @property
-    def dense(self) -> float:
-        """Operations if nothing is skipped."""
-        return sum(layer.dense for layer in self.layers)
-
-    @property
-    def macs(self) -> float | None:
-        """Effective multiply-accumulates; None where only the shapes are known."""
-        return _total(layer.macs for layer in self.layers)
-
-    @property
-    def acs(self) -> float | None:
-        """Effective accumulates; None where only the shapes are known."""
-        return _total(layer.acs for layer in self.layers)
-
-    @property
-    def synops(self) -> float | None:
-        """Synaptic operations: effective MACs and ACs together; None where only the shapes are known."""
-        return _total(layer.effective for layer in self.layers)
-
-    @property
-    def energy_uj(self) -> float | None:
-        """Microjoules of the effective operations; None where only the shapes are known."""
-        return _total(layer.energy_uj for layer in self.layers)
-
-    @property
-    def energy_once_uj(self) -> float | None:
-        """`energy_uj` if a layer whose input is the same at each step runs once, and its result is kept.
-
-        That is what this package's engines do with the input layer. NeuroBench counts it at each step.
-        """
-        return _total(
-            None if layer.energy_uj is None else layer.energy_uj / (self.num_steps if layer.constant else 1)
-            for layer in self.layers
-        )
-
-    @property
-    def dense_uj(self) -> float:
-        """Microjoules if nothing is skipped, as on hardware that multiplies by zero as well."""
-        return sum(layer.dense_uj for layer in self.layers)
+    second: Second | None = None
 
     @property
     def activation_sparsity(self) -> float | None:
@@ -102,6 +72,11 @@ class Energy:
     def neuron_updates(self) -> int:
         """Membranes that are updated, over all steps: work that is counted here, but not in the energy."""
         return self.num_steps * sum(layer.neurons for layer in self.activity if layer.spiking)
+
+    @property
+    def spiking(self) -> bool:
+        """Whether it has neurons that spike; False where only the shapes are known."""
+        return any(layer.spiking for layer in self.activity)
 
     def against(self, twin: Energy | None = None) -> dict[str, float | None]:
         """This network's energy as a share of its twin's.
@@ -125,17 +100,11 @@ class Energy:
     def totals(self) -> dict[str, Any]:
         """The figures of the whole network, ready for JSON; None where only the shapes are known."""
         figures = {
-            "dense": self.dense,
-            "macs": self.macs,
-            "acs": self.acs,
-            "synops": self.synops,
+            **self.operations(),
             "activation_sparsity": self.activation_sparsity,
             "neuron_updates": self.neuron_updates if self.windows else None,
-            "energy_uj": self.energy_uj,
-            "energy_once_uj": self.energy_once_uj,
-            "energy_dense_uj": self.dense_uj,
         }
-        return {
+        found = {
             "architecture": self.architecture,
             "clips": self.clips,
             "windows": self.windows,
@@ -144,6 +113,7 @@ class Energy:
             "footprint_bytes": self.footprint,
             "membrane_bytes": self.state,
         }
+        return found if self.second is None else found | {"second": self.second.told(_rounded)}
 
     def summary(self) -> dict[str, Any]:
         """What stands in a checkpoint's `config.json`: totals, constants, and the twin's totals and share."""
@@ -169,20 +139,7 @@ class Energy:
 
     def _parts(self) -> dict[str, Any]:
         return {
-            "layers": [
-                {
-                    "name": layer.name,
-                    "input": "binary" if layer.binary else "float",
-                    "same_input_at_each_step": layer.constant,
-                    "dense": _rounded(layer.dense),
-                    "macs": _rounded(layer.macs),
-                    "acs": _rounded(layer.acs),
-                    "synops": _rounded(layer.synops),
-                    "energy_uj": _rounded(layer.energy_uj),
-                    "energy_dense_uj": _rounded(layer.dense_uj),
-                }
-                for layer in self.layers
-            ],
+            "layers": [_layer(layer) for layer in self.layers],
             "activity": [
                 {
                     "name": layer.name,
@@ -192,6 +149,16 @@ class Energy:
                 }
                 for layer in self.activity
             ],
+            **self._parts_of_second(),
+        }
+
+    def _parts_of_second(self) -> dict[str, Any]:
+        """Layers of a second, where they are not in proportion to those of a window."""
+        if self.second is None or self.second.hop is not None or not self.windows:
+            return {}
+        return {
+            "layers_of_a_second": [_layer(layer) for layer in self.second.sound.layers],
+            "layers_of_a_second_of_silence": [_layer(layer) for layer in self.second.silence.layers],
         }
 
     def __rich__(self) -> Group:
@@ -201,10 +168,18 @@ class Energy:
         return as_text(self)
 
 
-def _total(values: Iterable[float | None]) -> float | None:
-    """The sum; None if one of the values is not known."""
-    found = list(values)
-    return None if None in found else sum(value for value in found if value is not None)
+def _layer(layer: LayerEnergy) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "input": "binary" if layer.binary else "float",
+        "same_input_at_each_step": layer.constant,
+        "dense": _rounded(layer.dense),
+        "macs": _rounded(layer.macs),
+        "acs": _rounded(layer.acs),
+        "synops": _rounded(layer.synops),
+        "energy_uj": _rounded(layer.energy_uj),
+        "energy_dense_uj": _rounded(layer.dense_uj),
+    }
 
 
 def _rounded(value: float | None) -> float | int | None:
@@ -253,7 +228,15 @@ def as_tables(energy: Energy) -> Group:
         [(name, *map(show, both)) for name, show in _ROWS],
         title=f"One window of sound: the mean over {windows} of {clips}",
     )
-    return Group(totals, _layers(energy), *map(escape, shares(energy)), explanation())
+    return Group(
+        totals,
+        _layers(energy),
+        *map(escape, shares(energy)),
+        *_second(both),
+        *_layers_of_second(energy),
+        *map(escape, seconds(energy)),
+        explanation(),
+    )
 
 
 def as_text(energy: Energy) -> str:
@@ -316,3 +299,82 @@ def _layers(energy: Energy) -> Table:
         table.caption = "* the same input at each step"
         table.caption_justify = "left"
     return table
+
+
+# --- a second of listening --------------------------------------------------------------------------
+
+# What a row is called, and how it is read and written; below them the same of silence.
+_SECOND_ROWS: tuple[tuple[str, Callable[[Cost], str]], ...] = (
+    ("operations, nothing skipped", lambda c: whole(c.dense)),
+    ("effective MACs", lambda c: whole(c.macs)),
+    ("ACs", lambda c: whole(c.acs)),
+    ("energy, zeros skipped, µJ", lambda c: microjoules(c.energy_uj)),
+    ("the same, input layer once, µJ", lambda c: microjoules(c.energy_once_uj)),
+    ("energy, nothing skipped, µJ", lambda c: microjoules(c.dense_uj)),
+)
+_SILENCE_ROWS = tuple((f"in silence: {name}", show) for name, show in _SECOND_ROWS[1:5])
+
+
+def _second(both: Sequence[Energy]) -> list[Table]:
+    known = [(named(one), one.second) for one in both if one.second is not None]
+    if not known:
+        return []
+    found = [second for _, second in known]
+    table = rich_table(
+        ("", *(name for name, _ in known)),
+        [
+            ("hears", *map(_hears, found)),
+            *((name, *(show(s.sound) for s in found)) for name, show in _SECOND_ROWS),
+            *((name, *(show(s.silence) for s in found)) for name, show in _SILENCE_ROWS),
+        ],
+        title="One second of listening: sound that goes on, and digital silence",
+    )
+    return [table]
+
+
+def _hears(second: Second) -> str:
+    return "each frame once" if second.hop is None else f"windows, every {second.hop:g} s"
+
+
+def _layers_of_second(energy: Energy) -> list[Table]:
+    """Layers in a second, where they are not in proportion to those of a window."""
+    second = energy.second
+    if second is None or second.hop is not None or not energy.windows:
+        return []
+    return [
+        rich_table(
+            ("layer", "input", "operations", "effective", "µJ", "in silence: effective", "µJ"),
+            [
+                (
+                    *(layer.name, "binary" if layer.binary else "float", whole(layer.dense)),
+                    *(whole(layer.synops), microjoules(layer.energy_uj)),
+                    *(whole(silent.synops), microjoules(silent.energy_uj)),
+                )
+                for layer, silent in zip(second.sound.layers, second.silence.layers, strict=True)
+            ],
+            title=f"Layers of {visible(energy.model)} in a second of listening",
+        )
+    ]
+
+
+def seconds(energy: Energy) -> list[str]:
+    """What a second of listening costs beside other ways of listening, in sentences."""
+    second = energy.second
+    if second is None:
+        return []
+    lines = []
+    twin = None if energy.twin is None else energy.twin.second
+    # Of two that hear the same windows, a second says no more than a window.
+    if energy.twin is not None and twin is not None and None in (second.hop, twin.hop):
+        ours, theirs = second.sound.energy_uj, twin.sound.energy_uj
+        if ours is not None and theirs:
+            share, model = _times(ours / theirs), visible(energy.twin.model)
+            lines.append(f"A second of listening: {share} that of {model}")
+    if (beside := second.beside) is not None:
+        lines.append(
+            f"{visible(beside.model)} in windows every {beside.hop:g} s: {microjoules(beside.energy_uj)} µJ "
+            f"a second, {microjoules(beside.energy_once_uj)} µJ with its input layer once a window (as its "
+            f"configuration says, by {beside.windows:,} windows)"
+        )
+    lines.append("Silence is counted as any sound; a stream whose gate finds silence runs no network")
+    return lines

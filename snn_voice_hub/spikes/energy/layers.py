@@ -16,6 +16,7 @@ front end that makes features of sound; addressing, control, and leakage.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Picojoules, 32-bit floating point, 45 nm, 0.9 V: 3.7 for the product and 0.9 for the sum.
@@ -76,6 +77,77 @@ class LayerEnergy:
     @property
     def _pj(self) -> float:
         return AC_PJ if self.binary else MAC_PJ
+
+
+class Totals:
+    """Sums over the layers of a network, of a window of sound or of a second.
+
+    Attributes:
+        layers: Convolutions and linear layers, in the order in which they run.
+        num_steps: Time steps T.
+    """
+
+    layers: tuple[LayerEnergy, ...]
+    num_steps: int
+
+    @property
+    def dense(self) -> float:
+        """Operations if nothing is skipped."""
+        return sum(layer.dense for layer in self.layers)
+
+    @property
+    def macs(self) -> float | None:
+        """Effective multiply-accumulates; None where only the shapes are known."""
+        return _total(layer.macs for layer in self.layers)
+
+    @property
+    def acs(self) -> float | None:
+        """Effective accumulates; None where only the shapes are known."""
+        return _total(layer.acs for layer in self.layers)
+
+    @property
+    def synops(self) -> float | None:
+        """Synaptic operations: effective MACs and ACs together; None where only the shapes are known."""
+        return _total(layer.effective for layer in self.layers)
+
+    @property
+    def energy_uj(self) -> float | None:
+        """Microjoules of the effective operations; None where only the shapes are known."""
+        return _total(layer.energy_uj for layer in self.layers)
+
+    @property
+    def energy_once_uj(self) -> float | None:
+        """`energy_uj` if a layer whose input is the same at each step runs once, and its result is kept.
+
+        That is what this package's engines do with the input layer. NeuroBench counts it at each step.
+        """
+        return _total(
+            None if layer.energy_uj is None else layer.energy_uj / (self.num_steps if layer.constant else 1)
+            for layer in self.layers
+        )
+
+    @property
+    def dense_uj(self) -> float:
+        """Microjoules if nothing is skipped, as on hardware that multiplies by zero as well."""
+        return sum(layer.dense_uj for layer in self.layers)
+
+    def operations(self) -> dict[str, float | None]:
+        """Operations and microjoules by name; None where only the shapes are known."""
+        return {
+            "dense": self.dense,
+            "macs": self.macs,
+            "acs": self.acs,
+            "synops": self.synops,
+            "energy_uj": self.energy_uj,
+            "energy_once_uj": self.energy_once_uj,
+            "energy_dense_uj": self.dense_uj,
+        }
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    """The sum; None if one of the values is not known."""
+    found = list(values)
+    return None if None in found else sum(value for value in found if value is not None)
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,22 @@ from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.inference.ends import Clip, Ends
+from snn_voice_hub.inference.listener import UNTUNED
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import find_architecture, get_architecture
 from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy.count import Counter
 from snn_voice_hub.spikes.energy.estimate import Energy
+from snn_voice_hub.spikes.energy.second import Second, Windowed, in_windows, shapes_alone
+from snn_voice_hub.spikes.energy.stream import CountedStream
+from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.writing import writing_into
 
 _SPIKING, _PLAIN = "-snn", "-cnn"
+# Beside which a network that hears each frame once stands.
+_WINDOWED = "resmel-snn"
 
 
 @dataclass(frozen=True)
@@ -135,23 +142,20 @@ def measure(
         ours, theirs = ("{1:,} samples at {0:,} Hz".format(*_window(c.config)) for c in (counted, twin))
         what = f"the twin {twin.config.title} hears windows of {theirs}"
         raise ConfigError(f"{what}, not of {ours}", hint="a twin with the same window, or none")
-    counter = Counter(counted.network)
-    other = None if twin is None else Counter(twin.network)
+    both = [_Count(counted)] if twin is None else [_Count(counted), _Count(twin)]
     number = 0
     batch: list[Tensor] = []
 
     def run() -> None:
         windows = torch.stack(batch)
-        counter.count(*counted.inputs(windows))
-        if twin is not None and other is not None:
-            # Shapes are the same in all windows.
-            rows = windows[:1] if twin.shapes_only else windows
-            if not (twin.shapes_only and other.windows):
-                other.count(*twin.inputs(rows))
+        for one in both:
+            one.count(windows)
         batch.clear()
 
-    for windows in _windows(clips, ends):
+    for wave, windows in _windows(clips, ends):
         number += 1
+        for one in both:
+            one.hear(windows[0] if len(windows) == 1 else wave)
         for window in windows:
             batch.append(window)
             if len(batch) == ends.batch_size:
@@ -160,20 +164,86 @@ def measure(
         run()
     if not number:
         raise ConfigError("there is no clip to count operations with", hint="one clip at least")
-    found = counter.energy(counted.config.name, clips=number)
-    if twin is None or other is None:
-        return found
-    beside = other.energy(twin.config.name, clips=number, shapes_only=twin.shapes_only)
-    return dataclasses.replace(found, twin=beside)
+    found, *others = (one.energy(number) for one in both)
+    if found.second is not None and found.second.hop is None:
+        second = dataclasses.replace(found.second, beside=bundled_windows())
+        found = dataclasses.replace(found, second=second)
+    return dataclasses.replace(found, twin=others[0]) if others else found
 
 
-def _windows(clips: Any, ends: Ends) -> Iterator[list[Tensor]]:
+class _Count:
+    """A network while it is counted: window by window, and what it takes to listen."""
+
+    def __init__(self, counted: Counted) -> None:
+        self._counted = counted
+        self._counter = Counter(counted.network)
+        network = counted.network
+        self._listening = (
+            CountedStream(network, counted.config.features)
+            if isinstance(network, Framed) and not counted.shapes_only
+            else None
+        )
+
+    def hear(self, wave: Tensor) -> None:
+        """A clip `[N]`, where the network hears clips as one stream."""
+        if self._listening is not None:
+            self._listening.hear(wave)
+
+    def count(self, windows: Tensor) -> None:
+        """Windows `[W, N]`."""
+        if self._counted.shapes_only:
+            if self._counter.windows:
+                return
+            windows = windows[:1]  # shapes are the same in all windows
+        self._counter.count(*self._counted.inputs(windows))
+
+    def energy(self, clips: int) -> Energy:
+        """What was counted."""
+        config, shapes_only = self._counted.config, self._counted.shapes_only
+        found = self._counter.energy(config.name, clips=clips, shapes_only=shapes_only)
+        return dataclasses.replace(found, second=self._second(found))
+
+    def _second(self, window: Energy) -> Second:
+        if self._listening is not None:
+            return self._listening.second()
+        network, c = self._counted.network, self._counted.config.features
+        if isinstance(network, Framed):
+            frames = window.num_steps * network.frames_per_step
+            return shapes_alone(window, frames * c.hop_length / c.feature_rate)
+        hop = (self._counted.config.detection or UNTUNED).hop
+        if self._counted.shapes_only:
+            return in_windows(window, window, hop)
+        silence = Counter(network)
+        silence.count(*self._counted.inputs(torch.zeros(1, c.num_samples, **FLOAT32)))
+        return in_windows(window, silence.energy(), hop)
+
+
+def bundled_windows() -> Windowed | None:
+    """The bundled model that hears windows; None where none is, or was not measured."""
+    if _WINDOWED not in bundled_names():
+        return None
+    config = read_config(bundled_root() / _WINDOWED)
+    energy, hop = config.metrics.get("energy", {}), (config.detection or UNTUNED).hop
+    try:
+        a_window = (float(energy[name]) for name in ("energy_uj", "energy_once_uj"))
+        return Windowed(config.name, hop, int(energy["windows"]), *(value / hop for value in a_window))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _windows(clips: Any, ends: Ends) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Each clip, and its windows."""
+
+    def prepared(clip: Clip) -> tuple[Tensor, list[Tensor]]:
+        wave = ends.load(clip)
+        return wave, ends.split(wave).windows
+
     if not are_several(clips):
-        yield ends.prepare(clips).windows
+        yield prepared(clips)
         return
     for index, clip in enumerate(clips):
         try:
-            yield ends.prepare(clip).windows
+            yield prepared(clip)
         except AudioError as error:
             if isinstance(clip, str | os.PathLike):
                 raise  # its message names the file

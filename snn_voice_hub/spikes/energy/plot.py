@@ -58,7 +58,7 @@ def _bars(energy: Energy) -> list[tuple[str, float, float]]:
             found.append((f"{visible(one.model)}\nzeros skipped", *_split(one, once=False)))
             if any(layer.constant for layer in one.layers):
                 found.append((f"{visible(one.model)}\ninput layer once", *_split(one, once=True)))
-        if one.num_steps == 1:
+        if not one.spiking or one.num_steps == 1:
             macs = sum(layer.dense_uj for layer in one.layers if not layer.binary)
             found.append((f"{visible(one.model)}\nnothing skipped", macs, one.dense_uj - macs))
     return found
