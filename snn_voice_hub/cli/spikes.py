@@ -11,17 +11,11 @@ import typer
 from snn_voice_hub.cli.files import sound_of
 from snn_voice_hub.cli.options import Device, OptionalModel, Revision
 from snn_voice_hub.cli.output import say, show
+from snn_voice_hub.cli.sentences import figures_table, show_sentence, write_json
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.notation import percent, whole
-from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.visible import visible_json
-from snn_voice_hub.writing import write_whole
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from snn_voice_hub.models.lif_layer import Lif
-    from snn_voice_hub.spikes.record import Recording
 
 
 def spikes(
@@ -42,6 +36,14 @@ def spikes(
             show_default="some of three layers",
         ),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Where time steps are those of the sound: all of a recording of up to a minute, with the "
+            "words that a stream hears in it.",
+        ),
+    ] = False,
     as_json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write what happened as JSON; - for stdout."),
@@ -52,6 +54,10 @@ def spikes(
 
     Of a sound that is longer than the model's window, the window with the clearest word is shown.
     """
+    if whole and (gif or neuron):
+        raise SnnVoiceError(
+            f"--whole and --{'gif' if gif else 'neuron'} do not go together", hint="one of them"
+        )
     if out is None and (gif or neuron):
         raise SnnVoiceError(f"--{'gif' if gif else 'neuron'} goes with --out", hint="--out yes.png")
     if out is not None and out.suffix.lower() in ("", ".gif"):
@@ -62,15 +68,21 @@ def spikes(
     from snn_voice_hub import audio
     from snn_voice_hub.inference.answers import clearest
     from snn_voice_hub.inference.windows import fitted
+    from snn_voice_hub.models.framed import FramedSNN
     from snn_voice_hub.spikes.decision import decide
     from snn_voice_hub.spikes.energy.clip import clip_energy
     from snn_voice_hub.spikes.plots import View, animate, draw
     from snn_voice_hub.spikes.raster import clip_raster
     from snn_voice_hub.spikes.record import check_spiking
+    from snn_voice_hub.spikes.sentence import step_seconds
     from snn_voice_hub.voice import SnnVoice
 
     voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine="torch")
+    if whole:
+        show_sentence(voice, clip, out, as_json)
+        return
     network = check_spiking(voice.network)
+    seconds = step_seconds(network, voice.features) if isinstance(network, FramedSNN) else None
     rate, labels, temperature = voice.sample_rate, voice.labels, voice.config.temperature
     wave = audio.load(sound_of(clip), target_rate=rate)
     windows = voice.classify_windows(wave, sample_rate=rate)
@@ -79,7 +91,7 @@ def spikes(
     with voice.record_spikes(mem=out is not None) as rec:
         voice.classify(wave, sample_rate=rate)
     row, name = rec.row(0), voice.config.name or str(model)
-    decision = decide(row.logits, labels, temperature)
+    decision = decide(row.logits, labels, temperature, row.newest)
     if out is not None:
         view = View(
             row,
@@ -90,6 +102,7 @@ def spikes(
             {layer: float(cast("Lif", voice.network.get_submodule(layer)).threshold) for layer in row.spk},
             f"{'stdin' if clip == '-' else Path(clip).name}: {decision} by {name}",
             window.start,
+            seconds,
         )
         draw(view, out, traced)
         if gif:
@@ -97,11 +110,14 @@ def spikes(
     energy = clip_energy(network, row, voice.config.metrics)
     if as_json is not None:
         where = {"file": clip, "model": name, "start": window.start, "end": window.end}
-        told = where | clip_raster(row, labels, temperature) | ({"energy": energy} if energy else {})
-        _write(as_json, visible_json(told))
+        raster = clip_raster(row, labels, temperature, step_seconds=seconds)
+        write_json(as_json, where | raster | ({"energy": energy} if energy else {}))
     if as_json != Path("-"):
-        show(_table(rec))
-        say(f"{clip}: {decision}, from step {decision.since} of {decision.steps} on")
+        show(figures_table(rec.figures()))
+        since = f"step {decision.since} of {decision.steps}"
+        if seconds is not None:
+            since = f"{window.start + decision.since * seconds:.2f} s"
+        say(f"{clip}: {decision}, from {since} on")
         if energy:
             say(_energy(energy))
 
@@ -116,13 +132,6 @@ def _neurons(given: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def _write(path: Path, text: str) -> None:
-    if path == Path("-"):
-        typer.echo(text)
-        return
-    write_whole(path, f"{text}\n", hint="--json names a file")
-
-
 def _energy(found: Mapping[str, Any]) -> str:
     cnn, unit = found["cnn"], "\N{MICRO SIGN}J"
     told = f"arithmetic, estimated: {found['energy_uj']:g} {unit}"
@@ -132,20 +141,3 @@ def _energy(found: Mapping[str, Any]) -> str:
     if "model" in cnn:
         told += f", {cnn['model']} {cnn['energy_uj']:g} {unit} where it skips zeros (mean of test clips)"
     return told
-
-
-def _table(rec: Recording) -> Table:
-    return rich_table(
-        ("layer", "neurons", "fire in a step", "never", "always", "first spike"),
-        [
-            (
-                name,
-                whole(found.neurons),
-                percent(found.rate),
-                whole(found.dead),
-                whole(found.saturated),
-                "-" if found.first_spike is None else f"step {found.first_spike:.1f}",
-            )
-            for name, found in rec.figures().items()
-        ],
-    )

@@ -1,6 +1,14 @@
 """What the spikes of a network did: recorded, counted, drawn."""
 
-from snn_voice_hub.spikes.figures import LayerFigures, dead, first_spikes, layer_figures, rates, saturated
+from snn_voice_hub.spikes.figures import (
+    LayerFigures,
+    dead,
+    first_spikes,
+    in_time,
+    layer_figures,
+    rates,
+    saturated,
+)
 from snn_voice_hub.spikes.record import Recording, Row
 
 __all__ = [
@@ -9,6 +17,7 @@ __all__ = [
     "Row",
     "dead",
     "first_spikes",
+    "in_time",
     "layer_figures",
     "rates",
     "saturated",

@@ -13,17 +13,41 @@ from snn_voice_hub.inference.answers import extrapolated, scores
 from snn_voice_hub.notation import percent
 
 
-def running_scores(logits: Tensor, temperature: float) -> Tensor:
+def running_sums(logits: Tensor, newest: int | None = None) -> Tensor:
+    """The logits after each step.
+
+    Args:
+        logits: What each step adds, `[T, ..., C]`.
+        newest: Of how many outputs an answer is the sum, where the time steps are those of the sound; all of
+            them where they are not.
+
+    Returns:
+        `[T, ..., C]`.
+    """
+    if newest is None:
+        return logits.cumsum(0)
+    sums = logits.double().cumsum(0)  # of whose differences float32 would keep few digits
+    sums[newest:] -= sums[:-newest].clone()
+    return sums.to(logits.dtype)
+
+
+def running_scores(logits: Tensor, temperature: float, newest: int | None = None) -> Tensor:
     """The answer after each step, from the steps so far; see `inference.answers.extrapolated`.
+
+    Where the time steps are those of the sound it is what a stream says after each of them: the sum of the
+    newest outputs, and at the beginning of those that there are.
 
     Args:
         logits: What each step adds, `[T, ..., C]`.
         temperature: The model's.
+        newest: See `running_sums`.
 
     Returns:
         Probabilities `[T, ..., C]`; the last ones are those of `classify`.
     """
-    sums = logits.cumsum(0)
+    sums = running_sums(logits, newest)
+    if newest is not None:
+        return scores(sums, temperature, "softmax")
     return torch.stack(
         [
             scores(extrapolated(so_far, t, len(sums)), temperature, "softmax")
@@ -67,14 +91,15 @@ def quoted(label: str) -> str:
     return f"“{label}”" if is_word(label) else meaning(label)
 
 
-def decide(logits: Tensor, labels: Sequence[str], temperature: float) -> Decision:
+def decide(logits: Tensor, labels: Sequence[str], temperature: float, newest: int | None = None) -> Decision:
     """The answer to one clip, and when it was there.
 
     Args:
         logits: What each step adds, `[T, C]`.
         labels: C labels.
         temperature: The model's.
+        newest: See `running_sums`.
     """
-    running = running_scores(logits, temperature)
+    running = running_scores(logits, temperature, newest)
     best = int(running[-1].argmax())
     return Decision(labels[best], float(running[-1, best]), settled(running), len(running))

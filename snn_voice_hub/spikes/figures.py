@@ -8,6 +8,18 @@ import torch
 from torch import Tensor
 
 
+def in_time(spk: Tensor) -> Tensor:
+    """A layer of a network whose time steps are those of the sound, in the order of time.
+
+    Args:
+        spk: Its spikes or membranes, `[T, B, C]`, or `[T, B, C, k]` where it steps k times in a step.
+
+    Returns:
+        `[T * k, B, C]`.
+    """
+    return spk if spk.ndim < 4 else spk.movedim(-1, 1).flatten(0, 1)
+
+
 def rates(spk: Tensor) -> Tensor:
     """Share of the steps in which each neuron fires, over all clips.
 
@@ -63,7 +75,7 @@ class LayerFigures:
 
     Attributes:
         neurons: How many neurons it has.
-        rate: Spikes a neuron and step, 0 to 1.
+        rate: Spikes a neuron and step of the layer, 0 to 1.
         dead: Neurons that never fire.
         saturated: Neurons that fire at every step.
         first_spike: Mean step of the first spike, from 1 to T, over the neurons that fire; None if none does.
@@ -76,14 +88,16 @@ class LayerFigures:
     first_spike: float | None
 
 
-def layer_figures(spk: Tensor) -> LayerFigures:
+def layer_figures(spk: Tensor, *, framed: bool = False) -> LayerFigures:
     """The figures of one layer.
 
     Args:
         spk: Its spikes, `[T, B, ...]`.
+        framed: Whether the time steps are those of the sound, so that spikes may be `[T, B, C, k]`.
     """
-    first = first_spikes(spk)
+    first = first_spikes(spk.bool().any(-1) if framed and spk.ndim == 4 else spk)
     fired = first[first < len(spk)]
+    spk = in_time(spk) if framed else spk
     return LayerFigures(
         neurons=spk[0, 0].numel(),
         rate=float(rates(spk).mean()),

@@ -29,6 +29,7 @@ def traced_neurons(row: Row, neurons: Neurons | None = None) -> Traced:
     Raises:
         ConfigError: There is no such neuron, or no membranes were recorded.
     """
+    row = row.in_time()
     mem = row.mem
     if not mem:
         raise ConfigError("no membranes were recorded", hint="record_spikes(mem=True)")
@@ -63,7 +64,13 @@ def _telling(spk: Tensor, mem: Tensor) -> list[tuple[str, int]]:
     return [(f"{what}\n({n:,})", n) for what, n in found]
 
 
-def draw_membranes(figure: Any, row: Row, thresholds: Mapping[str, float], traced: Traced) -> None:
+def draw_membranes(
+    figure: Any,
+    row: Row,
+    thresholds: Mapping[str, float],
+    traced: Traced,
+    span: tuple[float, float] | None = None,
+) -> None:
     """Membranes over the time steps, a panel for each layer.
 
     Args:
@@ -71,22 +78,28 @@ def draw_membranes(figure: Any, row: Row, thresholds: Mapping[str, float], trace
         row: What was recorded.
         thresholds: Layer name -> firing threshold.
         traced: From `traced_neurons`.
+        span: When the sound begins and ends, in seconds, where the time steps are those of the sound.
     """
+    row = row.in_time()
     axes = figure.subplots(1, len(traced), squeeze=False)[0]
     for axis, (name, neurons) in zip(axes, traced.items(), strict=True):
         level, fires = row.mem[name].flatten(1), row.spk[name].flatten(1)
-        steps = np.arange(1, len(level) + 1)
+        # Of what is before the first step, and after each.
+        first, last = span or (0.0, float(len(level)))
+        times = np.linspace(first, last, len(level) + 1)
         threshold = thresholds[name]
         axis.axhline(threshold, color=INK, linestyle="--", linewidth=1)
         for (label, number), colour in zip(neurons, COLOURS, strict=False):
             trace, spikes = level[:, number].numpy(), fires[:, number].numpy()
-            axis.plot([0, *steps], [0, *trace], color=colour, linewidth=1.6, label=label)
-            axis.plot(steps[spikes], trace[spikes], "o", color=colour, markersize=6)
+            axis.plot(times, [0, *trace], color=colour, linewidth=1.6, label=label)
+            size = 6 if span is None else 3
+            axis.plot(times[1:][spikes], trace[spikes], "o", color=colour, markersize=size)
         axis.set_title(f"{name}, threshold {threshold:.2g}", fontsize=10)
-        axis.set_xticks(range(0, len(steps) + 1, max(1, len(steps) // 6)))
+        if span is None:
+            axis.set_xticks(range(0, len(level) + 1, max(1, len(level) // 6)))
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     figure.suptitle(
-        "Membranes of some neurons over the time steps; a dot is a spike",
+        f"Membranes of some neurons over the {'time steps' if span is None else 'sound'}; a dot is a spike",
         x=0.012,
         ha="left",
         fontsize=11,

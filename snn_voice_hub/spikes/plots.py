@@ -1,7 +1,8 @@
 """Pictures of one clip: its sound, the spikes of every layer, membranes, and how the answer comes about.
 
 A layer is drawn as a grid for each time step: its channels (and bands) from top to bottom, their positions
-along the sound from left to right. A neuron has the same place in all steps.
+along the sound from left to right. A neuron has the same place in all steps. Where the time steps are those
+of the sound there is one grid, in which the steps go to the right.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn import functional
 from snn_voice_hub.config import meaning
 from snn_voice_hub.notation import percent
 from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib, picture
-from snn_voice_hub.spikes.decision import quoted, running_scores, settled
+from snn_voice_hub.spikes.decision import quoted, running_scores, running_sums, settled
 from snn_voice_hub.spikes.figures import rates
 from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neurons
 from snn_voice_hub.spikes.raster import grid_of
@@ -35,6 +36,7 @@ _WORDS = 5
 _DOTS_DOWN, _DOTS_ACROSS = 64, 440
 _GIF_DPI = 80
 _STEP_MS = 600
+_FRAMED_STEP_MS = 120  # slower than the sound, so that it can be followed
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class View:
         thresholds: Layer name -> firing threshold.
         title: Stands above the picture.
         start: Where the window begins in the clip, in seconds.
+        step_seconds: How much sound a time step hears, where the time steps are those of the sound.
     """
 
     row: Row
@@ -60,6 +63,20 @@ class View:
     thresholds: Mapping[str, float]
     title: str = ""
     start: float = 0.0
+    step_seconds: float | None = None
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """When the time steps begin and end, where they are those of the sound."""
+        if self.step_seconds is None:
+            return None
+        return self.start, self.start + len(self.row.logits) * self.step_seconds
+
+    def time(self, step: int) -> str:
+        """When a step, from 1, ends."""
+        return (
+            f"step {step}" if self.step_seconds is None else f"{self.start + step * self.step_seconds:.2f} s"
+        )
 
 
 def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
@@ -77,7 +94,7 @@ def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
     """
     traced = traced_neurons(view.row, neurons)
     mpl, figure_class = matplotlib("drawing spikes")
-    layers = list(view.row.spk.items())
+    layers = view.row.in_time().spk
     rows = math.ceil(len(layers) / 2)
     heights = (3.3, 1.12 * rows + 0.3, 2.2)
     with mpl.rc_context(STYLE):
@@ -86,8 +103,8 @@ def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
         figure.suptitle(visible(view.title), x=0.012, ha="left", fontsize=14, fontweight="bold")
         top, middle, bottom = figure.subfigures(3, 1, height_ratios=heights)
         _sound(top, view)
-        _rasters(middle, layers, rows)
-        draw_membranes(bottom, view.row, view.thresholds, traced)
+        _rasters(middle, layers, rows, view.span)
+        draw_membranes(bottom, view.row, view.thresholds, traced, view.span)
         with picture(path) as (part, form):
             if form == "png":
                 _pixels(figure, DPI).save(part, format="PNG", optimize=True)
@@ -151,8 +168,8 @@ def _features(axis: Any, view: View) -> None:
 
 def _decision(figure: Any, place: Any, view: View, until: int) -> None:
     """The answer up to a step: logits that add up, above the scores that they make."""
-    running = running_scores(view.row.logits, view.temperature)
-    sums = view.row.logits.cumsum(0)
+    logits, newest, span = view.row.logits, view.row.newest, view.span
+    running, sums = running_scores(logits, view.temperature, newest), running_sums(logits, newest)
     best = running[-1].argsort(descending=True, stable=True)[:_WORDS].tolist()
     steps = len(running)
     parts = place.subgridspec(2, 1, height_ratios=(1.6, 1))
@@ -161,7 +178,8 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
     low, high = min(0.0, float(sums.min())), max(0.0, float(sums.max()))
     pad = 0.06 * max(high - low, 1e-6)
     above.set_ylim(low - pad, high + pad)
-    begin = np.arange(until + 1)
+    first_time, last_time = span or (0.0, float(steps))
+    begin = np.linspace(first_time, last_time, steps + 1)[: until + 1]
     others = np.delete(np.pad(sums[:until].numpy(), ((1, 0), (0, 0))), best, axis=1)
     if others.size:
         above.plot(begin, others, color=LINE, linewidth=0.7)
@@ -169,7 +187,7 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
         first = place_of == 0
         look: dict[str, Any] = {
             "color": colour,
-            "marker": "osD^v"[place_of],
+            "marker": "osD^v"[place_of] if span is None else "",
             "markersize": 6 if first else 4,
             "linewidth": 2.4 if first else 1.2,
             "zorder": _WORDS - place_of + 2,
@@ -179,19 +197,20 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
         above.plot(begin, [0.0, *sums[:until, index].tolist()], label=said, **look)
         below.plot(begin[1:], running[:until, index].numpy(), **look)
     above.set_title(
-        f"Decision over time: {visible(quoted(view.labels[best[0]]))} from step {settled(running)} on"
+        f"Decision over time: {visible(quoted(view.labels[best[0]]))} from {view.time(settled(running))} on"
         if until == steps
-        else f"Answer after step {until} of {steps}"
+        else f"Answer after {view.time(until)}" + (f" of {steps}" if span is None else "")
     )
     above.set_ylabel("logits, added up")
     below.set_ylabel("score")
-    below.set_xlabel("time step")
+    below.set_xlabel("time step" if span is None else "seconds")
     below.set_ylim(0, 1)
     below.set_yticks([0, 0.5, 1], ["0", "50", "100 %"])
     ticks = range(0, steps + 1, max(1, steps // 10))
     for axis in (above, below):
-        axis.set_xlim(0, steps + 0.1)
-        axis.set_xticks(ticks)
+        axis.set_xlim(span or (0, steps + 0.1))
+        if span is None:
+            axis.set_xticks(ticks)
     above.tick_params(labelbottom=False)
     handles, labels = above.get_legend_handles_labels()
     if others.size:
@@ -202,7 +221,7 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
         labels,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        title=f"after step {until}",
+        title=f"after {view.time(until)}",
         alignment="left",
     )
 
@@ -210,7 +229,12 @@ def _decision(figure: Any, place: Any, view: View, until: int) -> None:
 # --- rasters ----------------------------------------------------------------------------------------
 
 
-def _dots(grid: Tensor, across: int) -> Tensor:
+def _grid(spk: Tensor, span: tuple[float, float] | None) -> Tensor:
+    """A layer as `[T, rows, columns]`; of time steps that are those of the sound, `[1, rows, T]`."""
+    return grid_of(spk) if span is None else spk.flatten(1).T.unsqueeze(0)
+
+
+def dots_of(grid: Tensor, across: int) -> Tensor:
     """A grid `[T, rows, columns]` of spikes as shares of the neurons in each dot."""
     size = (min(grid.shape[1], _DOTS_DOWN), min(grid.shape[2], max(1, across)))
     return functional.adaptive_avg_pool2d(grid.float().unsqueeze(1), size).squeeze(1)
@@ -224,19 +248,19 @@ def _sorted(grid: Tensor) -> Tensor:
     return grid[:, places.masked_fill(total == 0, math.inf).argsort(stable=True)]
 
 
-def _rasters(figure: Any, layers: Sequence[tuple[str, Tensor]], rows: int) -> None:
+def _rasters(figure: Any, layers: Mapping[str, Tensor], rows: int, span: tuple[float, float] | None) -> None:
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
-    for axis, (name, spk) in zip(axes, layers, strict=False):
-        steps = len(spk)
-        grid = _sorted(grid_of(spk))
-        dots = _dots(grid, _DOTS_ACROSS // steps)
+    for axis, (name, spk) in zip(axes, layers.items(), strict=False):
+        grid = _sorted(_grid(spk, span))
+        steps = len(grid)
+        dots = dots_of(grid, _DOTS_ACROSS // steps)
         across = dots.shape[2]
         gap = max(1, round(across * 0.06))
         shares = torch.full((dots.shape[1], steps * (across + gap) - gap), math.nan, **FLOAT32)
         for t, one in enumerate(dots):
             shares[:, t * (across + gap) : t * (across + gap) + across] = one
         top = max(float(dots.max()), 1e-9)
-        _shade(axis, shares / top)
+        shade(axis, shares / top, span)
         shape = " \N{MULTIPLICATION SIGN} ".join(f"{size:,}" for size in spk.shape[1:])
         share = float(rates(spk.unsqueeze(1)).mean())
         fewer = (
@@ -247,13 +271,12 @@ def _rasters(figure: Any, layers: Sequence[tuple[str, Tensor]], rows: int) -> No
             fontsize=9,
             fontweight="normal",
         )
-        axis.set_xticks(
-            [t * (across + gap) + (across - 1) / 2 for t in range(steps)],
-            [f"step {t + 1}" if steps <= 6 else str(t + 1) for t in range(steps)],
-            fontsize=8,
-            color=SOFT,
-        )
-        axis.tick_params(length=0, pad=1)
+        if span is None:
+            axis.set_xticks(
+                [t * (across + gap) + (across - 1) / 2 for t in range(steps)],
+                [f"step {t + 1}" if steps <= 6 else str(t + 1) for t in range(steps)],
+            )
+        axis.tick_params(length=0, pad=1, labelsize=8, labelcolor=SOFT)
     for unused in axes[len(layers) :]:
         unused.remove()
     figure.suptitle(
@@ -265,12 +288,21 @@ def _rasters(figure: Any, layers: Sequence[tuple[str, Tensor]], rows: int) -> No
     )
 
 
-def _shade(axis: Any, shares: Tensor) -> None:
+def shade(axis: Any, shares: Tensor, span: tuple[float, float] | None = None) -> None:
     """Draw shares from 0 to 1 without a frame; the square root keeps single spikes visible."""
     from matplotlib.colors import LinearSegmentedColormap
 
     ink = LinearSegmentedColormap.from_list("ink", ["#eef3f7", BLUE, "#002b45"])
-    axis.imshow(shares.sqrt().numpy(), cmap=ink, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    extent = None if span is None else (*span, len(shares), 0)
+    axis.imshow(
+        shares.sqrt().numpy(),
+        cmap=ink,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=extent,
+    )
     axis.set_yticks([])
     axis.grid(False)
     for spine in axis.spines.values():
@@ -292,7 +324,9 @@ def animate(view: View, path: Path) -> None:
         ConfigError: The file can't be written.
     """
     mpl, figure_class = matplotlib("drawing spikes")
-    grids = [(name, _dots(_sorted(grid_of(spk)), 90)) for name, spk in view.row.spk.items()]
+    grids = [
+        (name, dots_of(_sorted(_grid(spk, view.span)), 90)) for name, spk in view.row.in_time().spk.items()
+    ]
     steps = len(view.row.logits)
     columns = min(3, len(grids))
     rows = math.ceil(len(grids) / columns)
@@ -305,6 +339,8 @@ def animate(view: View, path: Path) -> None:
             _frame(figure, view, grids, (rows, columns), t)
             frames.insert(0, _pixels(figure, _GIF_DPI, frames[-1] if frames else None))
     pause = _STEP_MS if steps <= 6 else _STEP_MS // 2
+    if view.span is not None:
+        pause = _FRAMED_STEP_MS
     with picture(path) as (part, _):
         frames[0].save(
             part,
@@ -324,9 +360,16 @@ def _frame(
     axes = left.subplots(*shape, squeeze=False).ravel()
     for axis, (name, dots) in zip(axes, grids, strict=False):
         top = max(float(dots.max()), 1e-9)
-        _shade(axis, dots[t] / top)
+        shade(axis, _until(dots, t + 1, len(view.row.logits)) / top if view.span else dots[t] / top)
         axis.set_title(name, fontsize=9, fontweight="normal")
         axis.set_xticks([])
     for unused in axes[len(grids) :]:
         unused.remove()
     _decision(right, right.add_gridspec(1, 1)[0], view, t + 1)
+
+
+def _until(dots: Tensor, step: int, steps: int) -> Tensor:
+    """What has been drawn of a layer after some of the steps, `[rows, columns]`."""
+    shown = dots[0].clone()
+    shown[:, math.ceil(shown.shape[1] * step / steps) :] = 0
+    return shown

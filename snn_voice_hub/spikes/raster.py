@@ -44,13 +44,15 @@ def _kept(rows: int, columns: int, most: int) -> tuple[list[int], list[int]]:
     return spread(rows, down), spread(columns, most // down)
 
 
-def layer_raster(name: str, spk: Tensor, neurons: int) -> dict[str, Any]:
+def layer_raster(name: str, spk: Tensor, neurons: int, *, framed: bool = False) -> dict[str, Any]:
     """One layer.
 
     Args:
         name: Its name.
         spk: Its spikes for one clip, `[T, ...]`.
         neurons: At most so many are shown.
+        framed: Whether the time steps are those of the sound, so that spikes may be `[T, C, k]`: the columns
+            are then moments in a step, one after the other, and the neurons of all are the same.
 
     Returns:
         `name`, `shape`, the fields of `LayerFigures`, `rows` and `columns` (which of the grid are shown), and
@@ -62,8 +64,8 @@ def layer_raster(name: str, spk: Tensor, neurons: int) -> dict[str, Any]:
     shown = grid[:, rows][:, :, columns].flatten(1)
     return {
         "name": name,
-        "shape": list(spk.shape[1:]),
-        **asdict(layer_figures(spk.unsqueeze(1))),
+        "shape": list(spk.shape[1:2] if framed else spk.shape[1:]),
+        **asdict(layer_figures(spk.unsqueeze(1), framed=framed)),
         "rows": rows,
         "columns": columns,
         "spikes": [step.nonzero().squeeze(1).tolist() for step in shown],
@@ -78,6 +80,7 @@ def clip_raster(
     top_k: int = 5,
     words_only: bool = False,
     neurons: int = NEURONS,
+    step_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Everything that is shown of one clip, of bounded size.
 
@@ -88,14 +91,15 @@ def clip_raster(
         top_k: At most so many labels.
         words_only: Leave out labels that are no word; scores stay as they are.
         neurons: Neurons a layer, at most; fewer where there are many layers and steps.
+        step_seconds: How much sound a time step hears, where steps are those of the sound.
 
     Returns:
-        `num_steps`; `predictions`; `decision` with `labels` (best first), the `logits` of each step and the
-        running `scores` (`[T][words]`), and `settled`, the step from which on the best label is the
-        final one; `layers`, see `layer_raster`.
+        `num_steps`, `step_seconds`; `predictions`; `decision` with `labels` (best first), the `logits` of
+        each step and the running `scores` (`[T][words]`), and `settled`, the step from which on the best
+        label is the final one; `layers`, see `layer_raster`.
     """
     steps = len(row.logits)
-    running = running_scores(row.logits, temperature)
+    running = running_scores(row.logits, temperature, row.newest)
     ranked = running[-1].argsort(descending=True, stable=True).tolist()
     kept = [index for index in ranked if is_word(labels[index]) or not words_only]
     order = kept[:top_k]
@@ -103,6 +107,7 @@ def clip_raster(
     room = max(1, _MOST_CELLS // (steps * max(1, len(row.spk))))
     return {
         "num_steps": steps,
+        "step_seconds": step_seconds,
         "predictions": [
             {"label": word, "score": score}
             for word, score in zip(words, running[-1, order].tolist(), strict=True)
@@ -113,7 +118,10 @@ def clip_raster(
             "logits": _rounded(row.logits[:, order], 4),
             "settled": settled(running[:, sorted(kept)]),
         },
-        "layers": [layer_raster(name, spk, min(neurons, room)) for name, spk in row.spk.items()],
+        "layers": [
+            layer_raster(name, spk, min(neurons, room), framed=row.newest is not None)
+            for name, spk in row.spk.items()
+        ],
     }
 
 

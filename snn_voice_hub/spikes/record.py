@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import check_bool, check_number
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.models.encoding import DRAWN
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.spikes.figures import LayerFigures, layer_figures
+from snn_voice_hub.spikes.figures import LayerFigures, in_time, layer_figures
 from snn_voice_hub.tensors import FLOAT32
 
 MAX_MEGABYTES = 1024.0
@@ -40,6 +42,8 @@ class Row:
         logits: `[T, C]`, what each step adds.
         features: `[1, ...]`, what the network saw.
         seed: Of its encoding, where that draws.
+        newest: Of how many outputs an answer is the sum, where the time steps are those of the sound; a layer
+            that steps k times in a step has `[T, C, k]`. None where each step hears all of the window.
     """
 
     spk: dict[str, Tensor]
@@ -47,6 +51,17 @@ class Row:
     logits: Tensor
     features: Tensor
     seed: int | None = None
+    newest: int | None = None
+
+    def in_time(self) -> Row:
+        """The same with `[T * k, C]` of each layer where the time steps are those of the sound."""
+        if self.newest is None:
+            return self
+        spk, mem = (
+            {name: in_time(x.unsqueeze(1)).squeeze(1) for name, x in held.items()}
+            for held in (self.spk, self.mem)
+        )
+        return replace(self, spk=spk, mem=mem)
 
 
 @dataclass
@@ -72,12 +87,16 @@ class Recording:
     Args:
         mem: Whether to keep membranes too: four times as much memory again as spikes.
         max_megabytes: What the recording may hold. More is an error, never a recording with gaps.
+        newest: Of how many outputs an answer is the sum, where the time steps are those of the sound.
 
     Attributes:
         clips: For each row the number of its clip, counted from 0 in the order in which clips were given.
     """
 
-    def __init__(self, *, mem: bool = False, max_megabytes: float = MAX_MEGABYTES) -> None:
+    def __init__(
+        self, *, mem: bool = False, max_megabytes: float = MAX_MEGABYTES, newest: int | None = None
+    ) -> None:
+        self._newest = newest
         self.clips: list[int] = []
         self._keeps_mem = check_bool("mem", mem)
         self._max_bytes = check_number("max_megabytes", max_megabytes, above=0.0) * 1e6
@@ -97,7 +116,11 @@ class Recording:
 
     @property
     def spk(self) -> dict[str, Tensor]:
-        """Layer name -> spikes `[T, B, ...]`, bool."""
+        """Layer name -> spikes `[T, B, ...]`, bool.
+
+        Where the time steps are those of the sound, a layer that steps k times in a step has `[T, B, C, k]`;
+        `spikes.in_time` puts them in order.
+        """
         return self._joined().spk
 
     @property
@@ -113,7 +136,10 @@ class Recording:
 
     @property
     def logits(self) -> Tensor:
-        """Logits of every step `[T, B, C]`, float32; their sum over T is what `SnnVoice.forward` gives."""
+        """Logits of every step `[T, B, C]`, float32; their sum over T is what `SnnVoice.forward` gives.
+
+        Where the time steps are those of the sound, it is that of the newest `num_steps`.
+        """
         return self._joined().logits
 
     @property
@@ -123,7 +149,8 @@ class Recording:
 
     def figures(self) -> dict[str, LayerFigures]:
         """Layer name -> firing rate, dead and saturated neurons, first spike; over all rows."""
-        return {name: layer_figures(spk) for name, spk in self.spk.items()}
+        framed = self._newest is not None
+        return {name: layer_figures(spk, framed=framed) for name, spk in self.spk.items()}
 
     def row(self, index: int) -> Row:
         """One row by itself; its tensors share the recording's memory.
@@ -138,6 +165,7 @@ class Recording:
             joined.logits[:, index],
             joined.features[index],
             joined.seeds[index],
+            self._newest,
         )
 
     # --- filling it -------------------------------------------------------------------------------
@@ -243,7 +271,8 @@ def recording(
     Raises:
         ConfigError: The network has no spikes, or an argument is not legal.
     """
-    found = Recording(mem=mem, max_megabytes=max_megabytes)
+    newest = network.num_steps if isinstance(network, Framed) else None
+    found = Recording(mem=mem, max_megabytes=max_megabytes, newest=newest)
     _open.set((*_open.get(), (check_spiking(network), found)))
     try:
         yield found
@@ -286,13 +315,14 @@ def run_recorded(
         recordings: Where what happens goes.
 
     Returns:
-        Logits `[B, C]`, summed over the steps.
+        Logits `[B, C]`, summed over the steps, or the newest of them.
 
     Raises:
         ConfigError: A recording has no room for it. What it held before stays.
     """
     # What draws or learns from the whole batch sees the whole batch.
-    alone = network.encoding == "repeat" or clip_seeds is not None
+    alone = network.encoding not in DRAWN or clip_seeds is not None
+    newest = network.num_steps if isinstance(network, Framed) else 0
     size = _ROWS if alone and not network.training else max(1, len(features))
     logits = []
     for start in range(0, max(1, len(features)), size):
@@ -302,7 +332,7 @@ def run_recorded(
         steps = network.forward_steps(rows, tap=_tap(recordings, parts), clip_seeds=seeds)
         for found, part in zip(recordings, parts, strict=True):
             found.add(part, steps)
-        logits.append(steps.sum(0))
+        logits.append(steps[-newest:].sum(0))
     return torch.cat(logits)
 
 

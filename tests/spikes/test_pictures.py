@@ -23,7 +23,7 @@ from snn_voice_hub.spikes.membranes import traced_neurons
 from snn_voice_hub.spikes.raster import clip_raster, grid_of, layer_raster, spread
 from snn_voice_hub.spikes.record import Row
 from tests.cli.helpers import invoke, refused
-from tests.models.lively import SNNS, lively
+from tests.models.lively import REPEATING, lively
 from tests.places import EXAMPLES
 
 YES = EXAMPLES / "yes.wav"
@@ -139,7 +139,7 @@ def view_of(voice: sv.SnnVoice, wave: Tensor) -> Any:
     return View(rec.row(0), wave, voice.sample_rate, voice.labels, 1.0, thresholds, "a $title_")
 
 
-@pytest.mark.parametrize("name", SNNS)
+@pytest.mark.parametrize("name", REPEATING)
 def test_every_architecture_can_be_drawn(name: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -193,14 +193,14 @@ def test_the_picture_says_what_happened(default_model: sv.SnnVoice, row: Row, tm
 
 def test_dots_are_the_spikes(default_model: sv.SnnVoice, row: Row) -> None:
     """A layer that is small enough is drawn spike by spike; a larger one keeps its share of spikes."""
-    from snn_voice_hub.spikes.plots import _dots, _sorted
+    from snn_voice_hub.spikes.plots import _sorted, dots_of
 
     small = grid_of(row.spk["lif"])[:, :60]
-    dots = _dots(small, 110)
+    dots = dots_of(small, 110)
     assert torch.equal(dots.bool(), small)
     assert set(dots.unique().tolist()) == {0.0, 1.0}
     large = grid_of(row.spk["lif"])[:, :128]  # of 128 rows, two make a dot
-    dots = _dots(large, 110)
+    dots = dots_of(large, 110)
     assert dots.shape == (4, 64, 13)
     assert float(dots.mean()) == pytest.approx(float(large.float().mean()))
     ordered = _sorted(large)

@@ -43,7 +43,9 @@ class LayerSpikes(BaseModel):
         description="Mean step of the first spike, from 1, of those that fire; null if none does."
     )
     rows: list[int] = Field(description="Which channels (times bands) are shown.")
-    columns: list[int] = Field(description="Which positions are shown.")
+    columns: list[int] = Field(
+        description="Which positions are shown; where time steps are those of the sound, moments in a step."
+    )
     spikes: list[list[int]] = Field(
         description="For each step the shown neurons that fire: row * number of columns + column, counted "
         "within what is shown."
@@ -54,7 +56,10 @@ class DecisionOverTime(BaseModel):
     """How the answer comes about."""
 
     labels: list[str] = Field(description="The best labels after the last step, best first.")
-    scores: list[list[float]] = Field(description="For each step the scores of the steps so far.")
+    scores: list[list[float]] = Field(
+        description="For each step the scores of the steps so far; of the newest ones, where time steps are "
+        "those of the sound."
+    )
     logits: list[list[float]] = Field(description="For each step what it adds.")
     settled: int = Field(description="The step, from 1, from which on the best label is the final one.")
 
@@ -93,6 +98,11 @@ class SpikesAnswer(BaseModel):
     end: float = Field(description="Where it ends, in seconds.")
     windows: int = Field(description="How many the sound has; the one with the clearest word is shown.")
     num_steps: int = Field(description="Time steps.")
+    step_seconds: float | None = Field(
+        None,
+        description="How much sound a time step hears, where time steps are those of the sound; null where "
+        "each hears all of the window.",
+    )
     predictions: list[LabelScore]
     decision: DecisionOverTime
     layers: list[LayerSpikes] = Field(description="From the sound to the answer.")
@@ -107,6 +117,7 @@ _EXAMPLE = {
     "end": 0.75,
     "windows": 1,
     "num_steps": 2,
+    "step_seconds": None,
     "predictions": WORDS,
     "decision": {
         "labels": ["yes", "left"],
@@ -228,7 +239,12 @@ def _encoded(sound: Sound, recorded: Recorded, shown: int) -> bytes:
     }
     asked = sound.question
     raster = clip_raster(
-        row, config.labels, config.temperature, top_k=asked.top_k, words_only=asked.words_only
+        row,
+        config.labels,
+        config.temperature,
+        top_k=asked.top_k,
+        words_only=asked.words_only,
+        step_seconds=config.step_seconds,
     )
     energy = {} if recorded.energy is None else {"energy": recorded.energy}
     return encode(where | raster | energy).encode()
