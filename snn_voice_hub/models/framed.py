@@ -18,6 +18,7 @@ from snn_voice_hub.config import FRAMES, MAX_STEPS, FeatureConfig, VoiceConfig, 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.base import Network, Tap
 from snn_voice_hub.models.network import PAST, Pass, SpikingNetwork, State
+from snn_voice_hub.models.wiring import Wiring
 
 # By so many frames a network is behind the sound: a step ends before the sound of its own time does, so the
 # frames of a clip's last step lie in the clip, and those of a stream's are there when it is due.
@@ -302,3 +303,10 @@ class FramedSNN(Framed, SpikingNetwork):
             surrogate,
             beta_per_channel,
         )
+
+    def wiring(self) -> Wiring | None:
+        """What the network is made of, for the native engine; None leaves it to the others.
+
+        A class that changes `layers()` says it anew.
+        """
+        return None

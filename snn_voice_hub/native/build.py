@@ -22,10 +22,11 @@ from pathlib import Path
 
 from snn_voice_hub.writing import replacing
 
-SOURCES = (Path(__file__).with_name("events.cpp"), Path(__file__).with_name("lif.cpp"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("events.cpp", "frames.cpp", "lif.cpp"))
+_HEADERS = tuple(Path(__file__).with_name(name) for name in ("parts.h", "spikes.h"))
 SWITCH_VARIABLE = "SNN_VOICE_NATIVE"
 CACHE_VARIABLE = "SNN_VOICE_CACHE"
-_ABI = 2
+_ABI = 3
 _SECONDS = 120
 # Without contraction a membrane is rounded as PyTorch rounds it.
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-pthread")
@@ -64,9 +65,7 @@ def build_here() -> Kernels:
     folder = cache_folder()
     version = _run([*compiler, "--version"]).partition("\n")[0]
     mark = hashlib.sha256(
-        "\0".join(
-            [*(source.read_text() for source in SOURCES), version, *compiler, *FLAGS, _processor()]
-        ).encode()
+        "\0".join([*source_texts(), version, *compiler, *FLAGS, _processor()]).encode()
     ).hexdigest()[:20]
     path = folder / f"kernels-{mark}.so"
     if is_whole(path):
@@ -74,6 +73,11 @@ def build_here() -> Kernels:
     began = time.perf_counter()
     compile_into(path, compiler, _TUNING)
     return Kernels(open_library(path), path, version, time.perf_counter() - began)
+
+
+def source_texts() -> list[str]:
+    """All that the compiler reads of ours."""
+    return [path.read_text() for path in (*SOURCES, *_HEADERS)]
 
 
 def find_compiler() -> list[str]:
@@ -179,8 +183,10 @@ def open_library(path: Path) -> ctypes.CDLL:
     except (OSError, AttributeError) as error:
         raise BuildError(f"{path} can't be loaded: {error}") from error
     library.snn_run.restype = None
-    for function in (library.snn_lif_forward, library.snn_lif_backward):
+    for function in (library.snn_lif_forward, library.snn_lif_backward, library.snn_frames):
         function.restype = ctypes.c_int
+    place, number = ctypes.c_void_p, ctypes.c_int64
+    library.snn_frames.argtypes = [*([place] * 2), *([number] * 6), *([place] * 4), *([number] * 2)]
     return library
 
 

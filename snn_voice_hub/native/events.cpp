@@ -227,8 +227,8 @@ void layer(const Clip& clip) {
 
 extern "C" {
 
-// Raised whenever the meaning of a Layer changes.
-int64_t snn_abi() { return 2; }
+// Raised whenever the meaning of what is passed to a kernel changes.
+int64_t snn_abi() { return 3; }
 
 // All layers of `clips` clips, one after the other.
 //   input   [clips][input_steps, positions, channels]: the current that place 0 stands for

@@ -9,10 +9,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <atomic>
 #include <exception>
-#include <thread>
 #include <vector>
+
+#include "parts.h"
 
 extern "C" {
 
@@ -313,31 +313,6 @@ void backward_row(const Neurons& n, const Shape& s, int64_t row, const float* cu
   }
 }
 
-// Splits the rows over threads; `work(thread, first, last)`. Rows for which there is no other thread are done in
-// this one. Returns 0, or 1 where there was no memory: nothing may be thrown into C, nor out of a thread.
-template <class Work>
-int over_rows(const Neurons& n, Work work) {
-  const int64_t threads = n.threads < n.rows ? n.threads : n.rows;
-  std::atomic<int> failed{0};
-  const auto part = [&](int64_t k) {
-    try {
-      work(k, n.rows * k / threads, n.rows * (k + 1) / threads);
-    } catch (const std::exception&) {
-      failed = 1;
-    }
-  };
-  std::vector<std::thread> others;
-  int64_t k = 1;
-  try {
-    for (; k < threads; ++k) others.emplace_back(part, k);
-  } catch (const std::exception&) {
-  }
-  if (threads > 0) part(0);
-  for (; k < threads; ++k) part(k);
-  for (auto& other : others) other.join();
-  return failed;
-}
-
 }  // namespace
 
 extern "C" {
@@ -347,7 +322,7 @@ extern "C" {
 int snn_lif_forward(const Neurons* neurons, const float* current, const float* start, float* out) {
   const Neurons n = *neurons;
   const Shape s(n);
-  return over_rows(n, [=](int64_t, int64_t first, int64_t last) {
+  return in_parts(n.rows, n.threads, [=](int64_t, int64_t first, int64_t last) {
     Buffers buffers(n, s, false);
     for (int64_t row = first; row < last; ++row) forward_row(n, s, row, current, start, out, buffers);
   });
@@ -366,7 +341,7 @@ int snn_lif_backward(const Neurons* neurons, const float* current, const float* 
     return 1;
   }
   Sums* each = sums.data();
-  const int failed = over_rows(n, [=](int64_t thread, int64_t first, int64_t last) {
+  const int failed = in_parts(n.rows, n.threads, [=](int64_t thread, int64_t first, int64_t last) {
     Buffers buffers(n, s, true);
     for (int64_t row = first; row < last; ++row)
       backward_row(n, s, row, current, start, grad_out, grad_current, grad_start,

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from snn_voice_hub.native.build import (
     FLAGS,
-    SOURCES,
     BuildError,
     Kernels,
     check_owner,
@@ -22,6 +21,7 @@ from snn_voice_hub.native.build import (
     find_compiler,
     is_whole,
     open_library,
+    source_texts,
 )
 
 READY_VARIABLE = "SNN_VOICE_KERNELS"
@@ -92,7 +92,7 @@ def find() -> Kernels | None:
 
 def _path(folder: Path, level: str) -> Path:
     """A library's place, with a mark of all that it is made of."""
-    mark = hashlib.sha256("\0".join([*(source.read_text() for source in SOURCES), *FLAGS]).encode())
+    mark = hashlib.sha256("\0".join([*source_texts(), *FLAGS]).encode())
     return folder / f"kernels-{mark.hexdigest()[:20]}-{level or platform.machine()}.so"
 
 

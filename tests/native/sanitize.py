@@ -1,8 +1,8 @@
-"""Both libraries of kernels, built with AddressSanitizer and UBSan, under what the generators draw.
+"""The kernels, built with AddressSanitizer and UBSan, under what the generators draw.
 
 `python -m tests.native.sanitize [COUNT] [SEED]` builds them into a folder of its own by g++, and runs COUNT
-plans of `tests.inference.engines.generated_networks` and as many cases of `tests.native.generated_lif`. It
-ends with 1 where a sanitizer speaks, or where an answer is not PyTorch's.
+plans of `tests.inference.engines.generated_networks` and as many cases of `generated_frames` beside it and of
+`tests.native.generated_lif`. It ends with 1 where a sanitizer speaks, or where an answer is not PyTorch's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-_GENERATORS = ("tests.inference.engines.generated_networks", "tests.native.generated_lif")
+_GENERATORS = (
+    "tests.inference.engines.generated_networks",
+    "tests.inference.engines.generated_frames",
+    "tests.native.generated_lif",
+)
 # What is undefined ends the process, as what AddressSanitizer finds does. PyTorch is built without them, so
 # its leaks and its containers are none of ours.
 _FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"

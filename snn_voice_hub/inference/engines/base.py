@@ -79,7 +79,7 @@ class Engine(ABC):
         """
 
     def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The next steps of streams; see `models.framed.Framed.advance`.
+        """The next steps of streams; see `models.framed.Framed.advance`. There are no gradients.
 
         Args:
             x: `[T, B, 1, n_mels, frames_per_step]`.

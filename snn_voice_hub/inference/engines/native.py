@@ -1,4 +1,7 @@
-"""Event-driven C++ kernels for spiking networks on the CPU; see `snn_voice_hub.inference.engines.events`."""
+"""Event-driven C++ kernels for spiking networks on the CPU.
+
+Those that hear windows are lowered by `snn_voice_hub.inference.engines.events`, those on frames by `frames`.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,14 @@ from snn_voice_hub.inference.engines.base import (
 from snn_voice_hub.inference.engines.events.layers import LANES, Plan, address, make_plan, pack, padded
 from snn_voice_hub.inference.engines.events.lowering import lower
 from snn_voice_hub.inference.engines.events.program import NORM, Convolution, Program, folded
+from snn_voice_hub.inference.engines.frames.streams import Streams
 from snn_voice_hub.inference.engines.packed import check_dtype, with_packed_linears
 from snn_voice_hub.inference.engines.parts import are_clips_alone
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.trace import BadShape, Operation, Untraceable, trace
-from snn_voice_hub.native.build import BuildError
+from snn_voice_hub.native.build import BuildError, Kernels
 from snn_voice_hub.native.kernels import load_kernels
 from snn_voice_hub.tensors import FLOAT32, no_autocast
 
@@ -85,7 +90,8 @@ class NativeEngine(Engine):
     """Adds a weight row only where a spike is; what comes before and after the spikes is PyTorch's.
 
     For each shape of a clip, the network's layers are traced when it first comes, and what the kernels would
-    compute is compared with the shapes that PyTorch gives. What does not agree is refused.
+    compute is compared with the shapes that PyTorch gives. What does not agree is refused. A network on
+    frames says what it is made of, and the kernels do all of it; they are held against PyTorch's answers.
 
     Raises:
         Unsupported: No compiler, not a float32 spiking network on the CPU, or with layers that the kernels
@@ -100,10 +106,15 @@ class NativeEngine(Engine):
         device, dtype = device_and_dtype(network)
         if device.type != "cpu" or dtype != torch.float32 or not isinstance(network, SpikingNetwork):
             raise Unsupported("the kernels are for spiking networks in float32 on the CPU")
-        if type(network).forward_encoded is not SpikingNetwork.forward_encoded:
-            raise Unsupported(f"{type(network).__name__} has a forward_encoded() of its own")
         check_unhooked(network)
         check_dtype(self.linear_dtype)
+        self._streams: Streams | None = None
+        if isinstance(network, Framed):
+            self._kernels = _kernels()
+            self._streams = Streams(network, self._kernels)
+            return
+        if type(network).forward_encoded is not SpikingNetwork.forward_encoded:
+            raise Unsupported(f"{type(network).__name__} has a forward_encoded() of its own")
         self._num_steps = network.num_steps
         with no_autocast(_CPU):
             self._twin = with_packed_linears(network, self.linear_dtype)
@@ -113,10 +124,7 @@ class NativeEngine(Engine):
         self._shapes: dict[tuple[int, ...], _ForShape | Unsupported] = {}
         self._proven = False  # whether some shape could be prepared
         program = self._program_of_default_shape(network)
-        try:
-            self._kernels = load_kernels()
-        except BuildError as error:
-            raise Unsupported(str(error)) from error
+        self._kernels = _kernels()
         if program is not None:
             shape, lowered = program
             self._shapes[shape] = self._prepared(lowered)
@@ -136,9 +144,16 @@ class NativeEngine(Engine):
         except Untraceable as error:
             raise Unsupported(f"{type(network).__name__}.layers can't be traced: {error}") from error
 
-    @torch.inference_mode()
     def run(self, x: Tensor) -> Tensor:
         """See `Engine.run`."""
+        return self._run_windows(x) if self._streams is None else self._streams.run(x)
+
+    def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `Engine.advance`."""
+        return super().advance(x, state) if self._streams is None else self._streams.advance(x, state)
+
+    @torch.inference_mode()
+    def _run_windows(self, x: Tensor) -> Tensor:
         if x.shape[1] == 0:
             return self.network.forward_encoded(x)
         prepared = self._for(x)
@@ -259,7 +274,15 @@ class NativeEngine(Engine):
             "compiler": self._kernels.compiler,
             "library": str(self._kernels.path),
             "build_seconds": round(self._kernels.seconds, 2),
+            **({} if self._streams is None else self._streams.details()),
         }
+
+
+def _kernels() -> Kernels:
+    try:
+        return load_kernels()
+    except BuildError as error:
+        raise Unsupported(str(error)) from error
 
 
 class NativeBf16Engine(NativeEngine):

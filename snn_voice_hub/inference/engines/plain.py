@@ -71,6 +71,7 @@ class TorchEngine(Engine):
             self._alone[shape] = are_clips_alone(run, shape, 0)
         return self._alone[shape]
 
+    @torch.inference_mode()
     def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """See `Engine.advance`."""
         return framed(self._twin).advance(x, state)
@@ -100,6 +101,7 @@ class LoopEngine(Engine):
             return self.network.forward_encoded(x)
         return self.network.loop_encoded(x).sum(0)
 
+    @torch.inference_mode()
     def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """See `Engine.advance`."""
         network = framed(self.network)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from types import FunctionType, MethodType, NoneType
 from typing import Any, cast
 
@@ -23,6 +24,9 @@ from snn_voice_hub.visible import module_logger
 logger = module_logger(__name__)
 
 _MAX_REASONS = 8  # that are kept of why an engine left input to PyTorch
+
+# Between two close looks at a network whose streams go on.
+_SECONDS = 1.0
 
 
 @dataclass
@@ -86,10 +90,15 @@ class EngineSlot:
             except Unsupported as why:
                 self._replace(made, network, why)
 
-    @torch.inference_mode()
     def advance(self, network: Network, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The next steps of streams, by an engine or else by PyTorch; see `Engine.advance`."""
-        made = self._present(network)
+        """The next steps of streams, by an engine or else by PyTorch; see `Engine.advance`.
+
+        A stream asks many times a second, so the network is looked at less closely than by a call; see
+        `Snapshot.seems_to_hold`.
+        """
+        made = self._made
+        if made is None or not made.seen.seems_to_hold(network):
+            made = self._present(network)
         try:
             return made.engine.advance(x, state)
         except Unsupported as why:
@@ -179,6 +188,7 @@ class Snapshot:
         self._entries: list[tuple[dict[str, Any], str, object]] = []
         self._sizes: list[tuple[dict[str, Any], int]] = []
         self._tensors: list[tuple[Tensor, int, int]] = []
+        self._next_look = 0.0
         self._values: list[tuple[NDArray[Any], bytes]] = []
         for module in network.modules():
             for held in (module._modules, module._parameters, module._buffers):
@@ -191,6 +201,10 @@ class Snapshot:
             self._tensors.append((tensor, tensor.data_ptr(), _version(tensor)))
             if (places := _places(tensor)) is not None:
                 self._values.append((places, places.tobytes()))
+        counted = [parameter for parameter in network.parameters() if not parameter.is_inference()]
+        # From the last one backwards: it may be the head alone that is trained.
+        self._some = counted[:: -max(1, len(counted) // _SOME)]
+        self._versions = [*map(_VERSION, self._some)]
         self.look_at_settings()
 
     def look_at_settings(self) -> None:
@@ -215,6 +229,20 @@ class Snapshot:
             and self._has_same_settings()
         )
 
+    def seems_to_hold(self, network: Network) -> bool:
+        """`holds`, in a few microseconds: all is looked at once a second.
+
+        In between, it is the same network, and a few of its parameters, spread over the layers, have not
+        been changed in place: a step of an optimizer and `load_state_dict()` are seen at once.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return network is self._network and [*map(_VERSION, self._some)] == self._versions
+        if not self.holds(network):
+            return False
+        self._next_look = now + _SECONDS
+        return True
+
     def _has_same_settings(self) -> bool:
         try:
             return all(len(held) == size and get(held) == then for held, size, get, then in self._settings)
@@ -223,6 +251,8 @@ class Snapshot:
 
 
 _PLACES = 16
+_SOME = 8  # parameters that are looked at each time
+_VERSION = attrgetter("_version")
 # What modules keep that is no tensor, module or hook: sizes, names, flags, a `forward` of their own.
 _SETTING = (bool, int, float, str, tuple, NoneType, FunctionType, MethodType)
 
