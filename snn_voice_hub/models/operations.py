@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snn_voice_hub.models.causal import causal_conv
 from snn_voice_hub.models.network import summed_linear
-from snn_voice_hub.models.trace import Operation, fire
+from snn_voice_hub.models.trace import Operation, fire, past
 
 
 def _takes(*names: str, **defaults: Any) -> inspect.Signature:
@@ -37,6 +38,8 @@ _ANYTHING = inspect.signature(lambda input, *args, **kwargs: None)
 # Kind -> its functions, and their arguments.
 _KINDS: dict[str, tuple[tuple[Any, ...], inspect.Signature]] = {
     "fire": ((fire,), _takes("lif", "input")),
+    "past": ((past,), _takes("input", "count")),
+    "causal": ((causal_conv,), _takes("input", "weight", "stride", "dilation")),
     "conv": ((functional.conv1d, functional.conv2d), _CONV),
     "norm": ((functional.batch_norm,), _NORM),
     "pool": ((functional.max_pool1d, functional.max_pool2d), _POOL),
@@ -47,6 +50,10 @@ _KINDS: dict[str, tuple[tuple[Any, ...], inspect.Signature]] = {
         _DROPOUT,
     ),
     "add": ((torch.add, Tensor.add), _takes("input", "other", alpha=1)),
+    "divide": (
+        (torch.div, Tensor.div, torch.true_divide, Tensor.true_divide, Tensor.__truediv__),
+        _takes("input", "other", rounding_mode=None),
+    ),
     "mean": ((torch.mean, Tensor.mean), _takes("input", dim=None, keepdim=False, dtype=None)),
     "squeeze": ((torch.squeeze, Tensor.squeeze), _ANYTHING),
     "flatten": ((torch.flatten, Tensor.flatten), _ANYTHING),

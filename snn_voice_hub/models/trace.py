@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
 
@@ -90,12 +91,17 @@ def fire(lif: Lif, x: Tensor) -> Tensor:
     raise NotImplementedError
 
 
+def past(x: Tensor, count: int) -> Tensor:
+    """Stands for `Pass.with_past` in a list of operations."""
+    raise NotImplementedError
+
+
 def trace(network: SpikingNetwork, shape: Sequence[int], *, summed: bool = False) -> Trace:
     """The operations of a network on input of one shape, for any number of clips.
 
     Args:
         network: The network, in evaluation mode, on the CPU. It is not changed.
-        shape: Of the encoded input without the batch: `[T or 1, 1, ...]`.
+        shape: Of the encoded input without the batch: `[T or 1, 1, ...]`; of a network on frames T is free.
         summed: Whether the pass wants the sum over the steps alone; see `Pass`.
 
     Returns:
@@ -155,7 +161,8 @@ class _Recorder:
             bare = torch.empty((shape[0], clips, *shape[1:]), dtype=torch.float32, device="meta")
             x = self._wrap(bare, None, (), {}, "")
             try:
-                out = self._network.layers(x, _RecordingPass(self, self._network.num_steps, summed))
+                steps = shape[0] if isinstance(self._network, Framed) else self._network.num_steps
+                out = self._network.layers(x, _RecordingPass(self, steps, summed))
             except Untraceable:
                 raise
             except Exception as error:
@@ -168,6 +175,10 @@ class _Recorder:
     def fire(self, lif: Lif, x: _RecordedTensor, num_steps: int) -> Tensor:
         bare = torch.empty((num_steps, *x.bare.shape[1:]), dtype=x.bare.dtype, device="meta")
         return self._wrap(bare, fire, (lif, x), {}, self._paths.get(id(lif), ""))
+
+    def past(self, x: _RecordedTensor, count: int) -> Tensor:
+        bare = torch.empty((count + x.shape[0], *x.bare.shape[1:]), dtype=x.bare.dtype, device="meta")
+        return self._wrap(bare, past, (x, count), {})
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in _ABOUT:
@@ -285,17 +296,22 @@ class _RecordingPass(Pass):
         self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
     ) -> Tensor:
         """See `Pass.fire`."""
-        if steps is not None:
-            raise Untraceable(f"the steps of {name} are those of the sound")
+        count = self.num_steps if steps is None else steps
         self._check_fires_once(name)
         if type(lif) is not Lif:
             raise Untraceable(f"the neurons of {name} are a {type(lif).__name__}")
         if not isinstance(x, _RecordedTensor):
             raise Untraceable(f"the current of {name} is not made of the input")
-        if x.ndim < 2 or x.shape[0] not in (1, self.num_steps):
-            raise BadShape(f"{name} gets {x.shape[0]} steps of a current, where there are {self.num_steps}")
-        spk = self._recorder.fire(lif, x, self.num_steps)
+        if x.ndim < 2 or x.shape[0] not in (1, count):
+            raise BadShape(f"{name} gets {x.shape[0]} steps of a current, where there are {count}")
+        spk = self._recorder.fire(lif, x, count)
         return spk if then is None else over_time(then, spk)
+
+    def with_past(self, name: str, x: Tensor, count: int) -> Tensor:
+        """See `Pass.with_past`."""
+        if not isinstance(x, _RecordedTensor):
+            raise Untraceable(f"what {name} looks back at is not made of the input")
+        return self._recorder.past(x, count) if count else x
 
 
 # Functions that are about values, which a branch or an index would depend on.

@@ -21,6 +21,8 @@ from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.agreement import Agreement, agreement
 from snn_voice_hub.export.names import FORMS
+from snn_voice_hub.export.nir.building import Builder
+from snn_voice_hub.export.nir.frames import FramesBuilder
 from snn_voice_hub.export.nir.graph import GraphBuilder
 from snn_voice_hub.export.nir.module import NirNetwork
 from snn_voice_hub.export.nir.nodes import DT
@@ -28,6 +30,7 @@ from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.export.whole import graph_inputs
 from snn_voice_hub.install import UPGRADE
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.writing import check_target, write_whole
 
@@ -60,12 +63,13 @@ class ExportedNir:
 
 
 def export_nir(
-    network: Network, config: VoiceConfig, path: str | os.PathLike[str], *, neurons: str = "lif"
+    network: Network, config: VoiceConfig, path: str | os.PathLike[str], *, neurons: str | None = None
 ) -> ExportedNir:
     """Write a network as a NIR graph, read it back, and compare.
 
     The graph takes the features of one clip and step; what it gives are the logits of that step. Front end,
-    encoding, number of steps, reset rule and labels are in its metadata.
+    encoding, number of steps, reset rule and labels are in its metadata. Of a network on frames it takes the
+    next frames, one after the other; see `frames` for its steps.
 
     Args:
         network: The network; exported as in evaluation mode.
@@ -73,14 +77,16 @@ def export_nir(
         path: The file (HDF5).
         neurons: "lif": one `LIF` node (or `IF`) a layer, with the rule of its reset in its metadata, which
             importers of others do not read. "parts": a leaky integrator, a threshold, and an edge back that
-            subtracts: the same by the standard's own equations.
+            subtracts: the same by the standard's own equations. None: "lif", but for networks on frames some of
+            whose layers step more rarely than others.
 
     Raises:
         ConfigError: `neurons` is not legal.
         MissingExtraError: The extra `[export]` is not installed.
         SnnVoiceError: NIR can't say the network, or the file can't be written.
     """
-    check_choice("neurons", neurons, FORMS)
+    if neurons is not None:
+        check_choice("neurons", neurons, FORMS)
     with _extra("export to NIR"):
         import nir
     if not isinstance(network, SpikingNetwork):
@@ -94,10 +100,17 @@ def export_nir(
     assert isinstance(network, SpikingNetwork)
     features = graph_inputs(config, features_outside=True)
     network.check_features(features)
-    builder = GraphBuilder(network, tuple(features.shape[2:]), neurons)
-    builder.run()
+    facts = _facts(network, config)
+    builder: Builder
+    if isinstance(network, FramedSNN):
+        builder = on_frames = FramesBuilder(network, features.shape[2], neurons)
+        on_frames.run()
+        facts |= on_frames.facts(config.features.hop_length / config.features.feature_rate)
+    else:
+        builder = whole = GraphBuilder(network, tuple(features.shape[2:]), neurons or "lif")
+        whole.run()
     try:
-        graph = nir.NIRGraph(builder.nodes, builder.edges, metadata=_facts(network, config, neurons))
+        graph = nir.NIRGraph(builder.nodes, builder.edges, metadata=facts | {"neurons": builder.form})
     except ValueError as error:
         raise SnnVoiceError(
             f"{type(network).__name__} can't be said in NIR: {error}", code="not_exportable"
@@ -158,7 +171,7 @@ def load(path: str | os.PathLike[str], *, reset: str | None = None) -> NirNetwor
     return NirNetwork(graph, reset=reset).eval()
 
 
-def _facts(network: SpikingNetwork, config: VoiceConfig, neurons: str) -> dict[str, str | int | float]:
+def _facts(network: SpikingNetwork, config: VoiceConfig) -> dict[str, str | int | float]:
     return {
         "snn_voice_hub_format": FORMAT,
         "made_by": f"snn-voice-hub {__version__}",
@@ -168,7 +181,6 @@ def _facts(network: SpikingNetwork, config: VoiceConfig, neurons: str) -> dict[s
         "num_steps": network.num_steps,
         "encoding": network.encoding,
         "reset": network.reset,
-        "neurons": neurons,
         "dt": DT,
         "logits": "the output of all steps, summed",
         "temperature": config.temperature,
@@ -216,8 +228,10 @@ def compare(network: SpikingNetwork, read: NirNetwork, features: Tensor) -> Comp
         count += tensor.numel()
 
     with torch.inference_mode(False), torch.no_grad():
-        expected = network.forward_steps(features, tap=keep, clip_seeds=seeds).sum(0)
-        logits = read.forward_steps(features, tap=count_equal, clip_seeds=seeds).sum(0)
+        # Of a network on frames there may be more outputs than those that make an answer.
+        newest = slice(-network.num_steps, None)
+        expected = network.forward_steps(features, tap=keep, clip_seeds=seeds)[newest].sum(0)
+        logits = read.forward_steps(features, tap=count_equal, clip_seeds=seeds)[newest].sum(0)
     # A layer that the graph lacks has no equal spikes.
     count += sum(tensor.numel() for tensor in spikes.values())
     return Compared(equal, count, logits, expected)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.nir import nodes as made
+from snn_voice_hub.export.nir.building import Builder
 from snn_voice_hub.export.onnx import averages
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.operations import axes, norm_constants, reading, uses
@@ -50,26 +50,19 @@ class _Value:
     factor: float = 1.0
 
 
-class GraphBuilder:
-    """One network on its way into a graph.
+class GraphBuilder(Builder):
+    """One network that hears windows on its way into a graph.
 
     Args:
         network: The network, in evaluation mode, on the CPU, in float32.
         clip_shape: Shape of one clip's features without batch and channel.
         form: How neurons are said, one of `names.FORMS`.
-
-    Attributes:
-        nodes: The graph's nodes by name.
-        edges: Its edges.
     """
 
     def __init__(self, network: SpikingNetwork, clip_shape: tuple[int, ...], form: str) -> None:
-        self._network = network
-        self._form = form
+        super().__init__(network, form)
         self._input = (1, *clip_shape)
         self._values: dict[Operation, _Value] = {}
-        self.nodes: dict[str, nir.NIRNode] = {}
-        self.edges: list[tuple[str, str]] = []
 
     def run(self) -> None:
         """Fill `nodes` and `edges`.
@@ -91,13 +84,6 @@ class GraphBuilder:
                 self._values[op] = self._value(op)
         end = self._values[traced.output]
         self._emit("output", nir.Output(output_type={"output": np.array(end.actual)}), end.sources)
-
-    def _refusal(self, why: str) -> SnnVoiceError:
-        return SnnVoiceError(
-            f"{type(self._network).__name__} can't be said in NIR: {why}",
-            hint="--to onnx exports it exactly",
-            code="not_exportable",
-        )
 
     def _value(self, op: Operation) -> _Value:
         inputs = [self._values[argument] for argument in op.inputs]
@@ -131,10 +117,7 @@ class GraphBuilder:
 
         if not self.nodes:  # by now it is known what shape the input has
             self.nodes["input"] = nir.Input(input_type={"input": np.array(self._input)})
-        name = layer.replace(".", "_")
-        self.nodes[name] = node
-        self.edges += [(source, name) for source in sources]
-        return name
+        return super()._emit(layer, node, sources)
 
     # --- layers -------------------------------------------------------------------------------------
 
@@ -192,22 +175,7 @@ class GraphBuilder:
     # --- neurons ------------------------------------------------------------------------------------
 
     def _fire(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
-        import nir
-
-        path, lif = op.module, arguments["lif"]
-        if lif.beta.numel() not in (1, value.actual[0]) or lif.threshold.numel() != 1:
-            raise self._refusal(f"{path} has a beta for each neuron, or a threshold for each")
-        beta = made.each_neuron(lif.beta.detach().clamp(0, 1), value.actual)
-        threshold = made.each_neuron(lif.threshold, value.actual)
-        said = {"layer": path, "reset": lif.reset}
-        if self._form == "lif":
-            name = self._emit(path, made.neuron(beta, threshold, said), value.sources)
-        else:
-            mem = self._emit(f"{path}.mem", made.integrator(beta), value.sources)
-            name = self._emit(path, nir.Threshold(threshold=threshold, metadata=said), (mem,))
-            drop = threshold if lif.reset == "subtract" else beta * threshold
-            back = self._emit(f"{path}.reset", nir.Scale(scale=-drop), (name,))
-            self.edges.append((back, mem))
+        name = self._neurons(op.module, arguments["lif"], value.actual, value.sources)
         return replace(value, sources=(name,), spikes=True)
 
     def _maximum(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
@@ -229,7 +197,7 @@ class GraphBuilder:
         said = {"layer": path, "reset": "zero"}
         # A neuron that is reset to zero has no memory here: it fires whenever anything comes in.
         neuron = made.neuron(half, half, said)
-        node = neuron if self._form == "lif" else nir.Threshold(threshold=half, metadata=said)
+        node = neuron if self.form == "lif" else nir.Threshold(threshold=half, metadata=said)
         return _Value((self._emit(path, node, (total,)),), shape, shape, spikes=True)
 
     # --- sums, means and shapes ---------------------------------------------------------------------

@@ -15,6 +15,7 @@ from snn_voice_hub.config import FeatureConfig, check_choice, check_int, read_da
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
+from snn_voice_hub.models.framed import FRAMES
 from snn_voice_hub.models.lif import RESETS
 from snn_voice_hub.tensors import FLOAT32
 
@@ -35,7 +36,7 @@ class NirNetwork(nn.Module):
     Attributes:
         architecture: The network class that it was made from.
         num_steps: T.
-        encoding: How features become the steps' input; see `models.encoding`.
+        encoding: How features become the steps' input; see `models.encoding`, and "frames".
         labels: One label a class.
         num_classes: Their number C.
         temperature: Logits are divided by it before the softmax.
@@ -48,11 +49,15 @@ class NirNetwork(nn.Module):
         try:
             self.architecture = str(facts["architecture"])
             self.num_steps = check_int("num_steps", int(facts["num_steps"]), low=1)
-            self.encoding = check_choice("encoding", facts["encoding"], ENCODINGS)
+            self.encoding = check_choice("encoding", facts["encoding"], (*ENCODINGS, FRAMES))
             self.labels: list[str] = json.loads(facts["labels"])
             self.temperature = float(facts["temperature"])
             self.features = read_dataclass(FeatureConfig, json.loads(facts["features"]), "features.")
             dt = float(facts["dt"])
+            self._frames = self._rate = 1
+            if self.encoding == FRAMES:
+                self._frames = check_int("frames_per_step", int(facts["frames_per_step"]), low=1)
+                self._rate = check_int("steps_per_output", int(facts["steps_per_output"]), low=1)
         except (KeyError, TypeError, ValueError) as error:
             raise SnnVoiceError(f"the graph's metadata are damaged: {error}") from error
         self.num_classes = len(self.labels)
@@ -62,21 +67,23 @@ class NirNetwork(nn.Module):
         self._spiking = {
             name: str(node.metadata["layer"]) for name, node in graph.nodes.items() if _is_layer(node)
         }
+        self._every = {name: int(graph.nodes[name].metadata.get("every", 1)) for name in self._spiking}
         for name in self._order:
             self.add_module(f"node_{name}", _module(name, graph.nodes[name], dt, reset))
 
     def forward(self, features: Tensor, *, clip_seeds: Sequence[int] | None = None) -> Tensor:
-        """Logits `[B, C]` of features `[B, 1, ...]`: the sum of all steps' outputs."""
-        return self.forward_steps(features, clip_seeds=clip_seeds).sum(0)
+        """Logits `[B, C]` of features `[B, 1, ...]`: the sum of the newest `num_steps` outputs."""
+        return self.forward_steps(features, clip_seeds=clip_seeds)[-self.num_steps :].sum(0)
 
     def forward_steps(
         self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
     ) -> Tensor:
-        """Output of every time step; see `SpikingNetwork.forward_steps`.
+        """Output of every time step; see `SpikingNetwork.forward_steps` and `Framed.forward_steps`.
 
         Args:
             features: Model input `[B, 1, ...]`.
-            tap: Called with `(layer name, spikes [T, B, ...])`.
+            tap: Called with `(layer name, spikes [T, B, ...])`; on frames `[T, B, C, k]`, where a layer steps k
+                times in a step of the network.
             clip_seeds: One seed a clip, for encodings that draw.
 
         Returns:
@@ -85,25 +92,21 @@ class NirNetwork(nn.Module):
         Raises:
             ConfigError: Features of another shape than the graph's input.
         """
-        if features.ndim < 2 or features[0].numel() != int(np.prod(self._shape)):
-            raise ConfigError(
-                f"the graph got features of shape {list(features.shape)}",
-                hint=f"[B, {', '.join(map(str, (1, *self._shape[-self._dims() :])))}]",
-            )
-        x = encode(features, self.encoding, self.num_steps, clip_seeds)
-        x = x.reshape(len(x), len(features), *self._shape)
+        x = self._steps(features, clip_seeds)
+        count = len(x) if self.encoding == FRAMES else self.num_steps
+        times = count // self._rate
         # What the nodes gave in the step before, for edges that run back; what neurons keep.
         before: dict[str, Tensor] = {}
         state: dict[str, Tensor] = {}
         kept: dict[str, list[Tensor]] = {name: [] for name in self._spiking}
         outputs = []
-        for t in range(self.num_steps):
+        for t in range(count):
             now = {"input": x[min(t, len(x) - 1)]}
             for name in self._order:
                 given = [now.get(source, before.get(source)) for source in self._sources[name]]
                 total = sum((tensor for tensor in given if tensor is not None), x.new_zeros(()))
                 node = self.get_submodule(f"node_{name}")
-                if isinstance(node, _Neuron):
+                if isinstance(node, _Neuron | _Delay):
                     now[name], state[name] = node(total, state.get(name))
                 else:
                     now[name] = node(total)
@@ -113,11 +116,32 @@ class NirNetwork(nn.Module):
             before = now
         if tap is not None:
             for name, spikes in kept.items():
-                tap(self._spiking[name], torch.stack(spikes))
-        return torch.stack(outputs)
+                every = self._every[name]
+                tap(self._spiking[name], _by_output(torch.stack(spikes[every - 1 :: every]), times))
+        # Between two outputs, nothing comes out.
+        out = _by_output(torch.stack(outputs), times)
+        return out if out.ndim == 3 else out.sum(-1)
 
-    def _dims(self) -> int:
-        return len(self.features.shape)
+    def _steps(self, features: Tensor, clip_seeds: Sequence[int] | None) -> Tensor:
+        """The input of the graph's steps, `[T, B, ...]`; `[1, B, ...]` where it is the same in all."""
+        if self.encoding != FRAMES:
+            if features.ndim < 2 or features[0].numel() != int(np.prod(self._shape)):
+                dims = len(self.features.shape)
+                raise ConfigError(
+                    f"the graph got features of shape {list(features.shape)}",
+                    hint=f"[B, {', '.join(map(str, (1, *self._shape[-dims:])))}]",
+                )
+            x = encode(features, self.encoding, self.num_steps, clip_seeds)
+            return x.reshape(len(x), len(features), *self._shape)
+        bands, least = self._shape[0] // self._frames, self._frames * self._rate
+        if features.ndim != 4 or features.shape[1:3] != (1, bands) or features.shape[3] < least:
+            raise ConfigError(
+                f"the graph got features of shape {list(features.shape)}", hint=f"[B, 1, {bands}, >={least}]"
+            )
+        count = features.shape[3] // least * self._rate
+        frames = features[:, 0, :, : count * self._frames].permute(2, 0, 1)  # one after the other
+        by_step = frames.reshape(count, self._frames, len(features), bands)
+        return by_step.transpose(1, 2).flatten(2)
 
 
 class _Neuron(nn.Module):
@@ -142,6 +166,21 @@ class _Neuron(nn.Module):
         return (mem > threshold).to(x.dtype), mem
 
 
+class _Delay(nn.Module):
+    """What came in a number of steps ago; before the first step, 0."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def forward(self, x: Tensor, waiting: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What comes out, and what waits after this step, `[steps, B, ...]`."""
+        if waiting is None:
+            waiting = x.new_zeros(self.steps, *x.shape)
+        line = torch.cat([waiting, x.unsqueeze(0)])
+        return line[0], line[1:]
+
+
 class _Node(nn.Module):
     """A node without memory: a function of its input and its own constants."""
 
@@ -154,6 +193,11 @@ class _Node(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The node's output of this step."""
         return self.call(x, *self._buffers.values(), **self.options)
+
+
+def _by_output(x: Tensor, times: int) -> Tensor:
+    """`[T * k, B, ...]` of a node that has k steps in one of the T outputs as `[T, B, ..., k]`."""
+    return x if len(x) == times else x.reshape(times, -1, *x.shape[1:]).movedim(1, -1)
 
 
 def _is_layer(node: nir.NIRNode) -> bool:
@@ -177,6 +221,8 @@ def _module(name: str, node: nir.NIRNode, dt: float, reset: str | None) -> nn.Mo
         return _Node(functional.linear, node.weight)
     if isinstance(node, nir.Scale):
         return _Node(torch.mul, node.scale)
+    if isinstance(node, nir.Delay):
+        return _Delay(_steps_of(name, node, dt))
     if isinstance(node, nir.Threshold):
         return _Node(lambda x, threshold: (x > threshold).to(x.dtype), node.threshold)
     if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
@@ -190,7 +236,7 @@ def _module(name: str, node: nir.NIRNode, dt: float, reset: str | None) -> nn.Mo
         return nn.Identity()
     raise SnnVoiceError(
         f"node {name!r} is a {type(node).__name__}, which is not known here",
-        hint="known are Affine, AvgPool2d, Conv1d, Conv2d, Flatten, I, IF, LI, LIF, Linear, Scale, "
+        hint="known are Affine, AvgPool2d, Conv1d, Conv2d, Delay, Flatten, I, IF, LI, LIF, Linear, Scale, "
         "SumPool2d and Threshold",
     )
 
@@ -212,6 +258,14 @@ def _neuron(name: str, node: nir.LIF | nir.LI | nir.IF | nir.I, dt: float, reset
     if rule not in _RULES:
         raise SnnVoiceError(f"node {name!r} has no reset rule that is known here: {rule!r}")
     return _Neuron(decay, gain, node.v_threshold, reset or str(rule))
+
+
+def _steps_of(name: str, node: nir.Delay, dt: float) -> int:
+    """How many steps a delay takes."""
+    steps = np.unique(np.rint(node.delay / dt))
+    if len(steps) != 1 or steps[0] < 0 or not np.allclose(node.delay, steps[0] * dt, rtol=1e-3, atol=0):
+        raise SnnVoiceError(f"node {name!r} delays by no whole number of steps, or by several")
+    return int(steps[0])
 
 
 def _order(graph: nir.NIRGraph) -> list[str]:

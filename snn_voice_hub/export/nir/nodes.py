@@ -67,6 +67,13 @@ def _time_constants(beta: Array) -> tuple[Array, Array]:
     return tau, tau / DT
 
 
+def delay(steps: int, size: int) -> nir.NIRNode:
+    """What so many values were a number of steps ago; 0 before the first one."""
+    import nir
+
+    return nir.Delay(delay=np.full(size, steps * DT))
+
+
 # --- weights ----------------------------------------------------------------------------------------
 
 
