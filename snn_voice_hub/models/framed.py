@@ -25,6 +25,17 @@ from snn_voice_hub.models.wiring import Wiring
 LEAD = 1
 
 
+def in_steps(features: Tensor, frames_per_step: int) -> Tensor:
+    """Spectrograms `[B, 1, n_mels, frames]` as steps `[T, B, 1, n_mels, frames_per_step]`.
+
+    The first step begins with `LEAD` frames of 0, and ends as many frames earlier; frames behind the last
+    whole step are left out.
+    """
+    steps = (features.shape[-1] - LEAD) // frames_per_step
+    whole = functional.pad(features, (LEAD, 0))[..., : steps * frames_per_step]
+    return whole.reshape(*whole.shape[:-1], steps, frames_per_step).movedim(-2, 0)
+
+
 class Framed(Network):
     """What a network on frames and its twin share.
 
@@ -108,16 +119,9 @@ class Framed(Network):
             )
 
     def encoded(self, features: Tensor, clip_seeds: Sequence[int] | None = None) -> Tensor:
-        """Spectrograms `[B, 1, n_mels, frames]` as steps `[T, B, 1, n_mels, frames_per_step]`.
-
-        The first step begins with `LEAD` frames of 0, and ends as many frames earlier; frames behind the last
-        whole step are left out.
-        """
+        """Spectrograms `[B, 1, n_mels, frames]` as steps, see `in_steps`."""
         self.check_features(features)
-        per_step = self.frames_per_step
-        steps = self._steps(features.shape[-1])
-        whole = functional.pad(features, (LEAD, 0))[..., : steps * per_step]
-        return whole.reshape(*whole.shape[:-1], steps, per_step).movedim(-2, 0)
+        return in_steps(features, self.frames_per_step)
 
     def forward_steps(
         self, features: Tensor, *, tap: Tap | None = None, clip_seeds: Sequence[int] | None = None
@@ -195,15 +199,23 @@ class Framed(Network):
         Returns:
             Outputs `[T, B, C]`, and the state after them `[B, n]`.
         """
-        before = None if state is None else self._unpacked(state)
-        out, after = self.steps(x, before)
+        out, after = self.steps(x, None if state is None else self.from_row(state))
+        return out, self.as_row(after)
+
+    def as_row(self, state: State) -> Tensor:
+        """What is remembered as one row for each stream, `[B, n]`."""
         rows = [
             value.flatten(1) if _is_membrane(name) else value.movedim(1, 0).flatten(1)
-            for name, value in after.items()
+            for name, value in state.items()
         ]
-        return out, torch.cat(rows, 1)
+        return torch.cat(rows, 1)
 
-    def _unpacked(self, state: Tensor) -> State:
+    def from_row(self, state: Tensor) -> State:
+        """What is remembered, of what `as_row` gives.
+
+        Raises:
+            ConfigError: The rows are of another size.
+        """
         layout = self.state_layout()
         sizes = [math.prod(shape) for shape in layout.values()]
         if state.ndim != 2 or state.shape[1] != sum(sizes):

@@ -27,7 +27,7 @@ from torch.utils import _pytree as pytree
 
 from snn_voice_hub.export.nir import nodes as made
 from snn_voice_hub.export.nir.building import Builder
-from snn_voice_hub.models.framed import FramedSNN
+from snn_voice_hub.models.framed import LEAD, FramedSNN
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.operations import norm_constants, reading, uses
 from snn_voice_hub.models.trace import Operation, Untraceable, name_of, trace
@@ -133,6 +133,7 @@ class FramesBuilder(Builder):
         """
         return {
             "frames_per_step": self.frames,
+            "lead_frames": LEAD,
             "steps_per_output": self.rate,
             "step_seconds": self.frames * seconds,
             "logits": f"the newest {self._network.num_steps} outputs, summed; one comes each {self.rate} steps",

@@ -15,7 +15,7 @@ from snn_voice_hub.config import FeatureConfig, check_choice, check_int, read_da
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
-from snn_voice_hub.models.framed import FRAMES
+from snn_voice_hub.models.framed import FRAMES, LEAD, in_steps
 from snn_voice_hub.models.lif import RESETS
 from snn_voice_hub.tensors import FLOAT32
 
@@ -133,15 +133,15 @@ class NirNetwork(nn.Module):
                 )
             x = encode(features, self.encoding, self.num_steps, clip_seeds)
             return x.reshape(len(x), len(features), *self._shape)
-        bands, least = self._shape[0] // self._frames, self._frames * self._rate
+        bands, per_output = self._shape[0] // self._frames, self._frames * self._rate
+        least = per_output + LEAD
         if features.ndim != 4 or features.shape[1:3] != (1, bands) or features.shape[3] < least:
             raise ConfigError(
                 f"the graph got features of shape {list(features.shape)}", hint=f"[B, 1, {bands}, >={least}]"
             )
-        count = features.shape[3] // least * self._rate
-        frames = features[:, 0, :, : count * self._frames].permute(2, 0, 1)  # one after the other
-        by_step = frames.reshape(count, self._frames, len(features), bands)
-        return by_step.transpose(1, 2).flatten(2)
+        x = in_steps(features, per_output).squeeze(2)
+        x = x.unflatten(-1, (self._rate, self._frames)).permute(0, 3, 1, 4, 2)  # the frames one after the other
+        return x.flatten(0, 1).flatten(2)
 
 
 class _Neuron(nn.Module):
