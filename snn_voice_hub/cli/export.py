@@ -36,6 +36,13 @@ def export(
     features_outside: Annotated[
         bool, typer.Option("--features-outside", help="onnx: features in, instead of waveforms.")
     ] = False,
+    step: Annotated[
+        bool,
+        typer.Option(
+            "--step",
+            help="onnx, networks on frames: one step with its state in and out, for sound that goes on.",
+        ),
+    ] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="onnx: weights in a quarter of the space, nearly the same answers.")
     ] = False,
@@ -45,7 +52,7 @@ def export(
             metavar="FORM",
             help="nir: lif (one node a layer, reset rule in its metadata) or parts (leaky integrator, "
             "threshold, and an edge back that resets).",
-            show_default="lif",
+            show_default="lif; parts where some layers step more rarely than others",
         ),
     ] = None,
 ) -> None:
@@ -54,7 +61,12 @@ def export(
     Needs the extra export, but for --to torch.
     """
     check_choice("--to", to, tuple(SUFFIXES))
-    given = {"--features-outside": features_outside, "--int8": int8, "--neurons": neurons is not None}
+    given = {
+        "--features-outside": features_outside,
+        "--step": step,
+        "--int8": int8,
+        "--neurons": neurons is not None,
+    }
     for option, wanted in given.items():
         place = "nir" if option == "--neurons" else "onnx"
         if wanted and to != place:
@@ -63,6 +75,7 @@ def export(
         check_choice("--neurons", neurons, FORMS)
 
     from snn_voice_hub.export.nir.files import export_nir
+    from snn_voice_hub.export.step import export_onnx_step
     from snn_voice_hub.export.whole import export_onnx, export_torch
     from snn_voice_hub.models.base import Network
     from snn_voice_hub.voice import SnnVoice
@@ -71,20 +84,28 @@ def export(
     network, config = voice.network, voice.config
     assert isinstance(network, Network)
     # Each form has its own name: a second command does not write over what the first one has made.
-    form = ("-features" if features_outside else "") + ("-int8" if int8 else "")
+    form = "-step" if step else "-features" if features_outside else ""  # a step takes features as it is
+    form += "-int8" if int8 else ""
     form += f"-{neurons}" if neurons not in (None, "lif") else ""
     target = out or Path(config.title.replace("/", "-") + form + SUFFIXES[to])
     if to == "nir":
-        graph = export_nir(network, config, target, neurons=neurons or "lif")
+        graph = export_nir(network, config, target, neurons=neurons)
         say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")
         say(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
         return
-    if to == "onnx":
+    if step:
+        written = export_onnx_step(network, config, target, int8=int8)
+    elif to == "onnx":
         written = export_onnx(network, config, target, features_outside=features_outside, int8=int8)
     else:
         written = export_torch(network, config, target)
     given_in = "features" if features_outside else f"waveforms [batch, {config.features.num_samples}]"
     result = f"scores and logits [batch, {len(config.labels)}]"
+    if step:
+        given_in, result = (
+            "the frames of one step and a state",
+            f"logits [batch, {len(config.labels)}] and a state",
+        )
     say(f"{target}: {written.size / 1e6:.2f} MB, {given_in} in, {result} out")
     found = written.agreement
     if int8:

@@ -14,21 +14,21 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from snn_voice_hub._version import __version__
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
-from snn_voice_hub.export.neurons import LIF, expand_neurons, widen_convolutions
+from snn_voice_hub.export.neurons import expand_neurons, widen_convolutions
+from snn_voice_hub.export.traced import AllSteps, OneStep
 from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import broken_weight
 from snn_voice_hub.models.base import Network
-from snn_voice_hub.models.lif import check_run
-from snn_voice_hub.models.lif_layer import Lif
-from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork, over_time
+from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32, tensors_of
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def export_network(
     """Make an ONNX graph of a network.
 
     The graph's input `input` is what `network.encoded` gives: `[1, B, 1, ...]`, or `[T, B, 1, ...]` under an
-    encoding that gives each step another input. Its output `logits` is `[B, C]`, summed over the steps. The
-    batch B is free, everything else is fixed; weights and computation are float32, and batch norm is folded
-    into the convolutions.
+    encoding that gives each step another input; a network on frames has as many as they make. Its output
+    `logits` is `[B, C]`, summed over the steps. The batch B is free, everything else is fixed; weights and
+    computation are float32, and batch norm is folded into the convolutions.
 
     Args:
         network: The network; exported as in evaluation mode.
@@ -78,10 +78,15 @@ def export_network(
 
     shape = default_clip_shape(network) if clip_shape is None else tuple(clip_shape)
     network = plain_copy(network)
-    network.check_features(torch.empty(2, 1, *shape, **FLOAT32))
+    clips = torch.zeros(2, 1, *shape, **FLOAT32)
+    network.check_features(clips)
+    if isinstance(network, Framed):
+        example = network.encoded(clips)
+    else:
+        example = clips.expand(_input_steps(network), *clips.shape).contiguous()
     model, largest = graph_of(
         AllSteps(network),
-        torch.zeros(_input_steps(network), 2, 1, *shape, **FLOAT32),
+        (example,),
         batch_axis=1,
         names=("input", "logits"),
         title=type(network).__name__,
@@ -92,16 +97,48 @@ def export_network(
     return model
 
 
+def export_step(network: Framed) -> onnx.ModelProto:
+    """Make an ONNX graph of one step of a network on frames.
+
+    Its inputs are `frames` `[B, 1, n_mels, frames_per_step]` and `state` `[B, n]`, zeros where a stream
+    begins; its outputs are `logits` `[B, C]` of this step and `next_state`, laid out by `state_layout`.
+
+    Args:
+        network: The network; exported as in evaluation mode.
+
+    Returns:
+        The graph.
+
+    Raises:
+        MissingExtraError: The extra `[export]` is not installed.
+        SnnVoiceError: The exporter can't translate the network.
+    """
+    with export_extra("export to ONNX"):
+        import onnxscript  # noqa: F401  # the exporter would raise an error of its own
+
+    network = cast(Framed, plain_copy(network))
+    frames = torch.zeros(2, 1, network.min_shape[0], network.frames_per_step, **FLOAT32)
+    model, largest = graph_of(
+        OneStep(network),
+        (frames, torch.zeros(2, network.state_size(), **FLOAT32)),
+        batch_axis=0,
+        names=("frames", "state", "logits", "next_state"),
+        title=type(network).__name__,
+    )
+    describe(model, {"architecture": type(network).__name__, _LARGEST: str(largest)} | neuron_facts(network))
+    return model
+
+
 def graph_of(
-    module: nn.Module, example: Tensor, *, batch_axis: int, names: Sequence[str], title: str
+    module: nn.Module, examples: tuple[Tensor, ...], *, batch_axis: int, names: Sequence[str], title: str
 ) -> tuple[onnx.ModelProto, int]:
     """A module as a graph, with its neurons unrolled.
 
     Args:
-        module: A module of one input, on the CPU, whose networks are run by `AllSteps`.
-        example: An input of two clips.
-        batch_axis: Its axis that stays free.
-        names: Of the input, then of the outputs.
+        module: A module on the CPU, whose networks are run by what is in `traced`.
+        examples: Its inputs for two clips.
+        batch_axis: The axis of each that stays free.
+        names: Of the inputs, then of the outputs.
         title: What it is, for messages.
 
     Returns:
@@ -112,7 +149,7 @@ def graph_of(
     """
     with tracing():
         try:
-            model = _trace(module, example, batch_axis, names)
+            model = _trace(module, examples, batch_axis, names)
             largest = _largest_tensor(model)
             expand_neurons(model)
             widen_convolutions(model)
@@ -177,85 +214,6 @@ def plain_copy(network: Network) -> Network:
         return twin if ready else twin.to("cpu", torch.float32).eval()
 
 
-class _TracedPass(Pass):
-    """Leaves each layer of neurons as one node."""
-
-    def __init__(self, num_steps: int, neurons: dict[int, tuple[float, float]]) -> None:
-        super().__init__(num_steps, summed=True)
-        self._neurons = neurons
-
-    def fire(
-        self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
-    ) -> Tensor:
-        """See `Pass.fire`."""
-        check_run(x, None, self.num_steps if steps is None else steps)
-        if id(lif) not in self._neurons or steps is not None:
-            return super().fire(name, lif, x, then, steps=steps)
-        self._check_fires_once(name)
-        beta, threshold = self._neurons[id(lif)]
-        sizes = [int(size) for size in x.shape[2:]]
-        pool = _max_pool(then, len(sizes) - 1)
-        facts: dict[str, Any] = {
-            "steps": self.num_steps,
-            "beta": beta,
-            "threshold": threshold,
-            "before_decay": int(lif.reset == "subtract-before-decay"),
-            "given": int(x.shape[0]),
-            "shape": sizes,
-        }
-        out = sizes[1:]
-        if pool is not None:
-            kernel, stride = pool
-            facts["pool"] = [*kernel, *stride]
-            out = [(n - k) // s + 1 for n, k, s in zip(out, kernel, stride, strict=True)]
-            then = None
-        spk = torch.onnx.ops.symbolic(
-            LIF, (x,), facts, dtype=x.dtype, shape=[self.num_steps, x.shape[1], sizes[0], *out]
-        )
-        return spk if then is None else over_time(then, spk)
-
-
-def _max_pool(layer: OverBatch | None, dims: int) -> tuple[list[int], list[int]] | None:
-    """Kernel and stride of a plain max pooling over all `dims`; None for anything else."""
-    if type(layer) not in (nn.MaxPool1d, nn.MaxPool2d):
-        return None
-    assert isinstance(layer, nn.MaxPool1d | nn.MaxPool2d)
-
-    def each(value: Any) -> list[int]:
-        return [int(v) for v in value] if isinstance(value, tuple | list) else [int(value)] * dims
-
-    plain = not (any(each(layer.padding)) or layer.return_indices or layer.ceil_mode)
-    if not plain or any(d != 1 for d in each(layer.dilation)):
-        return None
-    kernel, stride = each(layer.kernel_size), each(layer.stride)
-    return (kernel, stride) if len(kernel) == len(stride) == dims else None
-
-
-class AllSteps(nn.Module):
-    """The forward pass of a network that is traced: encoded input in, summed logits out."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-        # Read before tracing, where a tensor has no value; by id, since the tracer prints what a module has.
-        # Neurons of another kind are traced step by step.
-        self.neurons = {
-            id(lif): (float(lif.beta.detach().clamp(0, 1)), float(lif.threshold.detach()))
-            for lif in network.modules()
-            if type(lif) is Lif and lif.beta.numel() == lif.threshold.numel() == 1
-        }
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See `Network.forward_encoded`."""
-        network = self.network
-        if (
-            isinstance(network, SpikingNetwork)
-            and type(network).forward_encoded is SpikingNetwork.forward_encoded
-        ):
-            return network.layers(x, _TracedPass(network.num_steps, self.neurons)).sum(0)
-        return network.forward_encoded(x)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what the exporter says about its own workings, and about packages that are not there."""
@@ -270,12 +228,15 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _trace(module: nn.Module, example: Tensor, batch_axis: int, names: Sequence[str]) -> onnx.ModelProto:
+def _trace(
+    module: nn.Module, examples: tuple[Tensor, ...], batch_axis: int, names: Sequence[str]
+) -> onnx.ModelProto:
+    free = {batch_axis: torch.export.Dim("batch")}
     with _quiet():
         program = torch.export.export(
             module,
-            (example,),
-            dynamic_shapes=({batch_axis: torch.export.Dim("batch")},),
+            examples,
+            dynamic_shapes=tuple(free for _ in examples),
             strict=False,
         )
         exported = torch.onnx.export(
@@ -286,8 +247,8 @@ def _trace(module: nn.Module, example: Tensor, batch_axis: int, names: Sequence[
             optimize=True,
             opset_version=OPSET,
             custom_translation_table={torch.ops.aten._adaptive_avg_pool2d.default: _adaptive_average},
-            input_names=list(names[:1]),
-            output_names=list(names[1:]),
+            input_names=list(names[: len(examples)]),
+            output_names=list(names[len(examples) :]),
         )
     assert exported is not None
     model: onnx.ModelProto = exported.model_proto
@@ -319,10 +280,13 @@ def _tensor(matrix: Tensor) -> onnx.TensorProto:
 
 
 def neuron_facts(network: Network) -> dict[str, str]:
-    """What a graph's metadata say of a spiking network; nothing of a CNN."""
-    if not isinstance(network, SpikingNetwork):
-        return {}
-    return {"num_steps": str(network.num_steps), "encoding": network.encoding, "reset": network.reset}
+    """What a graph's metadata say of a network's steps and neurons; nothing of a CNN that hears windows."""
+    facts = {}
+    if isinstance(network, SpikingNetwork):
+        facts = {"num_steps": str(network.num_steps), "encoding": network.encoding, "reset": network.reset}
+    if isinstance(network, Framed):
+        facts |= {"num_steps": str(network.num_steps), "frames_per_step": str(network.frames_per_step)}
+    return facts
 
 
 def describe(model: onnx.ModelProto, facts: dict[str, str]) -> None:

@@ -21,17 +21,12 @@ from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.agreement import Agreement, agreement, signals
 from snn_voice_hub.export.front_end import FrontEnd, encode_each
-from snn_voice_hub.export.onnx import (
-    AllSteps,
-    describe,
-    export_extra,
-    graph_of,
-    neuron_facts,
-    plain_copy,
-)
+from snn_voice_hub.export.onnx import describe, export_extra, graph_of, neuron_facts, plain_copy
+from snn_voice_hub.export.traced import AllSteps, ScannedPass
 from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed, in_steps
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32, no_autocast
 from snn_voice_hub.writing import check_target, write_whole
@@ -75,14 +70,20 @@ class Whole(nn.Module):
         self.front_end = nn.Identity() if features_outside else FrontEnd(config.features)
         self.temperature = config.temperature
         self.encoding, self.num_steps = "repeat", 1
-        if isinstance(network, SpikingNetwork):
+        self.frames_per_step = network.frames_per_step if isinstance(network, Framed) else 0
+        if isinstance(network, SpikingNetwork) and not self.frames_per_step:
             self.encoding, self.num_steps = network.encoding, network.num_steps
         # What can't be exported says so before anything is traced.
         encode_each(torch.zeros(1, 1, 1, **FLOAT32), self.encoding, self.num_steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits, both `[B, C]`, of waveforms `[B, num_samples]` or of features `[B, 1, ...]`."""
-        logits = self.run(encode_each(self.front_end(x), self.encoding, self.num_steps))
+        x = self.front_end(x)
+        if self.frames_per_step:
+            steps = in_steps(x, self.frames_per_step)
+        else:
+            steps = encode_each(x, self.encoding, self.num_steps)
+        logits = self.run(steps)
         return torch.softmax(logits / self.temperature, dim=-1), logits
 
 
@@ -94,7 +95,10 @@ class _Encoded(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network.forward_encoded(x)
+        network = self.network
+        if isinstance(network, Framed) and type(network).forward_encoded is Framed.forward_encoded:
+            return network.layers(x, ScannedPass(len(x)))[-network.num_steps :].sum(0)
+        return network.forward_encoded(x)
 
 
 def export_onnx(
@@ -136,7 +140,7 @@ def export_onnx(
     name = "features" if features_outside else "waveforms"
     model, _ = graph_of(
         module,
-        torch.zeros_like(inputs[:2]),
+        (torch.zeros_like(inputs[:2]),),
         batch_axis=0,
         names=(name, *_OUTPUTS),
         title=type(network).__name__,

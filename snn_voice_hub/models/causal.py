@@ -46,6 +46,40 @@ class CausalConvNorm(nn.Module):
         out: Tensor = self.bn(current.flatten(0, 1))
         return out.view(len(current), -1, out.shape[-1])
 
+    def folded(self) -> CausalLinear:
+        """The same in evaluation mode, with batch norm in the weights; computed in float64."""
+        bn, weight = self.bn, self.conv.weight.detach()
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        scale = (bn.running_var.double() + bn.eps).rsqrt() * bn.weight.detach().double()
+        bias = bn.bias.detach().double() - bn.running_mean.double() * scale
+        matrix = (weight.double() * scale.view(-1, 1, 1)).permute(2, 1, 0).flatten(0, 1)
+        return CausalLinear(self, matrix.to(weight.dtype), bias.to(weight.dtype))
+
+
+class CausalLinear(nn.Module):
+    """A `CausalConvNorm` as one product with a matrix and a sum.
+
+    Args:
+        of: The layer.
+        weight: `[kernel * C, C']`, the oldest tap first.
+        bias: `[C']`.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, of: CausalConvNorm, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.dilation, self.past = of.kernel, of.stride, of.dilation, of.past
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `CausalConvNorm.forward`."""
+        rows = taps(x, self.kernel, self.stride, self.dilation)
+        return torch.addmm(self.bias, rows.flatten(0, 1), self.weight).view(len(rows), -1, len(self.bias))
+
 
 def causal_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """A convolution over past frames.
@@ -62,20 +96,23 @@ def causal_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor
     if has_torch_function_unary(x):  # whoever traces `layers` takes it as one operation
         traced: Tensor = handle_torch_function(causal_conv, (x,), x, weight, stride, dilation)
         return traced
-    kernel = weight.shape[2]
+    rows = taps(x, weight.shape[2], stride, dilation)
+    # Under autocast the product is in bfloat16, but membranes stay in float32.
+    current = (rows.flatten(0, 1) @ weight.permute(2, 1, 0).flatten(0, 1)).to(x.dtype)
+    return current.view(len(rows), -1, len(weight))
+
+
+def taps(x: Tensor, kernel: int, stride: int, dilation: int) -> Tensor:
+    """What each output is made of: `[past + N * stride, B, C]` -> `[N, B, kernel * C]`, oldest first."""
     places = [(stride - 1 + j * dilation, stride) for j in range(kernel)]
     count = (x.shape[0] - (kernel - 1) * dilation) // stride
     if x.requires_grad and not torch.compiler.is_compiling():
-        rows: Tensor = _Taps.apply(x, places, count)
-    else:
-        rows = _joined(x, places, count)
-    # Under autocast the product is in bfloat16, but membranes stay in float32.
-    current = (rows.flatten(0, 1) @ weight.permute(2, 1, 0).flatten(0, 1)).to(x.dtype)
-    return current.view(count, -1, len(weight))
+        learned: Tensor = _Taps.apply(x, places, count)
+        return learned
+    return _joined(x, places, count)
 
 
 def _joined(x: Tensor, places: Sequence[tuple[int, int]], count: int) -> Tensor:
-    """What each output is made of, the oldest tap first: `[N, B, kernel * C]`."""
     return torch.cat([x[first::stride][:count] for first, stride in places], -1)
 
 

@@ -77,8 +77,8 @@ def export_nir(
         path: The file (HDF5).
         neurons: "lif": one `LIF` node (or `IF`) a layer, with the rule of its reset in its metadata, which
             importers of others do not read. "parts": a leaky integrator, a threshold, and an edge back that
-            subtracts: the same by the standard's own equations. None: "lif", but for networks on frames some of
-            whose layers step more rarely than others.
+            subtracts: the same by the standard's own equations. None: "lif", but "parts" for networks on
+            frames some of whose layers step more rarely than others.
 
     Raises:
         ConfigError: `neurons` is not legal.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +32,6 @@ from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.operations import norm_constants, reading, uses
 from snn_voice_hub.models.trace import Operation, Untraceable, name_of, trace
 from snn_voice_hub.tensors import FLOAT32
-
-if TYPE_CHECKING:
-    import nir
 
 # Steps of the network that are traced.
 _STEPS = 2
@@ -136,7 +133,7 @@ class FramesBuilder(Builder):
             "lead_frames": LEAD,
             "steps_per_output": self.rate,
             "step_seconds": self.frames * seconds,
-            "logits": f"the newest {self._network.num_steps} outputs, summed; one comes each {self.rate} steps",
+            "logits": f"the sum of the newest {self._network.num_steps} outputs",
         }
 
     def _take(self, op: Operation) -> None:
@@ -173,7 +170,9 @@ class FramesBuilder(Builder):
         if handler is None or len(inputs) != 1:
             raise self._refusal(f"it has the operation {name_of(op)} on its way, for which there is no node")
         if inputs[0].past and kind != "causal":
-            raise self._refusal(f"{op.module or name_of(op)} looks back and is no convolution over past frames")
+            raise self._refusal(
+                f"{op.module or name_of(op)} looks back and is no convolution over past frames"
+            )
         return handler(op, inputs[0], arguments)
 
     def _heard(self, op: Operation) -> _Value:
@@ -299,7 +298,9 @@ class FramesBuilder(Builder):
 
         size = value.channels
         beta, threshold = self._constants(path, lif, (size,))
-        mem = self._emit(f"{path}.mem", made.integrator(beta.astype(np.float64) ** (1 / every)), value.sources)
+        mem = self._emit(
+            f"{path}.mem", made.integrator(beta.astype(np.float64) ** (1 / every)), value.sources
+        )
         over = self._emit(f"{path}.over", nir.Threshold(threshold=threshold), (mem,))
         both = nir.Threshold(
             threshold=np.full(size, _BOTH, np.float32),

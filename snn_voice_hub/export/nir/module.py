@@ -82,8 +82,8 @@ class NirNetwork(nn.Module):
 
         Args:
             features: Model input `[B, 1, ...]`.
-            tap: Called with `(layer name, spikes [T, B, ...])`; on frames `[T, B, C, k]`, where a layer steps k
-                times in a step of the network.
+            tap: Called with `(layer name, spikes [T, B, ...])`; on frames `[T, B, C, k]`, where a layer steps
+                k times in a step of the network.
             clip_seeds: One seed a clip, for encodings that draw.
 
         Returns:
@@ -139,9 +139,10 @@ class NirNetwork(nn.Module):
             raise ConfigError(
                 f"the graph got features of shape {list(features.shape)}", hint=f"[B, 1, {bands}, >={least}]"
             )
-        x = in_steps(features, per_output).squeeze(2)
-        x = x.unflatten(-1, (self._rate, self._frames)).permute(0, 3, 1, 4, 2)  # the frames one after the other
-        return x.flatten(0, 1).flatten(2)
+        x = in_steps(features, per_output)
+        by_step = x.reshape(len(x), len(features), bands, self._rate, self._frames)
+        # The frames one after the other.
+        return by_step.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(2)
 
 
 class _Neuron(nn.Module):

@@ -17,8 +17,10 @@ from snn_voice_hub.export.onnx import (
     default_clip_shape,
     export_extra,
     export_network,
+    export_step,
     largest_tensor,
 )
+from snn_voice_hub.export.step import Step, step_of
 from snn_voice_hub.inference.engines.base import (
     Engine,
     NotThisInput,
@@ -27,7 +29,9 @@ from snn_voice_hub.inference.engines.base import (
     device_and_dtype,
 )
 from snn_voice_hub.inference.engines.parts import RULE, are_clips_alone, clips_together
+from snn_voice_hub.inference.engines.plain import framed
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import LEAD, Framed
 from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
@@ -48,7 +52,8 @@ class OnnxEngine(Engine):
     """ONNX Runtime, on the CPU or by CUDA; see `Engine` for arguments and errors.
 
     It uses as many threads as PyTorch does when the engine is made. Each shape of a clip needs a graph of its
-    own, made when it first comes; after the fourth, clips of yet another shape are run by PyTorch.
+    own, made when it first comes; after the fourth, clips of yet another shape are run by PyTorch. Streams
+    have one of a step, for any number of them.
     """
 
     name: ClassVar[str] = "onnx"
@@ -70,6 +75,9 @@ class OnnxEngine(Engine):
         check_unhooked(network)
         self._lock = threading.Lock()
         self._graphs: dict[tuple[int, ...], _Graph | None] = {}
+        self._step: Step | str | None = None  # or why there is none
+        if isinstance(network, Framed):
+            network.state_layout()  # which the network keeps: it is to look as it does later
         try:
             shape = default_clip_shape(network)
             self._graphs[shape] = self._first = self._make(shape)
@@ -82,13 +90,28 @@ class OnnxEngine(Engine):
         """See `Engine.run`."""
         if not torch.isfinite(x).all():  # a maximum of what is no number is another there
             raise NotThisInput("values that are not finite")
-        graph = self._graph(tuple(x.shape[3:]))
+        graph = self._graph(self._clip_shape(x))
         if graph is None:
             return self.network.forward_encoded(x)
         x, device = x.detach().to("cpu", torch.float32), x.device
         parts = torch.split(x, graph.clips or max(1, x.shape[1]), dim=1)
         logits = [torch.from_numpy(_run(graph.session, part)) for part in parts]
         return torch.cat(logits).to(device)
+
+    def advance(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `Engine.advance`."""
+        network = framed(self.network)
+        if not torch.isfinite(x).all() or (state is not None and not torch.isfinite(state).all()):
+            raise NotThisInput("values that are not finite")
+        step, device = self._one_step(network), x.device
+        if state is None:
+            state = x.new_zeros(x.shape[1], network.state_size())
+        x, after = (tensor.detach().to("cpu", torch.float32) for tensor in (x, state))
+        outputs = []
+        for frames in x:
+            logits, after = step(frames, after)
+            outputs.append(logits)
+        return torch.stack(outputs).to(device), after.to(device)
 
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
@@ -101,6 +124,24 @@ class OnnxEngine(Engine):
             "clips_per_run_rule": RULE,
             "session_threads": self._threads,
         }
+
+    def _one_step(self, network: Framed) -> Step:
+        with self._lock:
+            if self._step is None:
+                try:
+                    self._step = step_of(self._session(export_step(network)))
+                except Exception as error:
+                    self._step = _line(error)
+            if isinstance(self._step, str):
+                raise Unsupported(self._step)
+            return self._step
+
+    def _clip_shape(self, x: Tensor) -> tuple[int, ...]:
+        """Shape of the clips' features, without batch and channel, as far as a graph depends on it."""
+        if isinstance(self.network, Framed):
+            bands, frames = x.shape[3:]
+            return (bands, len(x) * frames + LEAD)
+        return tuple(x.shape[3:])
 
     def _graph(self, shape: tuple[int, ...]) -> _Graph | None:
         """The graph for clips of that shape; None where PyTorch is to run them."""
@@ -122,6 +163,15 @@ class OnnxEngine(Engine):
         model = export_network(self.network, clip_shape=shape)
         on_cpu = self._device.type == "cpu"
         clips = clips_together(self.network, 4 * largest_tensor(model)) if on_cpu else 0
+        seconds = time.perf_counter() - started
+        session = self._session(model)
+        if clips:
+            steps, _, *one = (dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+            whole = (steps, *one)
+            clips *= are_clips_alone(lambda x: torch.from_numpy(_run(session, x)), whole, 0)
+        return _Graph(session, clips, seconds)
+
+    def _session(self, model: Any) -> Any:
         runtime = self._runtime
         options = runtime.SessionOptions()
         options.log_severity_level = 3
@@ -133,18 +183,13 @@ class OnnxEngine(Engine):
         # The graph's own order, where what a step makes is used at once; the default runs from the back.
         options.execution_order = runtime.ExecutionOrder.PRIORITY_BASED
         provider: Any = self._provider
-        if not on_cpu:
+        if self._device.type != "cpu":
             # TF32 would round the currents to 10 bits.
             provider = (provider, {"device_id": self._device.index or 0, "use_tf32": "0"})
-        seconds = time.perf_counter() - started
-        session = runtime.InferenceSession(model.SerializeToString(), options, providers=[provider])
+        session: Any = runtime.InferenceSession(model.SerializeToString(), options, providers=[provider])
         if self._provider not in session.get_providers():
             raise SnnVoiceError(f"ONNX Runtime could not start its {self._provider}")
-        if clips:
-            steps = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-            whole = (steps, 1, *shape)
-            clips *= are_clips_alone(lambda x: torch.from_numpy(_run(session, x)), whole, 0)
-        return _Graph(session, clips, seconds)
+        return session
 
 
 def _run(session: Any, x: Tensor) -> NDArray[Any]:
