@@ -9,6 +9,7 @@ import pytest
 import snn_voice_hub as sv
 from snn_voice_hub.export.nir.files import load
 from tests.cli.helpers import invoke, refused
+from tests.models.lively import stir
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("nir")
@@ -50,6 +51,18 @@ def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert invoke("export", "mine", "--to", "nir").stdout.startswith("TcySNN.nir: ")
 
 
+def test_a_network_on_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stir(sv.TempoSNN(num_classes=3)).save_pretrained("mine")
+    done = invoke("export", "mine", "--step", "--int8")
+    assert done.stdout.startswith("TempoSNN-step-int8.onnx: ")
+    assert "the frames of one step and a state in, logits [batch, 3] and a state out" in done.stdout
+    session = onnxruntime.InferenceSession("TempoSNN-step-int8.onnx")
+    assert [given.name for given in session.get_inputs()] == ["frames", "state"]
+    assert invoke("export", "mine", "--to", "nir").stdout.startswith("TempoSNN.nir: ")
+    assert load(tmp_path / "TempoSNN.nir").encoding == "frames"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -62,6 +75,8 @@ def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
         (("tcy-snn", "--neurons", "lif"), "--neurons does not go with --to onnx (it is for --to nir)"),
         (("tcy-snn", "--to", "nir", "--neurons", "x"), "--neurons='x' is not legal (one of 'lif', 'parts')"),
+        (("tcy-snn", "--to", "nir", "--step"), "--step does not go with --to nir (it is for --to onnx)"),
+        (("tcy-snn", "--step"), "TcySNN can't be exported as one step: it hears a window of sound"),
         (("tcy-cnn", "--to", "nir"), "TcyCNN can't be said in NIR: it has no spiking neurons"),
         (("tcy-snn", "--out", "no/where.onnx"), "no/where.onnx can't be written: there is no folder no"),
         (("tcy-snn", "--to", "torch", "--out", "."), ". can't be written: it is a folder"),

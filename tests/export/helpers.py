@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
+from snn_voice_hub.models.architectures.tempo import Shape
 from snn_voice_hub.models.network import SpikingNetwork
+from tests.models.lively import stir
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -49,3 +51,36 @@ def spike_rates(network: SpikingNetwork, features: Tensor) -> dict[str, float]:
     with torch.no_grad():
         network.forward_steps(features, tap=tap)
     return rates
+
+
+class Even(sv.TempoSNN):
+    """All of its layers step as often."""
+
+    stem_shape = (24, 7, 2)
+    block_shapes = (Shape(24, 1, 2), Shape(32, 2, 1), Shape(32, 3, 1))
+
+
+class Slowing(sv.TempoSNN):
+    """Some of its layers step half as often as others, some a quarter as often."""
+
+    frames_per_step = 4
+    stem_shape = (24, 5, 1)
+    block_shapes = (Shape(24, 1, 2), Shape(32, 1, 1, 2), Shape(32, 2, 1), Shape(24, 1, 2, 2))
+
+
+class EvenCNN(sv.TempoCNN):
+    """Without neurons."""
+
+    stem_shape = Even.stem_shape
+    block_shapes = Even.block_shapes
+
+
+def on_frames(cls: type[sv.TempoSNN], **arguments: Any) -> sv.TempoSNN:
+    """A small network on frames, untrained, each of whose layers fires at some places and not at others."""
+    network = cls(num_classes=7, **{"num_steps": 100 // cls.frames_per_step, "learn_beta": True} | arguments)
+    stir(network)
+    generator = torch.Generator().manual_seed(4)
+    for module in network.modules():
+        if isinstance(module, sv.models.Lif):
+            module.beta.data.uniform_(0.3, 1.1, generator=generator)  # some do not leak
+    return network.eval()

@@ -15,7 +15,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.export.agreement import agreement
 from snn_voice_hub.export.nir.files import export_nir, load
 from snn_voice_hub.models.network import SpikingNetwork
-from tests.export.helpers import recordings
+from tests.export.helpers import Even, Slowing, on_frames, recordings
 
 nir = pytest.importorskip("nir")
 nirtorch = pytest.importorskip("nirtorch")
@@ -81,6 +81,19 @@ class Scale(nn.Module):
         return x * self.scale
 
 
+class Delay(nn.Module):
+    """What came in a number of steps ago."""
+
+    def __init__(self, node: Any) -> None:
+        super().__init__()
+        self.steps = round(float(node.delay[0]) / DT)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        waiting = [torch.zeros_like(x)] * self.steps if state is None else state
+        out, *waiting = [*waiting, x]
+        return out, waiting
+
+
 def affine(node: Any) -> nn.Module:
     """NIRTorch 2.6 leaves the bias of its own at random."""
     linear = nn.Linear(*reversed(node.weight.shape))
@@ -94,6 +107,7 @@ NODES = {
     nir.Threshold: Threshold,
     nir.Scale: Scale,
     nir.Affine: affine,
+    nir.Delay: Delay,
 }
 
 
@@ -168,3 +182,33 @@ def test_snntorch_resets_to_zero_whatever_the_rule(name: str, tmp_path: Path) ->
             lif.state_function = lif._base_sub  # chosen by the constructor
             lif.reset_mem()
         assert agreement(run(), expected).good
+
+
+@pytest.mark.parametrize(("cls", "neurons"), [(Even, "lif"), (Even, "parts"), (Slowing, "parts")])
+def test_nirtorch_runs_delays(cls: type[sv.TempoSNN], neurons: str, tmp_path: Path) -> None:
+    """It needs a node for delays; the next frames come in, and the answer is the sum of what comes out."""
+    network = on_frames(cls)
+    voice = sv.SnnVoice(network, labels=list("abcdefg"), engine="torch").eval()
+    path = export_nir(network, voice.config, tmp_path / "m.nir", neurons=neurons).path
+    graph = nir.read(path)
+    module = nirtorch.nir_to_torch(graph, NODES)
+    with torch.no_grad():
+        features = voice.features(recordings())
+        expected, _ = expected_of(voice, features)
+        frames = nn.functional.pad(features[:, 0], (graph.metadata["lead_frames"], 0)).movedim(-1, 0)
+        x = frames[:100].unflatten(0, (-1, graph.metadata["frames_per_step"])).transpose(1, 2).flatten(2)
+        logits, state = torch.zeros_like(expected), None
+        for step in x:
+            out, state = module(step, state)
+            logits = logits + out
+    assert agreement(logits, expected).good
+
+
+def test_snntorch_knows_no_delay(tmp_path: Path) -> None:
+    from snntorch.import_nir import import_from_nir
+
+    network = on_frames(Even)
+    voice = sv.SnnVoice(network, labels=list("abcdefg"), engine="torch")
+    path = export_nir(network, voice.config, tmp_path / "m.nir").path
+    with pytest.raises(ValueError, match="Delay"):
+        import_from_nir(nir.read(path))
