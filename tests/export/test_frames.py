@@ -332,6 +332,27 @@ class _Averaging(Even):
         return super().first(x - x.mean(-1, keepdim=True), stem, run)
 
 
+class _Bare(Even):
+    """Its output is the sum of two convolutions."""
+
+    def layers(self, x: Tensor, run: Any) -> Tensor:
+        block: Any = self.snn[1]
+        spk = run.fire("snn.1.lif1", block.lif1, self.first(x, self.stem, run))
+        return (block.shortcut(spk) + block.conv1(run.with_past("past", spk, block.conv1.past))) / 2
+
+
+def test_an_output_is_one_node(tmp_path: Path) -> None:
+    from snn_voice_hub.export.nir.files import compare, export_nir, load
+
+    network = on_frames(_Bare, num_steps=20)
+    config = sv.SnnVoice(on_frames(Even), labels=[f"word {i}" for i in range(7)]).config
+    path = export_nir(network, config, tmp_path / "m.nir").path
+    with torch.no_grad():
+        found = compare(network, load(path), features_of(network))
+    torch.testing.assert_close(found.logits, found.expected, rtol=1e-5, atol=1e-4)
+    assert [source for source, target in nir.read(path).edges if target == "output"] == ["divided"]
+
+
 class _Sigmoid(Even):
     def layers(self, x: Tensor, run: Any) -> Tensor:
         return super().layers(x, run).sigmoid()

@@ -120,7 +120,10 @@ class FramesBuilder(Builder):
         end = self._values.get(traced.output)
         if end is None or (end.rate, end.past) != (1, 0):
             raise self._refusal("its output is not one a step")
-        self._emit("output", nir.Output(output_type={"output": np.array([end.channels])}), end.sources)
+        sources = end.sources
+        if len(sources) > 1:  # importers give each source of the output by itself
+            sources = (self._emit("sum", nir.Scale(scale=np.ones(end.channels, np.float32)), sources),)
+        self._emit("output", nir.Output(output_type={"output": np.array([end.channels])}), sources)
 
     def facts(self, seconds: float) -> dict[str, str | int | float]:
         """What the graph's metadata say of its steps, once it has run.
@@ -252,15 +255,15 @@ class FramesBuilder(Builder):
         by = arguments["other"]
         if not isinstance(by, int | float) or arguments["rounding_mode"] is not None or not by:
             raise self._refusal("it divides by what is no number")
-        if value.weights and uses(arguments["input"]) == 1:
-            for name in value.sources:
-                node = self.nodes[name]
-                for part in ("weight", "bias"):
-                    if hasattr(node, part):
-                        setattr(node, part, (getattr(node, part).astype(np.float64) / by).astype(np.float32))
+        if value.weights and len(value.sources) == uses(arguments["input"]) == 1:
+            node = self.nodes[value.sources[0]]
+            for part in ("weight", "bias"):
+                if hasattr(node, part):
+                    setattr(node, part, (getattr(node, part).astype(np.float64) / by).astype(np.float32))
             return value
         scale = np.full(value.channels, 1 / by, np.float32)
-        return replace(value, sources=(self._emit("divided", nir.Scale(scale=scale), value.sources),))
+        divided = self._emit("divided", nir.Scale(scale=scale), value.sources)
+        return replace(value, sources=(divided,), kind="current", weights=False)
 
     def _add(self, left: _Value, right: _Value) -> _Value:
         sources = left.sources + right.sources
