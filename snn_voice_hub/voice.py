@@ -239,9 +239,13 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
             ConfigError: A size is not legal.
             MissingExtraError: The engine was asked for by name, and its package is not installed.
         """
+        silence = torch.zeros(self.config.features.num_samples, **FLOAT32)
         for size in batch_sizes or (1,):
             clips = check_int("batch_size", size, low=1)
-            logits = self(self.to_device(torch.zeros(clips, self.config.features.num_samples, **FLOAT32)))
+            logits = self(self.to_device(silence.repeat(clips, 1)))
+            if self.remembers:
+                stream = self.stream(sample_rate=self.sample_rate, gate=None)
+                self.run_inputs(clips * list(stream.take(silence).inputs))
         if not bool(logits.isfinite().all()):
             raise CheckpointError(f"{self.config.title}: {self._trouble()}")
 
@@ -334,11 +338,21 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         """Whether the network remembers the sound before; otherwise it hears windows, each by itself."""
         return isinstance(self._bare_network(), Framed)
 
-    def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
-        if isinstance(network := self._bare_network(), Framed):
+    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
+        network = self._bare_network()
+        if isinstance(network, Framed):
+            if spikes and not isinstance(network, SpikingNetwork):
+                raise ConfigError(
+                    f"{type(network).__name__} has no neurons that spike", hint="a spiking network"
+                )
             steps = hop // step_samples(self.config.features, network)
             front = FrameFront(self.features, network, steps)
-            return FrameHearing(self.config, front, network, gate, trouble=self._trouble)
+            return FrameHearing(self.config, front, network, gate, raster=spikes, trouble=self._trouble)
+        if spikes:
+            raise ConfigError(
+                f"{self.config.title} hears windows, and its neurons forget the one before",
+                hint="a network whose steps are those of the sound; record_spikes() tells of a clip",
+            )
         reuse = not self._draws()
         return WindowHearing(
             self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble

@@ -23,6 +23,8 @@ from snn_voice_hub.streaming.ring import Ring
 from snn_voice_hub.streaming.search import SoughtWindow
 from snn_voice_hub.streaming.session import Due
 
+Spikes = dict[str, npt.NDArray[np.bool_]]
+
 
 def step_samples(config: FeatureConfig, network: Framed) -> int:
     """Samples of sound in a step of a network whose steps are those of the sound."""
@@ -38,12 +40,48 @@ class FrameRow:
         begins: Whether they are the first of the stream.
         state: What is remembered of the stream before them, `[n]`.
         front: Makes their spectrogram.
+        apart: Whether the membranes after each of them are wanted.
     """
 
     samples: Samples
     begins: bool
     state: Floats
     front: FrameFront
+    apart: bool = False
+
+
+class Neurons:
+    """The neurons of a network, as they lie in the state of a stream.
+
+    Args:
+        network: The network.
+
+    Attributes:
+        places: Where in a state `[n]` the membranes are, `[N]`, layer by layer.
+    """
+
+    def __init__(self, network: Framed) -> None:
+        thresholds, begin, count = network.thresholds(), 0, 0
+        self._layers: dict[str, slice] = {}
+        places, limits = [np.arange(0)], [np.empty(0, np.float32)]
+        for name, shape in network.state_layout().items():
+            size = math.prod(shape)
+            if name in thresholds:
+                self._layers[name] = slice(count, count + size)
+                places.append(np.arange(begin, begin + size))
+                limits.append(np.full(size, thresholds[name], np.float32))
+                count += size
+            begin += size
+        self.places: npt.NDArray[np.intp] = np.concatenate(places)
+        self._limits = np.concatenate(limits)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def fired(self, membranes: Floats) -> Spikes:
+        """Which of them have fired, by layer `[..., C]`, where they leave such membranes `[..., N]`."""
+        spk = membranes > self._limits
+        return {name: spk[..., part] for name, part in self._layers.items()}
 
 
 class FrameFront:
@@ -66,6 +104,7 @@ class FrameFront:
             c.feature_std,
             c.zero_below,
         )
+        self.neurons = Neurons(network)
         self._mean, self._std = np.float32(c.waveform_mean), np.float32(c.waveform_std)
         self._is_scaled = (c.waveform_mean, c.waveform_std) != (0.0, 1.0)
         self.steps, self._per_step = steps, network.frames_per_step
@@ -110,6 +149,7 @@ class FrameHearing:
         front: Makes what the network hears.
         network: The network.
         gate: What is not louder is silence, in dB of full scale; None for none.
+        raster: Whether it is to be known of every step which neurons fired, not of the newest alone.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
 
     Attributes:
@@ -123,6 +163,7 @@ class FrameHearing:
         network: Framed,
         gate: float | None,
         *,
+        raster: bool = False,
         trouble: Callable[[], str] = str,
     ) -> None:
         self._config, self._front, self._gate, self._trouble = config, front, gate, trouble
@@ -132,14 +173,7 @@ class FrameHearing:
         # So many quiet hops in a row, and nothing that an answer looks back at was loud.
         self._asleep = -(-network.num_steps // front.steps)
         self.silence = silence_of(config.labels)
-        # Where in a state the membranes of each layer are, and from where on they fire.
-        self._membranes: dict[str, tuple[slice, float]] = {}
-        thresholds, start = network.thresholds(), 0
-        for name, shape in network.state_layout().items():
-            size = math.prod(shape)
-            if name in thresholds:
-                self._membranes[name] = slice(start, start + size), thresholds[name]
-            start += size
+        self._neurons, self._apart = front.neurons, raster
         self.reset()
 
     def reset(self) -> None:
@@ -152,6 +186,7 @@ class FrameHearing:
     def _rest(self) -> None:
         self._state = np.zeros(self._size, dtype=np.float32)
         self._outputs = np.zeros((self._answer, len(self.silence)), dtype=np.float32)
+        self._membranes = np.zeros((0, len(self._neurons)), dtype=np.float32)
 
     @property
     def level(self) -> float:
@@ -164,9 +199,14 @@ class FrameHearing:
         return self._ring.due_in
 
     @property
-    def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
+    def spikes(self) -> Spikes:
         """Which neurons fired in the newest step, by layer; see `VoiceStream.spikes`."""
-        return {name: self._state[part] > limit for name, (part, limit) in self._membranes.items()}
+        return self._neurons.fired(self._state[self._neurons.places])
+
+    @property
+    def raster(self) -> Spikes:
+        """Which fired in each step behind the scores before; see `VoiceStream.raster`."""
+        return self._neurons.fired(self._membranes) if self._apart else {}
 
     def push(self, samples: Samples) -> None:
         """See `Hearing.push`."""
@@ -196,7 +236,7 @@ class FrameHearing:
     def row(self, window: SoughtWindow) -> FrameRow:
         """What `outputs_of_frames` takes."""
         begin, begins = window.place
-        return FrameRow(self._ring.samples(begin), begins, self._state, self._front)
+        return FrameRow(self._ring.samples(begin), begins, self._state, self._front, self._apart)
 
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]`; silence has those that no word is in.
@@ -210,16 +250,19 @@ class FrameHearing:
             CheckpointError: They are not finite, as the network is not.
         """
         found = np.tile(self.silence, (len(due.ends), 1))
+        if self._apart:  # at rest in silence
+            self._membranes = np.zeros((len(due.ends) * self._front.steps, len(self._neurons)), np.float32)
         if len(due):
             given = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
             if not np.isfinite(given.sum()):
                 self._rest()
                 raise not_finite(self._config, self._trouble)
-            state, newest = np.split(given[0], [self._size])
-            steps, classes = self._front.steps, self._outputs.shape[1]
-            self._state = state
-            self._outputs = np.concatenate([self._outputs[steps:], newest.reshape(-1, classes)[:steps]])
-            logits = self._outputs[-self._answer :].sum(0, keepdims=True)
+            steps, (count, classes) = self._front.steps, self._outputs.shape
+            self._state, newest, membranes = np.split(given[0], [self._size, self._size + steps * classes])
+            self._outputs = np.concatenate([self._outputs, newest.reshape(steps, classes)])[-count:]
+            if self._apart:
+                self._membranes[-steps:] = membranes[: steps * len(self._neurons)].reshape(steps, -1)
+            logits = self._outputs.sum(0, keepdims=True)
             found[-1] = shares_of(logits / np.float32(self._config.temperature))
         return found
 
@@ -234,21 +277,37 @@ def outputs_of_frames(
         advance: Steps `[T, B, ...]` and states `[B, n]` -> outputs `[T, B, C]` and states.
 
     Returns:
-        `[R, n + T * C]`: the state after the steps, then their outputs. Of rows with fewer steps than others,
-        the rest is 0.
+        `[R, n + T * C + T * N]`: the state after the steps, then their outputs, then for rows that want them
+        the membranes after each of them. Of rows with fewer values than others, the rest is 0.
     """
-    by_hop: dict[int, list[int]] = {}
+    alike: dict[tuple[int, bool], list[int]] = {}
     for i, row in enumerate(rows):
-        by_hop.setdefault(row.front.steps, []).append(i)
+        alike.setdefault((row.front.steps, row.apart), []).append(i)
     found = []
-    for places in by_hop.values():
+    for (_, apart), places in alike.items():
         part = [rows[i] for i in places]
-        state = torch.from_numpy(np.stack([row.state for row in part]))
-        outputs, after = advance(part[0].front(part), state)
-        found.append(torch.cat([after, outputs.movedim(0, 1).flatten(1)], 1))
+        x, state = part[0].front(part), torch.from_numpy(np.stack([row.state for row in part]))
+        if apart:
+            found.append(_apart(x, state, torch.from_numpy(part[0].front.neurons.places), advance))
+        else:
+            outputs, after = advance(x, state)
+            found.append(torch.cat([after, outputs.movedim(0, 1).flatten(1)], 1))
     if len(found) == 1:
         return found[0]
     out = found[0].new_zeros((len(rows), max(part.shape[1] for part in found)))
-    for places, given in zip(by_hop.values(), found, strict=True):
+    for places, given in zip(alike.values(), found, strict=True):
         out[places, : given.shape[1]] = given
     return out
+
+
+def _apart(
+    x: Tensor, state: Tensor, neurons: Tensor, advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> Tensor:
+    """`[B, n + T * C + T * N]`, step by step: engines give the membranes after the last one alone."""
+    outputs, membranes = [], []
+    for step in x:
+        out, state = advance(step[None], state)
+        outputs.append(out[0])
+        neurons = neurons.to(state.device)
+        membranes.append(state[:, neurons])
+    return torch.cat([state, *outputs, *membranes], 1)

@@ -76,6 +76,11 @@ class WindowHearing:
         """Nothing: a window leaves no membranes."""
         return {}
 
+    @property
+    def raster(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Nothing."""
+        return {}
+
     def reset(self) -> None:
         """Forget all that was heard."""
         self._ring.reset()

@@ -40,6 +40,7 @@ class StreamOptions(TypedDict, total=False):
     gate: float | None
     encoding: str
     scores: bool
+    spikes: bool
 
 
 class Listener:
@@ -47,8 +48,12 @@ class Listener:
 
     config: VoiceConfig
 
-    def _hearing(self, hop: int, gate: float | None, back: int) -> Hearing:
-        """What the model keeps of one stream; `hop` in samples, `back` in windows: see `Hearing.row`."""
+    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
+        """What the model keeps of one stream; `hop` in samples, `back` in windows: see `Hearing.row`.
+
+        Raises:
+            ConfigError: Spikes of every step are asked for, and there are none.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define _hearing()")
 
     def _hop_of(self, seconds: float) -> int:
@@ -76,6 +81,7 @@ class Listener:
         gate: float | None = GATE,
         encoding: str = "pcm16",
         scores: bool = True,
+        spikes: bool = False,
     ) -> VoiceStream:
         """Begin to listen to a stream of sound.
 
@@ -102,9 +108,12 @@ class Listener:
             encoding: How chunks that are bytes are read: "pcm16" or "float32", little-endian, one channel.
             scores: Whether `VoiceStream.scores` is to be told of every window. Where only events are asked
                 for, windows that can be in none are not run: the same events, at a fraction of the work.
+            spikes: Whether `VoiceStream.raster` is to tell which neurons fired in every step. The network
+                then runs step by step, which takes longer. Spiking networks alone can, whose steps are those
+                of the sound.
 
         Returns:
-            A `VoiceStream`: `feed`, `flush`, `reset`, `scores`, `level`.
+            A `VoiceStream`: `feed`, `flush`, `reset`, `scores`, `level`, `spikes`, `raster`.
 
         Raises:
             AudioError: The rate is not legal.
@@ -114,6 +123,7 @@ class Listener:
         features = self.config.features
         check_choice("encoding", encoding, tuple(ENCODINGS))
         check_bool("scores", scores)
+        check_bool("spikes", spikes)
         if gate is not None:
             check_number("gate", gate, low=_QUIETEST, high=_LOUDEST)
         if isinstance(words, str):
@@ -130,7 +140,7 @@ class Listener:
         )
         sparse = not scores and not self.remembers
         return VoiceStream(
-            self._hearing(step, gate, detector.together - 1 if sparse else 0),
+            self._hearing(step, gate, detector.together - 1 if sparse else 0, spikes=spikes),
             self._run_one_by_one,
             detector,
             labels=self.config.labels,

@@ -78,6 +78,10 @@ class Hearing(Protocol):
     def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Which neurons fired in the newest step, by layer; nothing where the network keeps no membranes."""
 
+    @property
+    def raster(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which fired in each step behind the scores before, by layer; nothing where that is not wanted."""
+
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]` of all windows of `due`, from what the network gave for its rows.
 
@@ -279,6 +283,15 @@ class VoiceStream:
         Of a network whose steps are those of the sound; there are none of one that hears windows.
         """
         return self._hearing.spikes
+
+    @property
+    def raster(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Which neurons fired in each step, by layer: `[T, C]`, oldest first; all False in silence.
+
+        The T steps are those that the last `give` or `feed` came to know last, most often those of a hop.
+        There are none unless `SnnVoice.stream` was asked for them.
+        """
+        return self._hearing.raster
 
     @property
     def seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,8 +15,10 @@ import torch
 from torch import Tensor
 
 import snn_voice_hub as sv
+from snn_voice_hub.config import SPEECH_COMMANDS, DetectionConfig
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.streaming.session import VoiceStream
+from tests.models.lively import lively
 from tests.places import EXAMPLES
 
 WORDS = ("yes", "go", "marvin")
@@ -27,6 +30,16 @@ SIZES = [1, 160, 1_280, 16_000, None]
 @cache
 def model() -> sv.SnnVoice:
     return sv.SnnVoice.from_pretrained()
+
+
+@cache
+def follower(name: str = "TempoSNN", engine: str = "torch") -> sv.SnnVoice:
+    """A network whose steps are those of the sound; what it hears is nonsense, but it hears something."""
+    network = lively(name, num_classes=37)
+    labels = [*SPEECH_COMMANDS, "_silence_", "_unknown_"]
+    found = sv.SnnVoice(network, network.default_features, labels, name="follower", engine=engine).eval()
+    found.config = dataclasses.replace(found.config, detection=DetectionConfig(threshold=0.55, smoothing=0.2))
+    return found
 
 
 @cache

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 import snn_voice_hub as sv
-from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_hub.errors import AudioError
+from snn_voice_hub.errors import AudioError, ConfigError
+from snn_voice_hub.inference.engines.plain import TorchEngine
 from snn_voice_hub.inference.frames import FrameRow
 from tests.models.lively import lively
-from tests.voice.stream_helpers import RATE, SIZES, Wave, cut, talk
-
-
-@cache
-def follower(name: str = "TempoSNN", engine: str = "torch") -> sv.SnnVoice:
-    network = lively(name, num_classes=37)
-    labels = [*SPEECH_COMMANDS, "_silence_", "_unknown_"]
-    return sv.SnnVoice(network, network.default_features, labels, engine=engine).eval()
+from tests.voice.stream_helpers import RATE, SIZES, Wave, cut, follower, talk
 
 
 @torch.inference_mode()
@@ -171,3 +163,88 @@ def test_what_is_too_loud_is_refused_and_forgotten() -> None:
     assert [stream.scores[label] for label in model.labels] == pytest.approx(
         scores_of(model, [wave], hop=0.1).tolist()
     )
+
+
+@pytest.mark.parametrize("hop", [0.02, 0.1])
+def test_spikes_of_every_step(hop: float) -> None:
+    """They are those of a clip; events and scores are the same with them as without."""
+    model, wave = follower(), talk()[RATE : 2 * RATE]
+    with model.record_spikes() as recording:
+        model.classify(wave, sample_rate=RATE)
+    stream, plain = (
+        model.stream(sample_rate=RATE, hop=hop, gate=None, spikes=spikes) for spikes in (True, False)
+    )
+    assert {spk.shape[0] for spk in stream.raster.values()} == {0}
+    parts: list[dict[str, npt.NDArray[np.bool_]]] = []
+    for chunk in cut(wave, round(hop * RATE)):
+        stream.feed(chunk)
+        plain.feed(chunk)
+        parts.append(stream.raster)
+        assert stream.scores == pytest.approx(plain.scores, abs=1e-5)
+        for name, spk in stream.spikes.items():
+            np.testing.assert_array_equal(spk, stream.raster[name][-1])
+    assert list(parts[0]) == list(recording.spk)
+    for name, spk in recording.spk.items():
+        found = np.concatenate([part[name] for part in parts])
+        assert found.any()
+        np.testing.assert_array_equal(found, spk[:, 0].numpy() > 0)
+    assert plain.raster == {}
+
+
+def test_in_silence_nothing_fires() -> None:
+    stream = follower().stream(sample_rate=RATE, hop=0.1, spikes=True)
+    stream.feed(talk()[RATE : 2 * RATE])
+    assert any(spk.any() for spk in stream.raster.values())
+    stream.feed(np.zeros(2 * RATE, np.float32))
+    assert stream.raster["lif"].shape[0] % 5 == 0
+    assert not any(spk.any() for spk in (*stream.raster.values(), *stream.spikes.values()))
+
+
+def test_streams_with_and_without_spikes_run_together() -> None:
+    model, wave = follower(), talk()
+    kinds = [(0.1, False), (0.1, True), (0.02, True), (0.1, True)]
+    streams, alone = (
+        [model.stream(sample_rate=RATE, hop=hop, gate=None, spikes=spikes) for hop, spikes in kinds]
+        for _ in range(2)
+    )
+    for at in range(0, RATE, 1_600):
+        pieces = [wave[at + 999 * i : at + 999 * i + 1_600] for i in range(4)]
+        dues = [stream.take(piece) for stream, piece in zip(streams, pieces, strict=True)]
+        while any(dues):
+            outputs = iter(model.run_inputs([row for due in dues for row in due.inputs]).split(1))
+            for stream, due in zip(streams, dues, strict=True):
+                stream.give(due, next(outputs) if len(due) else None)
+            dues = [stream.more() for stream in streams]
+        for stream, piece in zip(alone, pieces, strict=True):
+            stream.feed(piece)
+    for one, other in zip(streams, alone, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-4)
+        assert list(one.raster) == list(other.raster)
+        for name, spk in one.raster.items():
+            assert spk.shape == other.raster[name].shape
+            assert (spk != other.raster[name]).mean() < 0.01
+
+
+def test_spikes_that_there_are_not() -> None:
+    with pytest.raises(ConfigError, match="TempoCNN has no neurons that spike"):
+        follower("TempoCNN").stream(sample_rate=RATE, spikes=True)
+    with pytest.raises(ConfigError, match="resmel-snn hears windows"):
+        sv.SnnVoice.from_pretrained().stream(sample_rate=RATE, spikes=True)
+    with pytest.raises(ConfigError, match="spikes"):
+        follower().stream(sample_rate=RATE, spikes=1)  # type: ignore[arg-type]
+
+
+def test_warming_up_goes_on_from_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sv.SnnVoice(lively("TempoSNN", num_classes=2), labels=["yes", "no"], engine="torch").eval()
+    sizes: list[int] = []
+    advance = TorchEngine.advance
+
+    def watched(
+        engine: TorchEngine, x: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(x.shape[1])
+        return advance(engine, x, state)
+
+    monkeypatch.setattr(TorchEngine, "advance", watched)
+    model.warm_up(1, 4)
+    assert sizes == [1, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import numpy as np
 
 from snn_voice_hub.streaming.detector import Event
@@ -35,8 +37,11 @@ class Ears:
         self._gathering = service.gathering(entry, key)
         self._timings = timings
 
-    async def hear(self, due: Due) -> list[Event]:
-        """The words that the network hears in it.
+    async def hear(self, due: Due) -> AsyncIterator[tuple[Due, list[Event]]]:
+        """The words that the network hears in it, and in what is due then.
+
+        Yields:
+            What was due, and the words that are known by it. The stream's scores and spikes are then those.
 
         Raises:
             Busy: There was no room in the queue within the deadline.
@@ -47,7 +52,6 @@ class Ears:
             AudioError: The sound is too loud for finite scores.
             CheckpointError: The network gives no finite scores.
         """
-        events = []
         first = False
         while due:
             outputs = []
@@ -56,6 +60,5 @@ class Ears:
                 outputs.append(heard.output)
                 self._timings.windows += 1
                 self._timings.batch = max(self._timings.batch, heard.batch_windows)
-            events += self.stream.give(due, np.stack(outputs) if outputs else None)
+            yield due, self.stream.give(due, np.stack(outputs) if outputs else None)
             due, first = self.stream.more(), True
-        return events

@@ -31,6 +31,7 @@ class Hello:
         threshold: Score from which on a word counts, or one for each of some words; None for the model's own.
         hop_ms: Milliseconds between windows; None for the model's own.
         scores: Whether the scores of every window are wanted too.
+        spikes: Whether it is wanted too which neurons fire in every step.
         key: An API key, for clients that can't send headers.
     """
 
@@ -41,6 +42,7 @@ class Hello:
     threshold: float | dict[str, float] | None = None
     hop_ms: float | None = None
     scores: bool = False
+    spikes: bool = False
     key: str = ""
 
     def options(self) -> StreamOptions:
@@ -51,7 +53,13 @@ class Hello:
             "threshold": self.threshold,
             "hop": None if self.hop_ms is None else self.hop_ms / 1e3,
             "scores": self.scores,
+            "spikes": self.spikes,
         }
+
+    @property
+    def window_by_window(self) -> bool:
+        """Whether each window has messages of its own."""
+        return self.scores or self.spikes
 
 
 def _whole(value: object) -> bool:
@@ -60,6 +68,10 @@ def _whole(value: object) -> bool:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _truth(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _text(value: object) -> bool:
@@ -82,7 +94,8 @@ _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "words": (_words, 'a list of words: ["yes", "stop"]'),
     "threshold": (_threshold, 'a number, 0 to 1, or one for each of some words: {"stop": 0.6}'),
     "hop_ms": (_number, "a number of milliseconds: 100"),
-    "scores": (lambda value: isinstance(value, bool), "true or false"),
+    "scores": (_truth, "true or false"),
+    "spikes": (_truth, "true or false"),
     "key": (_text, "an API key"),
 }
 _NEEDED = ("sample_rate", "encoding")

@@ -21,6 +21,7 @@ from snn_voice_server.http.errors import COUNTED, EXPECTED
 from snn_voice_server.http.hellos import Hello, read_hello, read_message
 from snn_voice_server.http.open_streams import CLOSED, FAILED, MODEL_GONE, STOPPING, End
 from snn_voice_server.http.patience import Patience
+from snn_voice_server.http.rasters import layers_of, spikes_in
 from snn_voice_server.http.service import Service
 from snn_voice_server.models.served import Entry
 
@@ -192,6 +193,8 @@ class Listening:
             "hop_ms": round(1e3 * stream.hop, 3),
             "window_ms": round(1e3 * entry.config.features.seconds, 3),
             "scores": hello.scores,
+            "spikes": hello.spikes,
+            **(layers_of(stream) if hello.spikes else {}),
         }
 
     # --- sound ------------------------------------------------------------------------------------
@@ -236,8 +239,8 @@ class Listening:
             needed = math.ceil(max(wait, _LEAST) * rate) * size
             if len(self._waiting) < needed and not all_of_it:
                 return
-            # With scores, a window at a time: each has its own.
-            chunk = bytes(self._waiting[: needed if hello.scores else max(most, needed)])
+            # With scores or spikes, a window at a time: each has its own.
+            chunk = bytes(self._waiting[: needed if hello.window_by_window else max(most, needed)])
             del self._waiting[: len(chunk)]
             # Takes less time than to wake a thread.
             await self._answer(ears, hello, ears.stream.take(chunk), arrived)
@@ -250,14 +253,18 @@ class Listening:
     async def _answer(self, ears: Ears, hello: Hello, due: Due, arrived: float) -> None:
         if not due:
             return
-        events = await ears.hear(due)
-        if hello.scores:
-            stream = ears.stream
-            scores = {label: round(score, 4) for label, score in stream.scores.items()}
-            await self._tell("scores", time=due.ends[-1], level=round(stream.level, 1), scores=scores)
-        for event in events:
-            await self._tell("keyword", **_described(event))
-        ears.metrics.events.inc(len(events))
+        count = 0
+        async for heard, events in ears.hear(due):
+            if hello.scores:
+                scores = {label: round(score, 4) for label, score in ears.stream.scores.items()}
+                level = round(ears.stream.level, 1)
+                await self._tell("scores", time=heard.ends[-1], level=level, scores=scores)
+            if hello.spikes:
+                await self._tell("spikes", **spikes_in(ears.stream, heard))
+            for event in events:
+                await self._tell("keyword", **_described(event))
+            count += len(events)
+        ears.metrics.events.inc(count)
         ears.metrics.delay.observe(self._loop.time() - arrived)
 
 

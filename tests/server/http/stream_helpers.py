@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile as sf
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
@@ -18,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.streaming.detector import Event
 from tests.places import EXAMPLES
+from tests.server.conftest import until
 
 RATE = 16_000
 HELLO = {"sample_rate": RATE, "encoding": "pcm16"}
@@ -76,9 +79,11 @@ def heard(
     return found[1:]
 
 
-def expected(data: bytes, sample_rate: int = RATE, **options: Any) -> list[Event]:
+def expected(
+    data: bytes, sample_rate: int = RATE, *, model: SnnVoice | None = None, **options: Any
+) -> list[Event]:
     """What the model itself hears."""
-    stream = listener().stream(sample_rate=sample_rate, **options)
+    stream = (model or listener()).stream(sample_rate=sample_rate, **options)
     return stream.feed(data) + stream.flush()
 
 
@@ -105,6 +110,50 @@ def refused(client: TestClient, hello: object, **more: Any) -> Message:
         (error,), code = until_closed(socket)
     assert error.pop("type") == "error"
     return {**error, "closed": code}
+
+
+class Client:
+    """A stream to an application in this event loop, message by message.
+
+    Args:
+        app: The application.
+        hello: Its first message; by default every window is run.
+    """
+
+    def __init__(self, app: FastAPI, hello: Message | None = None) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.taken = 0
+        self._coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._coming.put_nowait({"type": "websocket.connect"})
+        scope = {
+            **{"type": "websocket", "path": "/stream", "raw_path": b"/stream", "query_string": b""},
+            **{"headers": [(b"host", b"test")], "subprotocols": [], "scheme": "ws", "root_path": ""},
+        }
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+        self.say(hello or {**HELLO, "scores": True})
+
+    def say(self, message: dict[str, Any] | bytes) -> None:
+        what = {"bytes": message} if isinstance(message, bytes) else {"text": json.dumps(message)}
+        self._coming.put_nowait({"type": "websocket.receive", **what})
+
+    def hang_up(self) -> None:
+        self._coming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+    async def _receive(self) -> dict[str, Any]:
+        message = await self._coming.get()
+        self.taken += 1
+        return message
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(message["text"]) for message in self.sent if "text" in message]
+
+    async def ready(self) -> None:
+        await until(lambda: self.messages)
+        assert self.messages[0]["type"] == "ready"
 
 
 def metric(client: TestClient, line: str) -> float:

@@ -90,6 +90,7 @@ def test_ready_says_what_is_in_force(client: TestClient) -> None:
         "hop_ms": 1e3 * point.hop,
         "window_ms": 1e3 * listener().config.features.seconds,
         "scores": True,
+        "spikes": False,
     }
 
 

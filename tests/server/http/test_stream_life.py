@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
 from snn_voice_server.failures import RequestError
@@ -30,6 +29,7 @@ from tests.server.helpers import wait_until
 from tests.server.http.stream_helpers import (
     HELLO,
     RATE,
+    Client,
     cut,
     expected,
     heard,
@@ -127,45 +127,6 @@ def test_streams_at_once_hear_what_each_hears_alone() -> None:
             messages, _ = until_closed(socket)
             same(messages, expected(sound))
     assert all(map(expected, sounds))
-
-
-class Client:
-    """A stream to an application in this event loop, message by message."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.taken = 0
-        self._coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._coming.put_nowait({"type": "websocket.connect"})
-        scope = {
-            **{"type": "websocket", "path": "/stream", "raw_path": b"/stream", "query_string": b""},
-            **{"headers": [(b"host", b"test")], "subprotocols": [], "scheme": "ws", "root_path": ""},
-        }
-        self.task = asyncio.create_task(app(scope, self._receive, self._send))
-        self.say({**HELLO, "scores": True})  # every window is run
-
-    def say(self, message: dict[str, Any] | bytes) -> None:
-        what = {"bytes": message} if isinstance(message, bytes) else {"text": json.dumps(message)}
-        self._coming.put_nowait({"type": "websocket.receive", **what})
-
-    def hang_up(self) -> None:
-        self._coming.put_nowait({"type": "websocket.disconnect", "code": 1006})
-
-    async def _receive(self) -> dict[str, Any]:
-        message = await self._coming.get()
-        self.taken += 1
-        return message
-
-    async def _send(self, message: Any) -> None:
-        self.sent.append(message)
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(message["text"]) for message in self.sent if "text" in message]
-
-    async def ready(self) -> None:
-        await until(lambda: self.messages)
-        assert self.messages[0]["type"] == "ready"
 
 
 class Held(Slowly):
