@@ -37,11 +37,11 @@ async def stream(caller: Caller) -> NoReturn:
         {"sample_rate": 16000, "encoding": "pcm16"}
 
     It may also have `model`, `words`, `threshold` (a number, or an object with one for each of some words),
-    `hop_ms`, `scores` and `key`, an API key. Then send binary messages of sound, of any length: one channel,
-    little-endian. What comes back is JSON, told by its `type`: `ready` (what is in force), `keyword`
-    (`label`, `score`, and in seconds since the stream began `start`, `end` and `time`), `scores`, `error`
-    (`code`, `message`, `hint`) and at last `closed` (`reason`, `code`). `{"type": "flush"}` brings the last
-    words as if silence followed, `reset` begins a new stream, `close` does the first and ends.
+    `hop_ms`, `scores`, `spikes` and `key`, an API key. Then send binary messages of sound, of any length: one
+    channel, little-endian. What comes back is JSON, told by its `type`: `ready` (what is in force), `keyword`
+    (`label`, `score`, and in seconds since the stream began `start`, `end` and `time`), `scores`, `spikes`,
+    `error` (`code`, `message`, `hint`) and at last `closed` (`reason`, `code`). `{"type": "flush"}` brings the
+    last words as if silence followed, `reset` begins a new stream, `close` does the first and ends.
     """
     raise RequestError(
         "this route is a WebSocket", hint="connect to ws://…/stream; see /docs", code="upgrade_required"
