@@ -23,7 +23,7 @@ from snn_voice_hub.streaming.ring import Ring
 from snn_voice_hub.streaming.search import SoughtWindow
 from snn_voice_hub.streaming.session import Due
 
-Spikes = dict[str, npt.NDArray[np.bool_]]
+Fired = dict[str, npt.NDArray[np.bool_]]
 
 
 def step_samples(config: FeatureConfig, network: Framed) -> int:
@@ -50,7 +50,7 @@ class FrameRow:
     apart: bool = False
 
 
-class Neurons:
+class NeuronsInState:
     """The neurons of a network, as they lie in the state of a stream.
 
     Args:
@@ -78,7 +78,7 @@ class Neurons:
     def __len__(self) -> int:
         return len(self.places)
 
-    def fired(self, membranes: Floats) -> Spikes:
+    def fired(self, membranes: Floats) -> Fired:
         """Which of them have fired, by layer `[..., C]`, where they leave such membranes `[..., N]`."""
         spk = membranes > self._limits
         return {name: spk[..., part] for name, part in self._layers.items()}
@@ -104,7 +104,7 @@ class FrameFront:
             c.feature_std,
             c.zero_below,
         )
-        self.neurons = Neurons(network)
+        self.neurons = NeuronsInState(network)
         self._mean, self._std = np.float32(c.waveform_mean), np.float32(c.waveform_std)
         self._is_scaled = (c.waveform_mean, c.waveform_std) != (0.0, 1.0)
         self.steps, self._per_step = steps, network.frames_per_step
@@ -199,12 +199,12 @@ class FrameHearing:
         return self._ring.due_in
 
     @property
-    def spikes(self) -> Spikes:
+    def spikes(self) -> Fired:
         """Which neurons fired in the newest step, by layer; see `VoiceStream.spikes`."""
         return self._neurons.fired(self._state[self._neurons.places])
 
     @property
-    def raster(self) -> Spikes:
+    def raster(self) -> Fired:
         """Which fired in each step behind the scores before; see `VoiceStream.raster`."""
         return self._neurons.fired(self._membranes) if self._apart else {}
 

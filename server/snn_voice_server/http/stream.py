@@ -40,8 +40,8 @@ async def stream(caller: Caller) -> NoReturn:
     `hop_ms`, `scores`, `spikes` and `key`, an API key. Then send binary messages of sound, of any length: one
     channel, little-endian. What comes back is JSON, told by its `type`: `ready` (what is in force), `keyword`
     (`label`, `score`, and in seconds since the stream began `start`, `end` and `time`), `scores`, `spikes`,
-    `error` (`code`, `message`, `hint`) and at last `closed` (`reason`, `code`). `{"type": "flush"}` brings the
-    last words as if silence followed, `reset` begins a new stream, `close` does the first and ends.
+    `error` (`code`, `message`, `hint`) and at last `closed` (`reason`, `code`). `{"type": "flush"}` brings
+    the last words as if silence followed, `reset` begins a new stream, `close` does the first and ends.
     """
     raise RequestError(
         "this route is a WebSocket", hint="connect to ws://…/stream; see /docs", code="upgrade_required"
