@@ -54,7 +54,7 @@ def firing(rate: float) -> TempoSNN:
     for _ in range(_ROUNDS):
         found = rates(network)
         for layer in network.wiring().layers:
-            layer.connections[0].conv.bn.bias.data += _STEP * (rate - found[layer.name])
+            layer.projections[0].conv.bn.bias.data += _STEP * (rate - found[layer.name])
     return network
 
 

@@ -15,7 +15,7 @@ from snn_voice_hub.models.lif_layer import Lif
 
 
 @dataclass(frozen=True)
-class Connection:
+class Projection:
     """A convolution, and what it hears.
 
     Attributes:
@@ -36,13 +36,13 @@ class NeuronLayer:
     Attributes:
         name: Of the neurons in the state dict, the key of their membranes.
         lif: The neurons.
-        connections: The convolutions whose outputs are added up, one at least.
+        projections: The convolutions whose outputs are added up, one at least.
         residual: Number of an earlier layer whose current is added as well; None for none.
     """
 
     name: str
     lif: Lif
-    connections: tuple[Connection, ...]
+    projections: tuple[Projection, ...]
     residual: int | None = None
 
 

@@ -20,15 +20,15 @@
 extern "C" {
 
 // Mirrored field by field in plan.py. Places in a state are counted in floats.
-struct Connection {
+struct FrameProjection {
   int64_t source;  // the layer whose spikes come in; -1 for the frames of the sound
   int64_t channels, kernel, stride, dilation;  // of what comes in
   int64_t past;  // where a state holds the rows before: [(kernel - 1) * dilation][channels]
   const float* weight;  // [kernel][channels][channels of the layer, in whole vectors]
 };
 
-struct NeuronLayer {
-  const Connection* connections;
+struct FrameLayer {
+  const FrameProjection* projections;
   int64_t count;
   int64_t channels;
   int64_t rows;      // a step of the network
@@ -42,7 +42,7 @@ struct NeuronLayer {
 };
 
 struct FrameNet {
-  const NeuronLayer* layers;
+  const FrameLayer* layers;
   int64_t count;
   int64_t bands, frames;  // of a step of the network
   int64_t state;          // floats of a state
@@ -61,20 +61,20 @@ namespace {
 constexpr int64_t kSteps = 32;
 constexpr size_t kAlign = 64;
 
-inline int64_t past_of(const Connection& c) { return (c.kernel - 1) * c.dilation; }
+inline int64_t past_of(const FrameProjection& c) { return (c.kernel - 1) * c.dilation; }
 
 // --- spikes -----------------------------------------------------------------------------------------------
 
-// The spikes that a connection hears: rows before, then rows of this call.
+// The spikes that a projection hears: rows before, then rows of this call.
 struct Heard {
-  const Connection* connection;
+  const FrameProjection* projection;
   int64_t past;
   Lists before, now;
 };
 
 template <int B>
 inline void add_heard(const Heard& heard, int64_t row, int64_t width, int64_t first, Vec* sum) {
-  const Connection& c = *heard.connection;
+  const FrameProjection& c = *heard.projection;
   const float* weight = c.weight + first;
   int64_t at = c.stride * row + c.stride - 1;
   for (int64_t k = 0; k < c.kernel; ++k, at += c.dilation, weight += c.channels * width) {
@@ -89,7 +89,7 @@ inline void add_heard(const Heard& heard, int64_t row, int64_t width, int64_t fi
 
 // Adds to R rows of B vectors of currents what the frames bring.
 template <int R, int B>
-inline void add_products(const Connection& c, const float* frames, int64_t width, float* current) {
+inline void add_products(const FrameProjection& c, const float* frames, int64_t width, float* current) {
   Vec sum[R][B];
   for (int r = 0; r < R; ++r)
     for (int j = 0; j < B; ++j) sum[r][j] = load(current + r * width + j * kLanes);
@@ -110,10 +110,10 @@ inline void add_products(const Connection& c, const float* frames, int64_t width
 }
 
 // The same for `count` rows; `frames` [past + rows * stride][bands].
-void add_frames(const Connection& c, const float* frames, int64_t count, int64_t width, float* current) {
+void add_frames(const FrameProjection& c, const float* frames, int64_t count, int64_t width, float* current) {
   in_blocks<kDenseBlock>(width, [&](auto size, int64_t first) {
     constexpr int B = decltype(size)::value;
-    Connection part = c;
+    FrameProjection part = c;
     part.weight += first;
     const auto from = [&](int64_t row) { return frames + (c.stride * row + c.stride - 1) * c.channels; };
     int64_t row = 0;
@@ -129,27 +129,27 @@ void add_frames(const Connection& c, const float* frames, int64_t count, int64_t
 struct LayerPlaces {
   size_t current, index, count;
 };
-struct ConnectionPlaces {
+struct ProjectionPlaces {
   size_t rows, count;  // lists of the rows before, or the frames
 };
 
 struct Memory {
   std::vector<LayerPlaces> layers;
-  std::vector<ConnectionPlaces> connections;  // of all layers, one after the other
+  std::vector<ProjectionPlaces> projections;  // of all layers, one after the other
   size_t state = 0, size = 0;
   int64_t widest = 0;
 
   Memory(const FrameNet& net, int64_t steps) {
-    for (const NeuronLayer* l = net.layers; l < net.layers + net.count; ++l) {
+    for (const FrameLayer* l = net.layers; l < net.layers + net.count; ++l) {
       const int64_t width = padded(l->channels), rows = l->rows * steps;
       widest = width > widest ? width : widest;
       LayerPlaces places = {};
       bool dense = false;
-      for (const Connection* c = l->connections; c < l->connections + l->count; ++c) {
+      for (const FrameProjection* c = l->projections; c < l->projections + l->count; ++c) {
         const int64_t past = past_of(*c);
         dense |= c->source < 0;
-        if (c->source < 0) connections.push_back({take((past + steps * net.frames) * net.bands * sizeof(float)), 0});
-        else connections.push_back({take(past * padded(c->channels) * sizeof(uint16_t)), take(past * sizeof(int32_t))});
+        if (c->source < 0) projections.push_back({take((past + steps * net.frames) * net.bands * sizeof(float)), 0});
+        else projections.push_back({take(past * padded(c->channels) * sizeof(uint16_t)), take(past * sizeof(int32_t))});
       }
       if (dense || l->kept) places.current = take(rows * width * sizeof(float));
       places.index = take(rows * width * sizeof(uint16_t));
@@ -195,8 +195,8 @@ struct Job {
   }
 };
 
-// The frames that a connection hears, those before included; a state then holds the newest of them.
-const float* gather(const Job& job, const Connection& c, float* frames, const Stream& s, int64_t steps) {
+// The frames that a projection hears, those before included; a state then holds the newest of them.
+const float* gather(const Job& job, const FrameProjection& c, float* frames, const Stream& s, int64_t steps) {
   const int64_t bands = job.net.bands, past = past_of(c);
   float* before = s.state + c.past;
   std::memcpy(frames, before, past * bands * sizeof(float));
@@ -212,7 +212,7 @@ const float* gather(const Job& job, const Connection& c, float* frames, const St
 
 // One block of a row: its current, then its neurons. Returns the length of the list with those that fired.
 template <int B>
-inline int64_t fire(const NeuronLayer& l, const Vec* current, bool rests, int64_t first, float* mem,
+inline int64_t fire(const FrameLayer& l, const Vec* current, bool rests, int64_t first, float* mem,
                     uint16_t* list, int64_t n) {
   const Vec threshold = Vec{} + l.threshold;
   for (int from = 0; from < B; from += kMasks) {
@@ -236,16 +236,16 @@ inline int64_t fire(const NeuronLayer& l, const Vec* current, bool rests, int64_
   return n;
 }
 
-// All rows of a layer in `steps` steps of a stream; `connection` is its first one's number among all.
-void layer(const Job& job, int64_t number, int64_t connection, const Stream& s, int64_t steps, bool rests) {
-  const NeuronLayer& l = job.net.layers[number];
+// All rows of a layer in `steps` steps of a stream; `projection` is its first one's number among all.
+void layer(const Job& job, int64_t number, int64_t projection, const Stream& s, int64_t steps, bool rests) {
+  const FrameLayer& l = job.net.layers[number];
   const int64_t width = padded(l.channels), rows = l.rows * steps;
   float* current = job.current(s, number);
   int64_t count = 0;
   bool dense = false;
   for (int64_t i = 0; i < l.count; ++i) {
-    const Connection& c = l.connections[i];
-    const ConnectionPlaces& places = job.memory.connections[connection + i];
+    const FrameProjection& c = l.projections[i];
+    const ProjectionPlaces& places = job.memory.projections[projection + i];
     if (c.source < 0) {
       if (!dense)
         for (int64_t r = 0; r < rows; ++r) std::memcpy(current + r * width, l.bias, width * sizeof(float));
@@ -349,9 +349,9 @@ void run(const Call& call, int64_t first, int64_t last) {
     }
     for (int64_t t = 0; t < call.steps; t += at_once) {
       const int64_t steps = at_once < call.steps - t ? at_once : call.steps - t;
-      int64_t connection = 0;
-      for (int64_t n = 0; n < net.count; connection += net.layers[n].count, ++n)
-        for (int64_t i = 0; i < count; ++i) layer(job, n, connection, streams[i], steps, !call.before && t == 0);
+      int64_t projection = 0;
+      for (int64_t n = 0; n < net.count; projection += net.layers[n].count, ++n)
+        for (int64_t i = 0; i < count; ++i) layer(job, n, projection, streams[i], steps, !call.before && t == 0);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t stream = b + i;
         head(job, streams[i], steps, call.out ? call.out + (t * call.streams + stream) * net.classes : nullptr,

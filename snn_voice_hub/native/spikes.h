@@ -106,7 +106,7 @@ void scan(const float* rows, int64_t count, int64_t channels, const Lists& lists
   }
 }
 
-// What a connection looks back at after `count` more rows, into the place of what it looked back at before.
+// What a projection looks back at after `count` more rows, into the place of what it looked back at before.
 void remember(const Lists& lists, int64_t count, int64_t past, int64_t channels, float* rows) {
   const int64_t stay = past > count ? past - count : 0;
   std::memmove(rows, rows + (past - stay) * channels, stay * channels * sizeof(float));

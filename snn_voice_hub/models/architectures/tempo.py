@@ -23,7 +23,7 @@ from snn_voice_hub.models.framed import Framed, FramedCNN, FramedSNN
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass
 from snn_voice_hub.models.registered import register_architecture
-from snn_voice_hub.models.wiring import Connection, NeuronLayer, Wiring
+from snn_voice_hub.models.wiring import NeuronLayer, Projection, Wiring
 
 _BANDS = 40
 
@@ -165,15 +165,15 @@ class TempoSNN(_Tempo, FramedSNN):
         """See `FramedSNN.wiring`: each of its layers is what stands before one of the neurons in `layers`."""
         found = blocks(self.snn, SpikingBlock)
         firsts = [*((f"snn.{i}.lif1", block.lif1) for i, block in enumerate(found)), ("lif", self.lif)]
-        layers = [NeuronLayer(*firsts[0], (Connection("stem", self.stem),))]
+        layers = [NeuronLayer(*firsts[0], (Projection("stem", self.stem),))]
         for i, block in enumerate(found):
             start = len(layers) - 1
-            conv1 = Connection(f"snn.{i}.conv1", block.conv1, start)
-            conv2 = Connection(f"snn.{i}.conv2", block.conv2, start + 1)
+            conv1 = Projection(f"snn.{i}.conv1", block.conv1, start)
+            conv2 = Projection(f"snn.{i}.conv2", block.conv2, start + 1)
             layers.append(NeuronLayer(f"snn.{i}.lif2", block.lif2, (conv1,)))
             if block.shortcut is None:
                 layers.append(NeuronLayer(*firsts[i + 1], (conv2,), start))
             else:
-                short = Connection(f"snn.{i}.shortcut", block.shortcut, start)
+                short = Projection(f"snn.{i}.shortcut", block.shortcut, start)
                 layers.append(NeuronLayer(*firsts[i + 1], (conv2, short)))
         return Wiring(tuple(layers), self.fc)

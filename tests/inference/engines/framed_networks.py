@@ -19,13 +19,13 @@ from snn_voice_hub.models.causal import CausalConvNorm
 from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass
-from snn_voice_hub.models.wiring import Connection, NeuronLayer, Wiring
+from snn_voice_hub.models.wiring import NeuronLayer, Projection, Wiring
 from tests.models.lively import stir
 
 
 @dataclass(frozen=True)
 class Ear:
-    """A connection: what it hears (None: the frames), kernel, stride and dilation."""
+    """A projection: what it hears (None: the frames), kernel, stride and dilation."""
 
     source: int | None
     kernel: int
@@ -76,7 +76,7 @@ class Wired(FramedSNN):
             heard = []
             for j, (ear, conv) in enumerate(zip(drawing.ears, convs, strict=True)):
                 assert isinstance(conv, CausalConvNorm)
-                heard.append(Connection(f"convs.{i}.{j}", conv, ear.source))
+                heard.append(Projection(f"convs.{i}.{j}", conv, ear.source))
             layers.append(NeuronLayer(f"lifs.{i}", lif, tuple(heard), drawing.residual))
         return Wiring(tuple(layers), self.fc)
 
@@ -88,7 +88,7 @@ class Wired(FramedSNN):
         spikes: list[Tensor] = []
         for layer in found.layers:
             parts = []
-            for heard in layer.connections:
+            for heard in layer.projections:
                 source = frames if heard.source is None else spikes[heard.source]
                 parts.append(heard.conv(run.with_past(heard.name, source, heard.conv.past)))
             current = torch.stack(parts).sum(0)

@@ -106,7 +106,7 @@ class _Lying(_OwnLayers):
 class _NoShortcut(sv.TempoSNN):
     def wiring(self) -> Wiring:
         found = super().wiring()
-        layers = [dataclasses.replace(layer, connections=layer.connections[:1]) for layer in found.layers]
+        layers = [dataclasses.replace(layer, projections=layer.projections[:1]) for layer in found.layers]
         return Wiring(tuple(layers), found.head)
 
 

@@ -23,8 +23,8 @@ from snn_voice_hub.models.wiring import Wiring
 _NONE = -1
 
 
-class Connection(ctypes.Structure):
-    """`struct Connection` of frames.cpp, where the fields are explained."""
+class FrameProjection(ctypes.Structure):
+    """`struct FrameProjection` of frames.cpp, where the fields are explained."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("source", "channels", "kernel", "stride", "dilation", "past")),
@@ -32,11 +32,11 @@ class Connection(ctypes.Structure):
     )
 
 
-class NeuronLayer(ctypes.Structure):
-    """`struct NeuronLayer` of frames.cpp."""
+class FrameLayer(ctypes.Structure):
+    """`struct FrameLayer` of frames.cpp."""
 
     _fields_ = (
-        ("connections", ctypes.POINTER(Connection)),
+        ("projections", ctypes.POINTER(FrameProjection)),
         *(
             (name, ctypes.c_int64)
             for name in ("count", "channels", "rows", "residual", "kept", "membrane", "decays_reset")
@@ -50,7 +50,7 @@ class FrameNet(ctypes.Structure):
     """`struct FrameNet` of frames.cpp."""
 
     _fields_ = (
-        ("layers", ctypes.POINTER(NeuronLayer)),
+        ("layers", ctypes.POINTER(FrameLayer)),
         *((name, ctypes.c_int64) for name in ("count", "bands", "frames", "state", "classes")),
         *((name, ctypes.c_void_p) for name in ("head", "head_bias")),
         ("num_steps", ctypes.c_float),
@@ -58,7 +58,7 @@ class FrameNet(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class Plan:
+class FramePlan:
     """A network as the kernels read it.
 
     Attributes:
@@ -88,7 +88,7 @@ class _Shape:
     rows: int
 
 
-def make_plan(network: FramedSNN, found: Wiring) -> Plan:
+def make_plan(network: FramedSNN, found: Wiring) -> FramePlan:
     """Lay out a network.
 
     Args:
@@ -108,12 +108,12 @@ def make_plan(network: FramedSNN, found: Wiring) -> Plan:
             f"a head for {found.head.in_features} values a step, after {last.rows} x {last.channels} spikes"
         )
     kept: list[object] = []
-    layers = (NeuronLayer * len(shapes))()
+    layers = (FrameLayer * len(shapes))()
     residuals = {layer.residual for layer in found.layers}
     for number, (layer, shape, out) in enumerate(zip(found.layers, shapes, layers, strict=True)):
-        connections = (Connection * len(layer.connections))()
+        projections = (FrameProjection * len(layer.projections))()
         total = torch.zeros(shape.channels, dtype=torch.float32, device="cpu")
-        for heard, into in zip(layer.connections, connections, strict=True):
+        for heard, into in zip(layer.projections, projections, strict=True):
             weight, bias = _folded(heard.conv)
             total += bias
             into.source = _NONE if heard.source is None else heard.source
@@ -125,7 +125,7 @@ def make_plan(network: FramedSNN, found: Wiring) -> Plan:
             )
             into.past = places.get(f"{heard.name}{PAST}", 0)
             into.weight = _held(kept, _widened(weight.permute(2, 1, 0)))
-        out.connections, out.count = connections, len(connections)
+        out.projections, out.count = projections, len(projections)
         out.channels, out.rows = shape.channels, shape.rows
         out.residual = _NONE if layer.residual is None else layer.residual
         out.kept = number in residuals
@@ -134,12 +134,12 @@ def make_plan(network: FramedSNN, found: Wiring) -> Plan:
         out.bias = _held(kept, _widened(total))
         out.beta = _held(kept, _widened(_decay(layer.lif, shape.channels)))
         out.threshold = float(layer.lif.threshold.detach())
-        kept.append(connections)
+        kept.append(projections)
     weight, bias = _finite(found.head)
     net = FrameNet(
         layers,
         len(layers),
-        found.layers[0].connections[0].conv.conv.in_channels,
+        found.layers[0].projections[0].conv.conv.in_channels,
         network.frames_per_step,
         size,
         classes,
@@ -148,11 +148,11 @@ def make_plan(network: FramedSNN, found: Wiring) -> Plan:
         network.num_steps,
     )
     kept.append(layers)
-    return Plan(net, net.bands, net.frames, size, classes, network.num_steps, kept)
+    return FramePlan(net, net.bands, net.frames, size, classes, network.num_steps, kept)
 
 
 def _parts(found: Wiring) -> list[tuple[nn.Module, type[nn.Module]]]:
-    convs = [heard.conv for layer in found.layers for heard in layer.connections]
+    convs = [heard.conv for layer in found.layers for heard in layer.projections]
     return [
         *((conv, CausalConvNorm) for conv in convs),
         *((conv.bn, nn.BatchNorm1d) for conv in convs),
@@ -179,15 +179,15 @@ def _shapes(found: Wiring, frames_per_step: int) -> list[_Shape]:
     bands = {
         heard.conv.conv.in_channels
         for layer in found.layers
-        for heard in layer.connections
+        for heard in layer.projections
         if heard.source is None
     }
-    if len(bands) != 1 or found.layers[0].connections[0].source is not None:
+    if len(bands) != 1 or found.layers[0].projections[0].source is not None:
         raise Unsupported("a first layer that hears no frames, or layers that hear different ones")
     frames = _Shape(bands.pop(), frames_per_step)
     for number, layer in enumerate(found.layers):
         gives = set()
-        for heard in layer.connections:
+        for heard in layer.projections:
             source = frames if heard.source is None else shapes[_earlier(heard.source, number)]
             conv = heard.conv
             if conv.conv.in_channels != source.channels or conv.conv.groups != 1 or source.rows % conv.stride:
@@ -218,10 +218,10 @@ def _places(found: Wiring, network: FramedSNN) -> dict[str, int]:
     """
     held: dict[str, tuple[int, ...]] = {}
     for layer in found.layers:
-        for heard in layer.connections:
+        for heard in layer.projections:
             if heard.conv.past:
                 held[f"{heard.name}{PAST}"] = (heard.conv.past, heard.conv.conv.in_channels)
-        held[layer.name] = (layer.connections[0].conv.conv.out_channels,)
+        held[layer.name] = (layer.projections[0].conv.conv.out_channels,)
     layout = network.state_layout()
     if held != layout:
         other = sorted(name for name in {*held, *layout} if held.get(name) != layout.get(name))

@@ -26,7 +26,7 @@ def check_alike(network: FramedSNN, advance: Advance) -> None:
     """Run a few streams by the network and by the kernels, and compare outputs and states.
 
     The streams go on from states in which a third of all that the layers look back at are spikes, and half of
-    the neurons are above their threshold: so each connection carries some, whatever the weights are. Where
+    the neurons are above their threshold: so each projection carries some, whatever the weights are. Where
     another order of summation moves a membrane over its threshold, which is rare, a stream goes another way
     from there. A wrong wiring shows in all of them.
 
