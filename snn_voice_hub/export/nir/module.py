@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snn_voice_hub.config import FeatureConfig, check_choice, check_int, read_dataclass
+from snn_voice_hub.config import FRAMES, FeatureConfig, check_choice, check_int, read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Tap
 from snn_voice_hub.models.encoding import ENCODINGS, encode
-from snn_voice_hub.models.framed import FRAMES, LEAD, in_steps
+from snn_voice_hub.models.framed import LEAD, in_steps
 from snn_voice_hub.models.lif import RESETS
 from snn_voice_hub.tensors import FLOAT32
 
