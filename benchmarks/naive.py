@@ -13,6 +13,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.lif import SURROGATES
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import OverBatch, Pass, SpikingNetwork
@@ -53,26 +54,41 @@ class NaiveNetwork(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every step, `[T, B, C]`."""
-        x = features.unsqueeze(0).repeat(self.num_steps, *([1] * features.ndim))
+        if isinstance(self.network, Framed):
+            x = self.network.encoded(features)
+        else:
+            x = features.unsqueeze(0).repeat(self.num_steps, *([1] * features.ndim))
         mems: dict[str, Tensor] = {}
-        return torch.stack(
-            [self.network.layers(x[t : t + 1], _Step(self.lifs, mems))[0] for t in range(self.num_steps)]
-        )
+        past: dict[str, Tensor] = {}
+        outputs = []
+        for step in x:
+            run = _Step(self.lifs, mems, past)
+            outputs.append(self.network.layers(step.unsqueeze(0), run)[0])
+            past = run.state
+        return torch.stack(outputs)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Logits `[B, C]`, summed over the steps."""
-        return cast(Tensor, self(features)).sum(0)
+        """Logits `[B, C]`, summed over the newest `num_steps` steps."""
+        return cast(Tensor, self(features))[-self.num_steps :].sum(0)
 
 
 class _Step(Pass):
-    """One step of `layers`; the membranes are the loop's."""
+    """One step of `layers`; the membranes are the loop's, as is what layers look back at."""
 
-    def __init__(self, lifs: nn.ModuleDict, mems: dict[str, Tensor]) -> None:
-        super().__init__(1)
+    def __init__(self, lifs: nn.ModuleDict, mems: dict[str, Tensor], past: dict[str, Tensor]) -> None:
+        super().__init__(1, state=past, keep_state=True)
         self._lifs, self._mems = lifs, mems
 
-    def fire(self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None) -> Tensor:
-        """See `Pass.fire`."""
+    def fire(
+        self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
+    ) -> Tensor:
+        """See `Pass.fire`.
+
+        Raises:
+            ValueError: The layer steps more often than the network.
+        """
+        if steps not in (None, 1):
+            raise ValueError(f"{name} steps {steps} times a step")
         neurons = cast(snntorch.Leaky, self._lifs[_key(name)])
         mem = self._mems[name] if name in self._mems else neurons.reset_mem()
         spk, self._mems[name] = neurons(x[0], mem)

@@ -48,7 +48,7 @@ _ARRANGES = frozenset(
 
 
 @dataclass(frozen=True)
-class _Value:
+class _Signal:
     """What runs along the frames, as nodes of the graph.
 
     Attributes:
@@ -87,7 +87,7 @@ class FramesBuilder(Builder):
         self._free = form is None
         self._bands = bands
         self._per_step = network.frames_per_step
-        self._values: dict[Operation, _Value] = {}
+        self._values: dict[Operation, _Signal] = {}
         self._places: dict[Operation, Tensor] = {}  # which value of the input stands where
         self._clips = 0
         self.rate = self.frames = 1
@@ -153,12 +153,12 @@ class FramesBuilder(Builder):
             return
         self._values[op] = self._value(op)
 
-    def _value(self, op: Operation) -> _Value:
+    def _value(self, op: Operation) -> _Signal:
         inputs = [self._heard(argument) for argument in op.inputs]
         kind, arguments = reading(op)
         if kind == "add" and len(inputs) == 2 and arguments["alpha"] == 1:
             return self._add(*inputs)
-        handlers: dict[str, Callable[[Operation, _Value, dict[str, Any]], _Value]] = {
+        handlers: dict[str, Callable[[Operation, _Signal, dict[str, Any]], _Signal]] = {
             "past": lambda _, value, given: replace(value, past=value.past + given["count"], weights=False),
             "causal": self._convolve,
             "fire": self._fire,
@@ -178,18 +178,18 @@ class FramesBuilder(Builder):
             )
         return handler(op, inputs[0], arguments)
 
-    def _heard(self, op: Operation) -> _Value:
+    def _heard(self, op: Operation) -> _Signal:
         if op not in self._places:
             return self._values[op]
         count = _STEPS * self._per_step
         usual = next(iter(self._places.values())).squeeze(2).permute(0, 3, 1, 2)
         if not torch.equal(self._places[op], usual.reshape(count, self._clips, self._bands)):
             raise self._refusal("its layers do not take the frames one after the other")
-        return _Value(("input",), self._bands, self._per_step, "frames")
+        return _Signal(("input",), self._bands, self._per_step, "frames")
 
     # --- layers -------------------------------------------------------------------------------------
 
-    def _convolve(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _convolve(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         import nir
 
         path = op.module
@@ -215,9 +215,9 @@ class FramesBuilder(Builder):
             sources = self._at_clock(path, self._later(path, value, ago), value, every)
             node = nir.Linear(weight=made.array(matrix.flatten(1)))
             names.append(self._emit(f"{path}.back{ago}", node, sources))
-        return _Value(tuple(names), out, rate, weights=True)
+        return _Signal(tuple(names), out, rate, weights=True)
 
-    def _normalise(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _normalise(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         alone = value.weights and uses(arguments["input"]) == 1 and not arguments["training"]
         if not alone or arguments["running_mean"] is None:
             raise self._refusal(f"{op.module} is a batch norm that does not follow a convolution of its own")
@@ -227,17 +227,17 @@ class FramesBuilder(Builder):
             node.weight = made.array(torch.from_numpy(node.weight).double() * scale.unsqueeze(1))
         return self._biased(op.module, value, shift)
 
-    def _linear(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _linear(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         import nir
 
         if value.kind == "frames":
             raise self._refusal(f"{op.module} is a linear layer on frames")
         weight, bias = arguments["weight"], arguments["bias"]
         name = self._emit(op.module, nir.Linear(weight=made.array(weight)), value.sources)
-        made_of = _Value((name,), len(weight), value.rate, weights=True)
+        made_of = _Signal((name,), len(weight), value.rate, weights=True)
         return made_of if bias is None else self._biased(f"{op.module}.bias", made_of, bias)
 
-    def _biased(self, path: str, value: _Value, bias: Tensor) -> _Value:
+    def _biased(self, path: str, value: _Signal, bias: Tensor) -> _Signal:
         """Add to a value of weights what comes in at each of its steps."""
         import nir
 
@@ -249,7 +249,7 @@ class FramesBuilder(Builder):
         node = nir.Linear(weight=made.array(bias.unsqueeze(1)))
         return replace(value, sources=(*value.sources, self._emit(path, node, (self._clock(every),))))
 
-    def _divide(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _divide(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         import nir
 
         by = arguments["other"]
@@ -265,14 +265,14 @@ class FramesBuilder(Builder):
         divided = self._emit("divided", nir.Scale(scale=scale), value.sources)
         return replace(value, sources=(divided,), kind="current", weights=False)
 
-    def _add(self, left: _Value, right: _Value) -> _Value:
+    def _add(self, left: _Signal, right: _Signal) -> _Signal:
         sources = left.sources + right.sources
         alike = [(v.channels, v.rate, v.past, v.kind == "frames") for v in (left, right)]
         if alike[0] != alike[1] or left.past or alike[0][3] or len(set(sources)) < len(sources):
             raise self._refusal("it has a sum of tensors of unlike shapes, or of one with itself")
-        return _Value(sources, left.channels, left.rate)
+        return _Signal(sources, left.channels, left.rate)
 
-    def _reshape(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _reshape(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         """Steps folded into the batch or unfolded again, which is nothing here."""
         count = _STEPS * value.rate
         if op.shape not in ((count, self._clips, value.channels), (count * self._clips, value.channels)):
@@ -281,7 +281,7 @@ class FramesBuilder(Builder):
 
     # --- neurons ------------------------------------------------------------------------------------
 
-    def _fire(self, op: Operation, value: _Value, arguments: dict[str, Any]) -> _Value:
+    def _fire(self, op: Operation, value: _Signal, arguments: dict[str, Any]) -> _Signal:
         path, lif = op.module, arguments["lif"]
         every = self.rate // value.rate
         if every == 1:
@@ -293,9 +293,9 @@ class FramesBuilder(Builder):
             )
         else:
             name = self._slow_neurons(path, lif, value, every)
-        return _Value((name,), value.channels, value.rate, "spikes")
+        return _Signal((name,), value.channels, value.rate, "spikes")
 
-    def _slow_neurons(self, path: str, lif: Lif, value: _Value, every: int) -> str:
+    def _slow_neurons(self, path: str, lif: Lif, value: _Signal, every: int) -> str:
         """Neurons whose step is every n-th of the graph."""
         import nir
 
@@ -319,7 +319,7 @@ class FramesBuilder(Builder):
 
     # --- time ---------------------------------------------------------------------------------------
 
-    def _later(self, path: str, value: _Value, steps: int) -> tuple[str, ...]:
+    def _later(self, path: str, value: _Signal, steps: int) -> tuple[str, ...]:
         """A value so many steps of the graph ago."""
         if not steps:
             return value.sources
@@ -330,7 +330,7 @@ class FramesBuilder(Builder):
             self._emit(name, made.delay(steps, size), value.sources)
         return (name,)
 
-    def _at_clock(self, path: str, sources: tuple[str, ...], value: _Value, every: int) -> tuple[str, ...]:
+    def _at_clock(self, path: str, sources: tuple[str, ...], value: _Signal, every: int) -> tuple[str, ...]:
         """What a layer of every n-th step hears of one that may step more often."""
         import nir
 
