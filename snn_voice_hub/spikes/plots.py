@@ -36,7 +36,9 @@ _WORDS = 5
 _DOTS_DOWN, _DOTS_ACROSS = 64, 440
 _GIF_DPI = 80
 _STEP_MS = 600
-_FRAMED_STEP_MS = 120  # slower than the sound, so that it can be followed
+# Where the time steps are those of the sound: how much slower it goes by, and in how many pictures a window.
+_SLOWER = 6
+_MOST_PICTURES = 25
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,8 @@ def shade(axis: Any, shares: Tensor, span: tuple[float, float] | None = None) ->
 def animate(view: View, path: Path) -> None:
     """Draw the steps one after the other as a GIF: the spikes of every layer, and the answer so far.
 
+    Where the time steps are those of the sound, the sound goes by, several times slower than it was.
+
     Args:
         view: What is shown; it needs no membranes.
         path: The file to write.
@@ -334,20 +338,21 @@ def animate(view: View, path: Path) -> None:
     with mpl.rc_context(STYLE):
         figure = figure_class(figsize=(_WIDTH, max(3.4, 1.1 * rows + 0.6)))
         # From the last one, which has all colours.
-        for t in reversed(range(steps)):
+        every = 1 if view.step_seconds is None else -(-steps // _MOST_PICTURES)
+        for t in range(steps - 1, -1, -every):
             figure.clear()
             _frame(figure, view, grids, (rows, columns), t)
             frames.insert(0, _pixels(figure, _GIF_DPI, frames[-1] if frames else None))
     pause = _STEP_MS if steps <= 6 else _STEP_MS // 2
-    if view.span is not None:
-        pause = _FRAMED_STEP_MS
+    if view.step_seconds is not None:
+        pause = round(1000 * view.step_seconds * every * _SLOWER)
     with picture(path) as (part, _):
         frames[0].save(
             part,
             format="GIF",
             save_all=True,
             append_images=frames[1:],
-            duration=[*[pause] * (steps - 1), 5 * pause],
+            duration=[*[pause] * (len(frames) - 1), 5 * pause],
             loop=0,
         )
 

@@ -33,9 +33,9 @@ from snn_voice_hub.models import (
 )
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.training.clips.data import Clips
-from tests.models.lively import SNNS, small_shape
+from tests.models.lively import REPEATING, small_shape
 
-SPIKING: list[type[SpikingNetwork]] = [getattr(models, name) for name in SNNS]
+SPIKING: list[type[SpikingNetwork]] = [getattr(models, name) for name in REPEATING]
 SEQUENCES = (M5SNN, PiczakSNN)
 WITH_PEERS = (*SEQUENCES, ResMelSNN)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,11 +140,14 @@ def test_scores_that_are_not_legal(default_model: sv.SnnVoice, bad: Any) -> None
 
 
 @pytest.mark.parametrize("name", FRAMED)
-def test_steps_of_the_sound_can_not_be_left_out(name: str) -> None:
+def test_steps_of_the_sound_can_not_be_left_out(name: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice(lively(name, num_classes=2), labels=["a", "b"], engine="torch").eval()
     with pytest.raises(sv.ConfigError, match=f"the time steps of {name} are those of the sound") as caught:
         voice.classify(FILES[0], early_exit=0.9)
     assert "stream()" in str(caught.value.hint)
+    voice.save_pretrained(tmp_path)
+    said = refused("classify", str(FILES[0]), "--model", str(tmp_path), "--early-exit", "0.9")
+    assert f"the time steps of {name} are those of the sound" in said
 
 
 def test_where_there_is_nothing_to_leave_out(default_model: sv.SnnVoice) -> None:

@@ -171,7 +171,9 @@ def test_membranes_have_an_order_too(slowing: sv.SnnVoice) -> None:
         traced_neurons(row, {"snn.0.lif1": [24]})
 
 
-def test_the_picture_has_the_time_of_the_sound(slowing: sv.SnnVoice, tmp_path: Path) -> None:
+def test_the_picture_has_the_time_of_the_sound(
+    slowing: sv.SnnVoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mpl = pytest.importorskip("matplotlib")
     from PIL import Image
 
@@ -200,7 +202,12 @@ def test_the_picture_has_the_time_of_the_sound(slowing: sv.SnnVoice, tmp_path: P
     with Image.open(tmp_path / "x.gif") as picture:
         assert picture.n_frames == STEPS  # type: ignore[attr-defined]
         picture.seek(3)
-        assert picture.info["duration"] == 120
+        assert picture.info["duration"] == 240  # of 40 ms
+    monkeypatch.setattr("snn_voice_hub.spikes.plots._MOST_PICTURES", 9)
+    animate(view, tmp_path / "x.gif")
+    with Image.open(tmp_path / "x.gif") as picture:
+        assert picture.n_frames == 9  # type: ignore[attr-defined]  # every third step, the last one among them
+        assert picture.info["duration"] == 720
 
 
 def test_what_is_drawn_is_in_order() -> None:

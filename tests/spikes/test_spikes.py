@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import snn_voice_hub as sv
 from snn_voice_hub.spikes import dead, first_spikes, layer_figures, rates, saturated
 from snn_voice_hub.spikes.record import Recording, recordings_of
-from tests.models.lively import SNNS, lively
+from tests.models.lively import REPEATING, lively
 from tests.places import EXAMPLES
 
 RATE = 16_000
@@ -41,7 +41,7 @@ def small() -> sv.SnnVoice:
 # --- what is recorded -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SNNS)
+@pytest.mark.parametrize("name", REPEATING)
 def test_a_recording_is_what_the_taps_saw(name: str) -> None:
     voice = voice_of(name)
     waves = torch.from_numpy(np.stack(noise(2)))

@@ -29,6 +29,11 @@ class ModelFacts(BaseModel):
     window_seconds: float = Field(
         description="Length of the model's window; longer sound is read in several.", examples=[1.0]
     )
+    spiking: bool = Field(description="Whether it is a spiking network, which `/spikes` can show.")
+    step_seconds: float | None = Field(
+        description="How much sound a time step hears, where time steps are those of the sound; null where "
+        "each hears all of the window, or there are none."
+    )
     labels: list[str] = Field(description="In index order.")
     data: list[dict[str, Any]] = Field(description="Training sound, with licence and attribution.")
     metrics: dict[str, Any] = Field(description="What was measured.")
@@ -103,6 +108,8 @@ async def _facts(service: Service, name: str) -> ModelFacts:
         architecture=config.architecture,
         sample_rate=config.features.sample_rate,
         window_seconds=config.features.seconds,
+        spiking=config.is_spiking,
+        step_seconds=config.step_seconds,
         labels=list(config.labels),
         data=config.data,
         metrics=config.metrics,

@@ -220,6 +220,7 @@ def test_facts(client: httpx.Client, model: SnnVoice, checkpoint: Path) -> None:
     assert (facts["name"], facts["device"], facts["sample_rate"]) == (checkpoint.name, "cpu", 16000)
     assert facts["architecture"] == "TcySNN"
     assert facts["window_seconds"] == 1.0
+    assert (facts["spiking"], facts["step_seconds"]) == (True, None)
     assert {"description", "license", "data", "metrics"} <= set(facts)
     engine = facts["engine"]
     assert engine["engine"] == model.engine_info()["engine"]

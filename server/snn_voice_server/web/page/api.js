@@ -139,7 +139,7 @@ export class Api {
       name: typeof answer.name === "string" ? answer.name : model,
       labels: labels.filter((label) => typeof label === "string"),
       threshold: answer.config?.detection?.threshold,
-      spikes: answer.config?.network?.num_steps !== undefined || !answer.config?.network,
+      spikes: answer.spiking !== false,
       maxSeconds: answer.max_seconds > 0 ? answer.max_seconds : Infinity,
       maxBodyBytes: answer.max_body_bytes > 0 ? answer.max_body_bytes : Infinity,
     };
