@@ -108,10 +108,15 @@ def draw(view: View, path: Path, neurons: Neurons | None = None) -> None:
         _rasters(middle, layers, rows, view.span)
         draw_membranes(bottom, view.row, view.thresholds, traced, view.span)
         with picture(path) as (part, form):
-            if form == "png":
-                _pixels(figure, DPI).save(part, format="PNG", optimize=True)
-            else:
-                figure.savefig(part, dpi=DPI, format=form)
+            write_figure(figure, part, form)
+
+
+def write_figure(figure: Any, part: Any, form: str) -> None:
+    """Write a figure of `plotting.picture`; as a PNG it is small."""
+    if form == "png":
+        _pixels(figure, DPI).save(part, format="PNG", optimize=True)
+    else:
+        figure.savefig(part, dpi=DPI, format=form)
 
 
 def _pixels(figure: Any, dpi: int, like: Any = None) -> Any:

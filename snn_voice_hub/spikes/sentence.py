@@ -22,10 +22,10 @@ from snn_voice_hub.inference.frames import step_samples
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.notation import percent
-from snn_voice_hub.plotting import BLUE, COLOURS, DPI, INK, LINE, SOFT, STYLE, matplotlib, picture
+from snn_voice_hub.plotting import BLUE, COLOURS, INK, LINE, SOFT, STYLE, matplotlib, picture
 from snn_voice_hub.spikes.decision import running_scores
 from snn_voice_hub.spikes.figures import LayerFigures, layer_figures
-from snn_voice_hub.spikes.plots import dots_of, shade
+from snn_voice_hub.spikes.plots import dots_of, shade, write_figure
 from snn_voice_hub.spikes.record import Recording, Row, run_recorded
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.tensors import device_of, dtype_of, no_autocast
@@ -197,7 +197,7 @@ def draw_sentence(sentence: Sentence, path: Path) -> None:
         axes[-1].tick_params(axis="x", labelsize=9, labelcolor=INK)
         axes[-1].set_xlabel("seconds")
         with picture(path) as (part, form):
-            figure.savefig(part, dpi=DPI, format=form)
+            write_figure(figure, part, form)
 
 
 def _fires(found: LayerFigures) -> str:
@@ -242,17 +242,19 @@ def _scores(axis: Any, sentence: Sentence) -> None:
         label = visible(sentence.labels[index])
         axis.plot(times, scores[:, index].numpy(), color=colour, linewidth=1.8, label=label)
     for event in sentence.events:
-        colour = colours[sentence.labels.index(event.label)]
+        colour, late = colours[sentence.labels.index(event.label)], event.time > 0.85 * sentence.seconds
         axis.axvspan(event.start, event.end, color=colour, alpha=0.12, linewidth=0)
         axis.axvline(event.time, color=colour, linestyle="--", linewidth=1)
         axis.annotate(
             f"{visible(event.label)} {event.time:.2f} s",
             (event.time, 1.0),
-            xytext=(3, -1),
+            xytext=(-3 if late else 3, -1),
             textcoords="offset points",
+            ha="right" if late else "left",
             va="top",
             fontsize=8,
             color=colour,
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
         )
     axis.set_title(f"Scores by the newest {newest * step:g} s; a dashed line is the moment of an event")
     axis.set_ylim(0, 1.02)

@@ -312,7 +312,12 @@ _SECOND_ROWS: tuple[tuple[str, Callable[[Cost], str]], ...] = (
     ("the same, input layer once, µJ", lambda c: microjoules(c.energy_once_uj)),
     ("energy, nothing skipped, µJ", lambda c: microjoules(c.dense_uj)),
 )
-_SILENCE_ROWS = tuple((f"in silence: {name}", show) for name, show in _SECOND_ROWS[1:5])
+_SILENCE_ROWS: tuple[tuple[str, Callable[[Cost], str]], ...] = (
+    ("silence: effective MACs", lambda c: whole(c.macs)),
+    ("silence: ACs", lambda c: whole(c.acs)),
+    ("silence: energy, zeros skipped, µJ", lambda c: microjoules(c.energy_uj)),
+    ("silence: input layer once, µJ", lambda c: microjoules(c.energy_once_uj)),
+)
 
 
 def _second(both: Sequence[Energy]) -> list[Table]:
@@ -343,16 +348,16 @@ def _layers_of_second(energy: Energy) -> list[Table]:
         return []
     return [
         rich_table(
-            ("layer", "input", "operations", "effective", "µJ", "in silence: effective", "µJ"),
+            ("layer", "input", "effective", "µJ", "silence", "µJ"),
             [
                 (
-                    *(layer.name, "binary" if layer.binary else "float", whole(layer.dense)),
+                    *(layer.name, "binary" if layer.binary else "float"),
                     *(whole(layer.synops), microjoules(layer.energy_uj)),
                     *(whole(silent.synops), microjoules(silent.energy_uj)),
                 )
                 for layer, silent in zip(second.sound.layers, second.silence.layers, strict=True)
             ],
-            title=f"Layers of {visible(energy.model)} in a second of listening",
+            title=f"Layers of {visible(energy.model)} in a second of listening, and of silence",
         )
     ]
 
@@ -376,5 +381,5 @@ def seconds(energy: Energy) -> list[str]:
             f"a second, {microjoules(beside.energy_once_uj)} µJ with its input layer once a window (as its "
             f"configuration says, by {beside.windows:,} windows)"
         )
-    lines.append("Silence is counted as any sound; a stream whose gate finds silence runs no network")
+    lines.append("Silence is counted as any sound: where the gate of a stream finds it, no network runs")
     return lines
