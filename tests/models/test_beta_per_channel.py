@@ -75,7 +75,7 @@ def test_a_network_runs_alike_and_comes_back(
     logits: dict[str, Tensor] = {}
     with torch.inference_mode():
         x = Features(network.default_features)(waves)
-        loop = network.forward_loop(x).sum(0)  # type: ignore[operator]
+        loop = network.forward_loop(x)[-3:].sum(0)  # type: ignore[operator]
         for engine in ("loop", "torch", "auto"):
             again.engine = engine
             logits[engine] = again(waves)

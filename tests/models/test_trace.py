@@ -179,7 +179,7 @@ def test_a_network_on_frames_is_written_down_with_what_its_layers_look_back_at()
     network = lively("TempoSNN")
     assert isinstance(network, sv.TempoSNN)
     for steps in (1, 3):
-        read = [(op, *reading(op)) for op in trace(network, (steps, 1, 40, 4)).operations]
+        read = [(op, *reading(op)) for op in trace(network, (steps, 1, 40, 2)).operations]
         convolutions = [(op, given) for op, kind, given in read if kind == "causal"]
         assert [op.module for op, _ in convolutions[:3]] == ["stem", "snn.0.conv1", "snn.0.conv2"]
         for op, given in convolutions:
@@ -188,7 +188,7 @@ def test_a_network_on_frames_is_written_down_with_what_its_layers_look_back_at()
             assert (reading(source)[0] == "past") == (behind > 0)
             assert source.shape[0] == behind + op.shape[0] * given["stride"]
         fired = [op.shape[0] for op, kind, _ in read if kind == "fire"]
-        assert fired == [2 * steps] * 7 + [steps] * 4
+        assert fired == [steps] * 11
         assert [given["count"] for _, kind, given in read if kind == "past"][:2] == [6, 2]
     # A number that is divided by is seen.
     assert [given["other"] for _, kind, given in read if kind == "divide"] == [network.num_steps]
