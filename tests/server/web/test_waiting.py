@@ -115,6 +115,10 @@ def test_a_model_that_loads_when_asked(opened: Any) -> None:
         page.set_input_files("#file", YES)
         shows(page, "#word-note", "m5-snn is being loaded, then it listens.")
         loaded[0] = True
+        for _ in range(200):  # the request may be on its way still
+            if held:
+                break
+            page.wait_for_timeout(50)
         held[0].fulfill(json=windows(("yes", 0.9)))
         shows(page, "#word", "yes")
         page.wait_for_function("[...document.querySelectorAll('option')].at(-1).textContent === 'm5-snn'")

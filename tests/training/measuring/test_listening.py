@@ -39,6 +39,8 @@ POINT = DetectionConfig(threshold=0.5)
 class Pitches:
     """Hears a tone of 200 or 500 Hz for a word, as sure as it is loud; anything else is `_unknown_`."""
 
+    remembers = False
+
     labels = LABELS
     sample_rate = RATE
     device = torch.device("cpu")
