@@ -22,7 +22,7 @@ from tests.models.lively import SNNS
 
 nir = pytest.importorskip("nir")
 
-BUNDLED = ("resmel-snn", "m5-snn", "hjh-snn", "tcy-snn")
+BUNDLED = ("resmel-snn", "m5-snn", "hjh-snn", "tcy-snn", "tempo-snn")
 
 
 def config_of(network: SpikingNetwork) -> VoiceConfig:
@@ -45,7 +45,7 @@ def test_bundled_models_spike_alike_on_recordings(name: str, neurons: str, tmp_p
     assert agreement(found.logits, found.expected).good
     # What is compared is worth it: some neurons fire, and not all.
     rates = spike_rates(voice.network, features)
-    assert len(rates) == {"resmel-snn": 11, "m5-snn": 4, "hjh-snn": 3, "tcy-snn": 1}[name]
+    assert len(rates) == {"resmel-snn": 11, "m5-snn": 4, "hjh-snn": 3, "tcy-snn": 1, "tempo-snn": 11}[name]
     assert all(0 < rate < 1 for rate in rates.values())
 
 
@@ -119,7 +119,7 @@ def test_every_network_is_exported_or_refused_with_another_way(name: str, tmp_pa
     except SnnVoiceError as refused:
         assert refused.code == "not_exportable"
         assert "--to onnx" in refused.hint
-        assert name not in ("ResMelSNN", "M5SNN", "HjhSNN", "TcySNN")
+        assert name not in ("ResMelSNN", "M5SNN", "HjhSNN", "TcySNN", "TempoSNN")
     else:
         assert written.agreement.good
 
