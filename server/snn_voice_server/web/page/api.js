@@ -91,6 +91,7 @@ const LOADING_S = 60;
  * @property {string[]} labels
  * @property {number | undefined} threshold Score from which on a word of a stream counts, where the model says.
  * @property {boolean} spikes False where it is known that it has no spiking neurons.
+ * @property {boolean} follows Whether the steps of its neurons are those of the sound.
  * @property {number} maxSeconds Infinity where the service does not say.
  * @property {number} maxBodyBytes Infinity where the service does not say.
  */
@@ -140,6 +141,7 @@ export class Api {
       labels: labels.filter((label) => typeof label === "string"),
       threshold: answer.config?.detection?.threshold,
       spikes: answer.spiking !== false,
+      follows: answer.spiking === true && answer.step_seconds > 0,
       maxSeconds: answer.max_seconds > 0 ? answer.max_seconds : Infinity,
       maxBodyBytes: answer.max_body_bytes > 0 ? answer.max_body_bytes : Infinity,
     };

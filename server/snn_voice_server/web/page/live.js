@@ -4,6 +4,7 @@
 import { LampButton } from "./elements.js";
 import { caveat } from "./headline.js";
 import { Heard } from "./heard.js";
+import { LiveSpikes } from "./live-spikes.js";
 import { Meter } from "./meter.js";
 import { openMicrophone } from "./microphone.js";
 import { bringIntoView } from "./notice.js";
@@ -43,7 +44,8 @@ const IDLE = "Press Listen and say a word, or let an example speak.";
 
 export class Live {
   /**
-   * @param {LiveElements & import("./heard.js").HeardElements & import("./tuning.js").TuningElements} elements
+   * @param {LiveElements & import("./heard.js").HeardElements & import("./tuning.js").TuningElements &
+   *   import("./live-spikes.js").LiveSpikesElements} elements
    * @param {LiveParts} parts
    */
   constructor(elements, parts) {
@@ -53,6 +55,7 @@ export class Live {
     this.heard = new Heard(elements);
     this.meter = new Meter(elements.level, elements.levelText);
     this.picture = new Spectrogram(elements.picture);
+    this.spikes = new LiveSpikes(elements);
     this.tuning = new Tuning(elements, {
       onChange: () => this.changed(),
       onThreshold: (threshold) => this.heard.mark(threshold),
@@ -164,12 +167,14 @@ export class Live {
   learned() {
     const { facts } = this.parts.models;
     const words = this.parts.models.words;
+    this.spikes.show(Boolean(facts?.follows));
     this.tuning.offer(words);
     this.tuning.showOwn(facts?.threshold ? [facts.threshold] : []);
     for (const button of this.elements.examples.querySelectorAll("button")) {
       const word = button.dataset.clip && button.textContent;
       button.hidden = Boolean(word && words.length && !words.includes(word));
     }
+    this.changed(); // it may have spikes to tell of
   }
 
   /** @param {string} address */
@@ -195,6 +200,7 @@ export class Live {
     this.opening = null;
     this.heard.clear();
     this.picture.begin(sampleRate);
+    this.spikes.clear();
     this.elements.hint.textContent = "";
     this.heard.note("Connecting.");
     this.button.show("Stop listening", "opening");
@@ -204,6 +210,7 @@ export class Live {
       onPiece: (piece) => {
         this.meter.push(piece, sampleRate);
         this.picture.push(piece);
+        this.spikes.tick(session.seconds);
         const isMuted = session.seconds > MUTED_S && this.meter.loudest < NOTHING;
         if (isMuted && !muted) {
           this.heard.note(MUTED);
@@ -213,7 +220,8 @@ export class Live {
         }
         muted = isMuted;
       },
-      onReady: ({ words, threshold }) => {
+      onReady: ({ words, threshold, layers }) => {
+        this.spikes.ready(layers);
         this.button.show("Stop listening", "running");
         this.tuning.showOwn(Object.values(threshold));
         const all = words.length === 1 ? `“${words[0]}”` : `one of ${words.length} words`;
@@ -228,9 +236,11 @@ export class Live {
         if (session === this.session) {
           this.heard.show(label, score, start);
           this.picture.mark(label, start, end);
+          this.spikes.mark(label, start, end);
         }
       },
       onScores: (scores) => session === this.#running && this.heard.resembles(scores),
+      onSpikes: (fired) => session === this.session && this.spikes.push(fired),
       onWait: (why, seconds, begins) => {
         const text = `${why.message} Trying again in ${seconds} s.`;
         this.button.show("Stop listening", "opening");
@@ -281,6 +291,7 @@ export class Live {
       words: this.tuning.words,
       threshold: this.tuning.threshold,
       ...(models.chosen && { model: models.chosen }),
+      ...(models.facts?.follows && { spikes: true }),
       ...(api.key && { key: api.key }),
     };
   }
@@ -290,6 +301,7 @@ export class Live {
     this.button.show("Listen", "");
     this.meter.clear();
     this.heard.rest();
+    this.spikes.rest();
     this.heard.note(note);
   }
 }

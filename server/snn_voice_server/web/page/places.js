@@ -69,4 +69,8 @@ export const livePlaces = {
   words: byId("live-words"),
   wordsTitle: byId("live-words-title"),
   all: byId("live-words-all", HTMLButtonElement),
+  spikes: byId("live-spikes"),
+  spikesNote: byId("live-spikes-note"),
+  firing: byId("firing", HTMLCanvasElement),
+  spikesLegend: byId("live-spikes-legend"),
 };

@@ -1,7 +1,7 @@
 // @ts-check
 /** Draws the spikes of all layers below each other: rows are channels, columns go along the sound. */
 
-import { Drawing } from "./drawing.js";
+import { Drawing, rgb } from "./drawing.js";
 
 const LABEL_WIDTH = 84;
 const GAP = 7;
@@ -140,13 +140,4 @@ function picture({ rows, columns, fires }, step, colours) {
   }
   context.putImageData(image, 0, 0);
   return canvas;
-}
-
-/**
- * @param {string} colour As it stands in the style sheet: #rrggbb.
- * @returns {number[]} With full opacity.
- */
-function rgb(colour) {
-  const value = Number.parseInt(colour.trim().slice(1), 16);
-  return [(value >> 16) & 255, (value >> 8) & 255, value & 255, 255];
 }

@@ -30,6 +30,7 @@ const LONGEST_WAIT_S = 8;
  * @property {(ready: import("./voice-stream.js").Ready) => void} onReady
  * @property {(word: Word) => void} onWord Its times in seconds since the session began.
  * @property {(scores: Record<string, number>) => void} onScores
+ * @property {(fired: import("./voice-stream.js").Fired) => void} onSpikes As `onWord`.
  * @property {(why: Refusal, seconds: number, begins: boolean) => void} onWait Is told each second of a wait before
  *   the service is asked again: why, how many are left, and whether this is the first.
  * @property {() => void} onStop No more sound is taken; last words may still come.
@@ -125,6 +126,8 @@ export class Session {
       },
       onScores: (scores) => this.events.onScores(scores),
       onWord: (word) => this.events.onWord({ ...word, start: origin + word.start, end: origin + word.end }),
+      onSpikes: (fired) =>
+        this.events.onSpikes({ ...fired, start: origin + fired.start, time: origin + fired.time }),
       onEnd: (why) => {
         if (stream === this.stream) {
           void this.#ended(why);

@@ -1,7 +1,7 @@
 // @ts-check
 /** The sound of the last seconds as a picture that runs from right to left, with the words under it. */
 
-import { Drawing } from "./drawing.js";
+import { drawTag, Drawing } from "./drawing.js";
 import { LogMel } from "./logmel.js";
 
 const BANDS = 48;
@@ -11,7 +11,6 @@ const COLUMNS = SECONDS / HOP_S;
 
 /** Of the strip of words, in pixels. */
 const STRIP = 30;
-const WORD = 22;
 
 export class Spectrogram {
   /** @param {HTMLCanvasElement} canvas Its size comes from the style sheet. */
@@ -85,19 +84,10 @@ export class Spectrogram {
       context.fillStyle = accent;
       context.fillRect(head * column, 0, 1, picture);
     }
-    context.font = `600 13px ${style.fontFamily}`;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
     for (const { label, start, end } of this.words) {
       const middle = (start + end) / 2 / HOP_S;
       const at = (this.calm.matches ? middle % COLUMNS : COLUMNS - (this.columns - middle)) * column;
-      const size = Math.max(context.measureText(label).width + 14, ((end - start) / HOP_S) * column);
-      context.fillStyle = accent;
-      context.beginPath();
-      context.roundRect(at - size / 2, height - WORD, size, WORD, 6);
-      context.fill();
-      context.fillStyle = style.getPropertyValue("--accent-ink");
-      context.fillText(label, at, height - WORD / 2 + 0.5);
+      drawTag(context, label, at, height, ((end - start) / HOP_S) * column, style);
     }
   }
 

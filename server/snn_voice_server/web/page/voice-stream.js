@@ -29,12 +29,24 @@ const ENDS = new Map([
  * @property {string} [model]
  * @property {string[] | null} words null for all.
  * @property {number | null} threshold null for the model's own.
+ * @property {boolean} [spikes] Whether it is to be told which neurons fire.
  * @property {string} [key]
  *
  * @typedef {object} Ready What is in force.
  * @property {string} model
  * @property {string[]} words
  * @property {Record<string, number>} threshold
+ * @property {Layer[]} [layers] Where spikes were asked for.
+ *
+ * @typedef {object} Layer
+ * @property {string} name
+ * @property {number} neurons
+ *
+ * @typedef {object} Fired Which neurons fired in the steps of a stretch of time, in seconds since the stream began.
+ * @property {number} start
+ * @property {number} time Where it ends.
+ * @property {number} steps
+ * @property {string} bits In base64; those of a step begin with a new byte, the lowest of a byte first.
  *
  * @typedef {object} Word One that was heard; times in seconds since the stream began.
  * @property {string} label
@@ -46,6 +58,7 @@ const ENDS = new Map([
  * @property {(ready: Ready) => void} onReady From now on what is sent is heard.
  * @property {(word: Word) => void} onWord
  * @property {(scores: Record<string, number>) => void} onScores Of the newest window.
+ * @property {(fired: Fired) => void} onSpikes
  * @property {(why: Refusal | null) => void} onEnd It is over; null: as it was asked to.
  */
 
@@ -164,6 +177,9 @@ export class VoiceStream {
         break;
       case "scores":
         this.events.onScores(message.scores);
+        break;
+      case "spikes":
+        this.events.onSpikes(message);
         break;
       case "error":
         this.refusal = new Refusal(String(message.message), String(message.hint ?? ""), {
