@@ -313,18 +313,26 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
             What `VoiceStream.give` takes: `[B, C]`, on the network's device.
         """
         if isinstance(network := self._bare_network(), Framed):
-            return outputs_of_frames(inputs, partial(self._advance, network))
+            return outputs_of_frames(inputs, partial(self._advance, network), partial(self._watch, network))
         return outputs_of_rows(
             inputs,
             lambda windows: cast(Tensor, self(self.to_device(windows))),
-            lambda features: self._logits(self.to_device(features).to(self.dtype), None),
+            lambda features: self._logits(self._as_weights(features), None),
         )
 
     def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         with no_autocast(self.device):
-            x, state = (self.to_device(t).to(self.dtype) for t in (x, state))
-            outputs, after = self._engine.advance(network, x, state)
+            outputs, after = self._engine.advance(network, self._as_weights(x), self._as_weights(state))
             return outputs.float(), after.float()
+
+    def _watch(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with no_autocast(self.device):
+            outputs, after, mems = self._engine.watch(network, self._as_weights(x), self._as_weights(state))
+            return outputs.float(), after.float(), mems.float()
+
+    def _as_weights(self, values: Tensor) -> Tensor:
+        """Values on the CPU where the weights are, in their number type."""
+        return self.to_device(values).to(self.dtype)
 
     def _hop_of(self, seconds: float) -> int:
         network, c = self._bare_network(), self.config.features

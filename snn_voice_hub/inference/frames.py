@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,43 +39,38 @@ class FrameRow:
         begins: Whether they are the first of the stream.
         state: What is remembered of the stream before them, `[n]`.
         front: Makes their spectrogram.
-        apart: Whether the membranes after each of them are wanted.
+        watched: Whether the membranes after each of them are wanted.
     """
 
     samples: Samples
     begins: bool
     state: Floats
     front: FrameFront
-    apart: bool = False
+    watched: bool = False
 
 
 class NeuronsInState:
-    """The neurons of a network, as they lie in the state of a stream.
+    """The neurons of a network, N in all, as they lie in the state of a stream.
 
     Args:
         network: The network.
-
-    Attributes:
-        places: Where in a state `[n]` the membranes are, `[N]`, layer by layer.
     """
 
     def __init__(self, network: Framed) -> None:
-        thresholds, begin, count = network.thresholds(), 0, 0
-        self._layers: dict[str, slice] = {}
-        places, limits = [np.arange(0)], [np.empty(0, np.float32)]
-        for name, shape in network.state_layout().items():
-            size = math.prod(shape)
-            if name in thresholds:
-                self._layers[name] = slice(count, count + size)
-                places.append(np.arange(begin, begin + size))
-                limits.append(np.full(size, thresholds[name], np.float32))
-                count += size
-            begin += size
-        self.places: npt.NDArray[np.intp] = np.concatenate(places)
-        self._limits = np.concatenate(limits)
+        parts, thresholds = network.membranes(), network.thresholds()
+        sizes = [part.stop - part.start for part in parts.values()]
+        self._parts = list(parts.values())
+        self._limits = np.repeat(np.array(list(thresholds.values()), np.float32), sizes)
+        ends = np.cumsum(sizes, dtype=int).tolist()
+        layers = zip(parts, ends, sizes, strict=True)
+        self._layers = {name: slice(end - size, end) for name, end, size in layers}
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self._limits)
+
+    def membranes(self, state: Floats) -> Floats:
+        """Those `[N]` in a state `[n]`."""
+        return np.concatenate([state[:0], *(state[part] for part in self._parts)])
 
     def fired(self, membranes: Floats) -> Fired:
         """Which of them have fired, by layer `[..., C]`, where they leave such membranes `[..., N]`."""
@@ -104,7 +98,6 @@ class FrameFront:
             c.feature_std,
             c.zero_below,
         )
-        self.neurons = NeuronsInState(network)
         self._mean, self._std = np.float32(c.waveform_mean), np.float32(c.waveform_std)
         self._is_scaled = (c.waveform_mean, c.waveform_std) != (0.0, 1.0)
         self.steps, self._per_step = steps, network.frames_per_step
@@ -173,7 +166,7 @@ class FrameHearing:
         # So many quiet hops in a row, and nothing that an answer looks back at was loud.
         self._asleep = -(-network.num_steps // front.steps)
         self.silence = silence_of(config.labels)
-        self._neurons, self._apart = front.neurons, raster
+        self._neurons, self._watched = NeuronsInState(network), raster
         self.reset()
 
     def reset(self) -> None:
@@ -201,12 +194,12 @@ class FrameHearing:
     @property
     def spikes(self) -> Fired:
         """Which neurons fired in the newest step, by layer; see `VoiceStream.spikes`."""
-        return self._neurons.fired(self._state[self._neurons.places])
+        return self._neurons.fired(self._neurons.membranes(self._state))
 
     @property
     def raster(self) -> Fired:
         """Which fired in each step behind the scores before; see `VoiceStream.raster`."""
-        return self._neurons.fired(self._membranes) if self._apart else {}
+        return self._neurons.fired(self._membranes) if self._watched else {}
 
     def push(self, samples: Samples) -> None:
         """See `Hearing.push`."""
@@ -236,7 +229,7 @@ class FrameHearing:
     def row(self, window: SoughtWindow) -> FrameRow:
         """What `outputs_of_frames` takes."""
         begin, begins = window.place
-        return FrameRow(self._ring.samples(begin), begins, self._state, self._front, self._apart)
+        return FrameRow(self._ring.samples(begin), begins, self._state, self._front, self._watched)
 
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]`; silence has those that no word is in.
@@ -250,7 +243,7 @@ class FrameHearing:
             CheckpointError: They are not finite, as the network is not.
         """
         found = np.tile(self.silence, (len(due.ends), 1))
-        if self._apart:  # at rest in silence
+        if self._watched:  # at rest in silence
             self._membranes = np.zeros((len(due.ends) * self._front.steps, len(self._neurons)), np.float32)
         if len(due):
             given = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
@@ -260,7 +253,7 @@ class FrameHearing:
             steps, (count, classes) = self._front.steps, self._outputs.shape
             self._state, newest, membranes = np.split(given[0], [self._size, self._size + steps * classes])
             self._outputs = np.concatenate([self._outputs, newest.reshape(steps, classes)])[-count:]
-            if self._apart:
+            if self._watched:
                 self._membranes[-steps:] = membranes[: steps * len(self._neurons)].reshape(steps, -1)
             logits = self._outputs.sum(0, keepdims=True)
             found[-1] = shares_of(logits / np.float32(self._config.temperature))
@@ -268,13 +261,16 @@ class FrameHearing:
 
 
 def outputs_of_frames(
-    rows: Sequence[FrameRow], advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    rows: Sequence[FrameRow],
+    advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    watch: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> Tensor:
     """What a model gives for rows of any of its streams, at least one.
 
     Args:
         rows: Of `FrameHearing.row`.
         advance: Steps `[T, B, ...]` and states `[B, n]` -> outputs `[T, B, C]` and states.
+        watch: The same, and the membranes after every step `[T, B, N]`.
 
     Returns:
         `[R, n + T * C + T * N]`: the state after the steps, then their outputs, then for rows that want them
@@ -282,32 +278,17 @@ def outputs_of_frames(
     """
     alike: dict[tuple[int, bool], list[int]] = {}
     for i, row in enumerate(rows):
-        alike.setdefault((row.front.steps, row.apart), []).append(i)
+        alike.setdefault((row.front.steps, row.watched), []).append(i)
     found = []
-    for (_, apart), places in alike.items():
+    for (_, watched), places in alike.items():
         part = [rows[i] for i in places]
         x, state = part[0].front(part), torch.from_numpy(np.stack([row.state for row in part]))
-        if apart:
-            found.append(_apart(x, state, torch.from_numpy(part[0].front.neurons.places), advance))
-        else:
-            outputs, after = advance(x, state)
-            found.append(torch.cat([after, outputs.movedim(0, 1).flatten(1)], 1))
+        outputs, after, *membranes = watch(x, state) if watched else advance(x, state)
+        by_step = (each.movedim(0, 1).flatten(1) for each in (outputs, *membranes))
+        found.append(torch.cat([after, *by_step], 1))
     if len(found) == 1:
         return found[0]
     out = found[0].new_zeros((len(rows), max(part.shape[1] for part in found)))
     for places, given in zip(alike.values(), found, strict=True):
         out[places, : given.shape[1]] = given
     return out
-
-
-def _apart(
-    x: Tensor, state: Tensor, neurons: Tensor, advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-) -> Tensor:
-    """`[B, n + T * C + T * N]`, step by step: engines give the membranes after the last one alone."""
-    outputs, membranes = [], []
-    for step in x:
-        out, state = advance(step[None], state)
-        outputs.append(out[0])
-        neurons = neurons.to(state.device)
-        membranes.append(state[:, neurons])
-    return torch.cat([state, *outputs, *membranes], 1)

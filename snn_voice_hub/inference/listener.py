@@ -108,8 +108,8 @@ class Listener:
             encoding: How chunks that are bytes are read: "pcm16" or "float32", little-endian, one channel.
             scores: Whether `VoiceStream.scores` is to be told of every window. Where only events are asked
                 for, windows that can be in none are not run: the same events, at a fraction of the work.
-            spikes: Whether `VoiceStream.raster` is to tell which neurons fired in every step. The network
-                then runs step by step, which takes longer. Spiking networks alone can, whose steps are those
+            spikes: Whether `VoiceStream.raster` is to tell which neurons fired in every step; some engines
+                then run step by step, which takes longer. Spiking networks alone can, whose steps are those
                 of the sound.
 
         Returns:

@@ -185,9 +185,18 @@ class Framed(Network):
         """Of each layer of neurons, in the order of `state_layout`; none of a network without."""
         return {
             name: float(self.get_submodule(name).threshold)  # type: ignore[arg-type]
-            for name in self.state_layout()
-            if _is_membrane(name)
+            for name in self.membranes()
         }
+
+    def membranes(self) -> dict[str, slice]:
+        """Where in a row of `advance` the membranes of each layer of neurons are."""
+        found, begin = {}, 0
+        for name, shape in self.state_layout().items():
+            end = begin + math.prod(shape)
+            if _is_membrane(name):
+                found[name] = slice(begin, end)
+            begin = end
+        return found
 
     def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`steps` with the state as one row for each stream, so that streams can be stacked.
@@ -201,6 +210,16 @@ class Framed(Network):
         """
         out, after = self.steps(x, None if state is None else self.from_row(state))
         return out, self.as_row(after)
+
+    def watch(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """`advance`, with the membranes after every step: `[T, B, N]`, layer by layer as in `membranes`."""
+        seen: State = {}
+        before = None if state is None else self.from_row(state)
+        out, after = self.steps(x, before, tap=seen.__setitem__)
+        mems = [seen[f"{name}.mem"] for name in self.membranes()]
+        # Where a layer steps more often, the newest of its steps counts.
+        newest = [mem if mem.ndim == 3 else mem[..., -1] for mem in mems]
+        return out, self.as_row(after), torch.cat(newest, -1) if newest else x.new_empty(*out.shape[:2], 0)
 
     def as_row(self, state: State) -> Tensor:
         """What is remembered as one row for each stream, `[B, n]`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import is_hooked
 from snn_voice_hub.tensors import device_of, dtype_of
 
@@ -93,6 +94,25 @@ class Engine(ABC):
                 sound.
         """
         raise Unsupported(f"engine {self.name} can't go on from a state")
+
+    def watch(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """`advance`, with the membranes after every step: `[T, B, N]`; see `models.framed.Framed.watch`.
+
+        Unless an engine knows better, it goes step by step.
+
+        Raises:
+            Unsupported: As for `advance`.
+        """
+        if not isinstance(self.network, Framed):
+            raise Unsupported(f"{type(self.network).__name__} keeps no membranes from one step to the next")
+        parts = self.network.membranes().values()
+        outputs, membranes = [], []
+        for step in x:
+            out, state = self.advance(step[None], state)
+            outputs.append(out)
+            membranes.append(torch.cat([state[:, part] for part in parts], 1))
+        assert state is not None, "there is a step at least"
+        return torch.cat(outputs), state, torch.stack(membranes)
 
     def details(self) -> dict[str, Any]:
         """What there is to know about this engine, ready for JSON."""

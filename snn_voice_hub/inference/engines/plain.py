@@ -76,6 +76,10 @@ class TorchEngine(Engine):
         """See `Engine.advance`."""
         return framed(self._twin).advance(x, state)
 
+    def watch(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine.watch`."""
+        return framed(self._twin).watch(x, state)
+
     def details(self) -> dict[str, Any]:
         """See `Engine.details`."""
         return {"packed_linears": sum(isinstance(m, PackedLinear) for m in self._twin.modules())}

@@ -96,13 +96,23 @@ class EngineSlot:
         A stream asks many times a second, so the network is looked at less closely than by a call; see
         `Snapshot.seems_to_hold`.
         """
-        made = self._made
-        if made is None or not made.seen.seems_to_hold(network):
-            made = self._present(network)
+        made = self._at_hand(network)
         try:
             return made.engine.advance(x, state)
         except Unsupported as why:
             return self._beside(made, network, NotThisInput(f"streams: {why}")).advance(x, state)
+
+    def watch(self, network: Network, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """`advance`, with the membranes after every step; see `Engine.watch`."""
+        made = self._at_hand(network)
+        try:
+            return made.engine.watch(x, state)
+        except Unsupported as why:
+            return self._beside(made, network, NotThisInput(f"streams: {why}")).watch(x, state)
+
+    def _at_hand(self, network: Network) -> _Made:
+        made = self._made
+        return made if made is not None and made.seen.seems_to_hold(network) else self._present(network)
 
     def get(self, network: Network) -> tuple[Engine, dict[str, Any]]:
         """The engine for the network's present weights, and what there is to know about it.

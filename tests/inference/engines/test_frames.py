@@ -14,7 +14,7 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.native import NativeEngine
-from snn_voice_hub.inference.engines.plain import LoopEngine
+from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
 from snn_voice_hub.models.architectures.tempo import Shape
 from snn_voice_hub.models.lif_layer import Lif
 from tests.inference.engines.framed_networks import drawn_steps, exact, shaped, small, sound
@@ -71,6 +71,14 @@ def test_outputs_and_states_are_those_of_pytorch_bit_for_bit(
         assert torch.equal(found, again)
         assert torch.equal(after, last)
         assert torch.equal(engine.run(x), network.forward_encoded(x))
+        watched = network.watch(x, state)
+        assert torch.equal(watched[0], again)
+        assert torch.equal(watched[1], last)
+        parts = network.membranes().values()
+        assert torch.equal(watched[2][-1], torch.cat([last[:, part] for part in parts], 1))
+        for one in (engine, LoopEngine(network), TorchEngine(network)):
+            for found, wanted_of_all in zip(one.watch(x, state), watched, strict=True):
+                assert torch.equal(found, wanted_of_all)
     assert wanted.std(0).max() > 0.1
 
 
