@@ -28,6 +28,7 @@ from tests.cli.helpers import invoke, refused
 from tests.cli.test_streams import PROGRAM
 from tests.lacking import lack
 from tests.places import EXAMPLES
+from tests.voice.stream_helpers import follower
 
 MODEL = ("--model", "resmel-snn")
 YES = str(EXAMPLES / "yes.wav")
@@ -51,6 +52,21 @@ def test_words_of_a_file() -> None:
     assert set(event) == {"label", "score", "start", "end", "time"}
     assert event["label"] == "yes"
     assert 0 <= event["start"] < event["end"] < event["time"]
+
+
+def test_a_network_whose_steps_are_those_of_the_sound(tmp_path: Path) -> None:
+    voice = follower()
+    voice.save_pretrained(tmp_path / "follower")
+    chosen = ("--model", str(tmp_path / "follower"), "--engine", "torch", "--json")
+    wave = np.concatenate([sound()] * 2)
+    for options, hop in (((), None), (("--hop", "0.04"), 0.04)):
+        wanted = list(voice.listen([wave], sample_rate=16_000, hop=hop))
+        assert wanted
+        done = invoke("listen", "-", *options, *chosen, stdin=wave.tobytes())
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [(event["label"], event["time"]) for event in found] == [
+            (event.label, round(event.time, 3)) for event in wanted
+        ]
 
 
 def test_a_file_of_another_rate(tmp_path: Path) -> None:

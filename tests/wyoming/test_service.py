@@ -18,6 +18,7 @@ from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, Detection, NotDetected
 
 import snn_voice_hub as sv
+from tests.voice.stream_helpers import follower
 from tests.wyoming.helpers import RATE, WORDS, Client, chunks, run, talk
 
 
@@ -64,6 +65,19 @@ def test_several_words_in_a_stream(vocabulary: Vocabulary, default_model: sv.Snn
             assert pairs(await client.heard(talk(*WORDS), size=1_000_000)) == wanted
 
     run(vocabulary, use)
+
+
+def test_a_network_whose_steps_are_those_of_the_sound() -> None:
+    voice = follower()
+    wanted = expected(voice, *WORDS, names=["four", "dog"])
+    assert {word for word, _ in wanted} == {"four"}
+
+    async def use(port: int) -> None:
+        async with Client(port) as client:
+            for size in (99, 1_024, 1_000_000):
+                assert pairs(await client.heard(talk(*WORDS), size=size)) == wanted
+
+    run(Vocabulary([voice], ["four", "dog"]), use)
 
 
 def test_only_words_that_are_asked_for_are_told(vocabulary: Vocabulary, default_model: sv.SnnVoice) -> None:
