@@ -251,10 +251,11 @@ class FrameHearing:
                 self._rest()
                 raise not_finite(self._config, self._trouble)
             steps, (count, classes) = self._front.steps, self._outputs.shape
-            self._state, newest, membranes = np.split(given[0], [self._size, self._size + steps * classes])
+            row, end = given[0], self._size + steps * classes
+            self._state, newest = row[: self._size], row[self._size : end]
             self._outputs = np.concatenate([self._outputs, newest.reshape(steps, classes)])[-count:]
             if self._watched:
-                self._membranes[-steps:] = membranes[: steps * len(self._neurons)].reshape(steps, -1)
+                self._membranes[-steps:] = row[end : end + steps * len(self._neurons)].reshape(steps, -1)
             logits = self._outputs.sum(0, keepdims=True)
             found[-1] = shares_of(logits / np.float32(self._config.temperature))
         return found
