@@ -22,8 +22,8 @@ from benchmarks.report import Report, Table
 from benchmarks.streaming import peers, service
 from snn_voice_hub.config import is_word
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
-from snn_voice_hub.inference.frames import outputs_of_frames
-from snn_voice_hub.inference.hearing import outputs_of_rows
+from snn_voice_hub.inference.hearing.frames import outputs_of_frames
+from snn_voice_hub.inference.hearing.windows import outputs_of_rows
 from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_hub.training.measuring.listening import Stream, missed, word_stream

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Never, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,37 +20,27 @@ from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
 from snn_voice_hub.hub.weights import broken_weight
 from snn_voice_hub.inference.classifier import Classifier
 from snn_voice_hub.inference.early_exit import StoppedEarly, check_stoppable, run_until_sure
-from snn_voice_hub.inference.ends import ClassifyOptions, Clip, Ends, check_names
+from snn_voice_hub.inference.ends import ClassifyOptions, Ends
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from snn_voice_hub.inference.frames import FrameFront, FrameHearing, outputs_of_frames, step_samples
-from snn_voice_hub.inference.hearing import WindowHearing, outputs_of_rows
-from snn_voice_hub.inference.listener import Listener
 from snn_voice_hub.inference.pipeline import Pipeline
+from snn_voice_hub.inference.streamed import Streamed
 from snn_voice_hub.inference.windows import fitted
 from snn_voice_hub.models.base import Network
-from snn_voice_hub.models.encoding import DRAWN, seeds_of
+from snn_voice_hub.models.encoding import seeds_of
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.models.pretrained import HubModel, LoadOptions
 from snn_voice_hub.models.saving import unwrapped
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import build_network, describe_network, get_architecture
-from snn_voice_hub.spikes.energy.estimate import Energy
-from snn_voice_hub.spikes.energy.measure import Counted, bundled_twin, measure, untrained_twin
-from snn_voice_hub.spikes.record import (
-    MAX_MEGABYTES,
-    Recording,
-    expect_clips,
-    recording,
-    recordings_of,
-    run_recorded,
-)
-from snn_voice_hub.streaming.session import Hearing
+from snn_voice_hub.spikes.energy.measure import Counted, bundled_twin, untrained_twin
+from snn_voice_hub.spikes.observed import Observed
+from snn_voice_hub.spikes.record import expect_clips, recordings_of, run_recorded
 from snn_voice_hub.tensors import FLOAT32, device_of, dtype_of, no_autocast
 
 
-class SnnVoice(nn.Module, HubModel, Classifier, Listener):
+class SnnVoice(Streamed, Observed, HubModel, Classifier):
     """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.
 
     Args:
@@ -301,155 +290,12 @@ class SnnVoice(nn.Module, HubModel, Classifier, Listener):
         x = self.features(waveforms).to(self.dtype)
         return x, seeds_of(waveforms) if self._draws() and c.normalization != "batch" else None
 
-    @torch.inference_mode()
-    def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
-        """Run the network on what streams have prepared, for whoever makes batches of several streams.
-
-        Args:
-            inputs: Rows of `VoiceStream.take(...).inputs`, of any streams of this model, which alone knows
-                what they are; at least one.
-
-        Returns:
-            What `VoiceStream.give` takes: `[B, C]`, on the network's device.
-        """
-        if isinstance(network := self._bare_network(), Framed):
-            return outputs_of_frames(inputs, partial(self._advance, network), partial(self._watch, network))
-        return outputs_of_rows(
-            inputs,
-            lambda windows: cast(Tensor, self(self.to_device(windows))),
-            lambda features: self._logits(self._as_weights(features), None),
-        )
-
-    def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        with no_autocast(self.device):
-            outputs, after = self._engine.advance(network, self._as_weights(x), self._as_weights(state))
-            return outputs.float(), after.float()
-
-    def _watch(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with no_autocast(self.device):
-            outputs, after, mems = self._engine.watch(network, self._as_weights(x), self._as_weights(state))
-            return outputs.float(), after.float(), mems.float()
-
-    def _as_weights(self, values: Tensor) -> Tensor:
-        """Values on the CPU where the weights are, in their number type."""
-        return self.to_device(values).to(self.dtype)
-
-    def _hop_of(self, seconds: float) -> int:
-        network, c = self._bare_network(), self.config.features
-        if not isinstance(network, Framed):
-            return super()._hop_of(seconds)
-        step = step_samples(c, network)
-        return step * max(1, round(seconds * c.sample_rate / step))
-
-    @property
-    def remembers(self) -> bool:
-        """Whether the network remembers the sound before; otherwise it hears windows, each by itself."""
-        return isinstance(self._bare_network(), Framed)
-
-    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
-        network = self._bare_network()
-        if isinstance(network, Framed):
-            if spikes and not isinstance(network, SpikingNetwork):
-                raise ConfigError(
-                    f"{type(network).__name__} has no neurons that spike", hint="a spiking network"
-                )
-            steps = hop // step_samples(self.config.features, network)
-            front = FrameFront(self.features, network, steps)
-            return FrameHearing(self.config, front, network, gate, raster=spikes, trouble=self._trouble)
-        if spikes:
-            raise ConfigError(
-                f"{self.config.title} hears windows, and its neurons forget the one before",
-                hint="a network whose steps are those of the sound; record_spikes() tells of a clip",
-            )
-        reuse = not self._draws()
-        return WindowHearing(
-            self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble
-        )
-
-    def _draws(self) -> bool:
-        """Whether the network draws random numbers, by a seed made of the clip."""
-        network = self._bare_network()
-        return isinstance(network, SpikingNetwork) and network.encoding in DRAWN
-
-    # --- what the neurons do ----------------------------------------------------------------------
-
-    def record_spikes(
-        self, *, mem: bool = False, max_megabytes: float = MAX_MEGABYTES
-    ) -> AbstractContextManager[Recording]:
-        """Record what every neuron does while clips run inside the block, in this thread.
-
-            with model.record_spikes() as rec:
-                model.classify("yes.wav")
-            rec.spk["lif"]  # [T, B, ...]
-
-        Inside the block the network runs as the engine "torch" runs it, in float32 also where the engine's
-        linear layers are bfloat16; outside it nothing changes. Several calls are appended to each other. Of
-        blocks inside each other, each records. A clip that is longer than the model's window has a row for
-        each window; `Recording.clips` says which.
-
-        Args:
-            mem: Whether to keep the membranes too.
-            max_megabytes: What the recording may hold; more is a `ConfigError`, and what was recorded before
-                stays.
-
-        Returns:
-            A context manager that gives the `Recording`.
-
-        Raises:
-            ConfigError: On entering: the network does not spike.
-        """
-        return recording(self._bare_network(), mem=mem, max_megabytes=max_megabytes)
-
-    def energy(
-        self,
-        clips: Clip | list[Clip] | tuple[Clip, ...],
-        *,
-        twin: str | SnnVoice | bool = True,
-        sample_rate: int | None = None,
-        batch_size: int = 8,
-        max_seconds: float = 600.0,
-        **unknown: Never,
-    ) -> Energy:
-        """Estimate what the network's arithmetic costs on clips, beside its twin: operations and microjoules.
-
-        Of a window of sound, and of a second of listening: windows overlap, or where time steps are those of
-        the sound, all clips are heard as one stream; and of a second of digital silence.
-
-        Operations are counted by NeuroBench's definitions, at every time step in full; energy is their number
-        times 4.6 pJ a MAC and 0.9 pJ an AC (Horowitz 2014, 45 nm, float32). It leaves out memory traffic,
-        neuron updates, batch norm, pooling and the front end; see `snn_voice_hub.spikes.energy.layers`.
-
-        Args:
-            clips: One clip or a list of clips, as `classify` takes them.
-            twin: What to compare with. True for the bundled model of the same name with -cnn for -snn (or the
-                other way), else, for a spiking network, the CNN of the same shapes, of which only the
-                operations without any skipping are known. Or a model, or a name, folder or Hub id of one.
-                False for none.
-            sample_rate: Rate of arrays in Hz; files carry their own.
-            batch_size: Windows that run together; it changes no figure.
-            max_seconds: Longer clips are an error.
-            **unknown: Other names are refused.
-
-        Returns:
-            Means over the windows; `print` shows tables, `to_dict` is for JSON.
-
-        Raises:
-            AudioError: A clip can't be used; in a list the message names which.
-            CheckpointError: There is no such twin.
-            ConfigError: No clip, a twin with another window, a network in training mode, or one with layers
-                that are not counted.
-        """
-        check_names(unknown, inspect.getfullargspec(self.energy).kwonlyargs)
-        ends = Ends(self.config, sample_rate=sample_rate, batch_size=batch_size, max_seconds=max_seconds)
-        with no_autocast(self.device):
-            return measure(self._counted(), self._counted_twin(twin), clips, ends)
-
     # --- parts ------------------------------------------------------------------------------------
 
     def _counted(self, *, shapes_only: bool = False) -> Counted:
         return Counted(self._bare_network(), self.config, self._inputs, shapes_only)
 
-    def _counted_twin(self, twin: str | SnnVoice | bool) -> Counted | None:
+    def _counted_twin(self, twin: str | Observed | bool) -> Counted | None:
         found = bundled_twin(self.config) if twin is True else twin
         if isinstance(found, str | Path):
             found = SnnVoice.from_pretrained(found, engine="torch")

@@ -6,6 +6,7 @@ they can go on for as long as there is sound; their answer is the sum of the new
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -165,12 +166,11 @@ class Framed(Network):
         Membranes `[C]` have the name of their layer, past frames `[count, C]` that of theirs and ".past".
         """
         if self._layout is None:
-            weight = next(self.parameters())
-            x = weight.new_zeros(1, 1, 1, self.min_shape[0], self.frames_per_step)
-            training = self.training
+            x = next(self.parameters()).new_zeros(1, 1, 1, self.min_shape[0], self.frames_per_step)
+            # In a copy: in training mode a step would change the statistics of batch norms, and `eval` is
+            # felt by every thread.
             with torch.no_grad():
-                _, state = self.eval().steps(x)
-            self.train(training)
+                _, state = copy.deepcopy(self).eval().steps(x)
             self._layout = {
                 name: tuple(value.shape[1:] if _is_membrane(name) else (value.shape[0], *value.shape[2:]))
                 for name, value in state.items()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.frames import step_samples
+from snn_voice_hub.inference.hearing.frames import step_samples
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.notation import percent

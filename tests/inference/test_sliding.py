@@ -12,7 +12,7 @@ import torch
 import snn_voice_hub as sv
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.sliding import SlidingLogMel, log_mels
+from snn_voice_hub.inference.hearing.sliding import SlidingLogMel, log_mels
 
 CONFIG = sv.ResMelSNN(2).default_features
 

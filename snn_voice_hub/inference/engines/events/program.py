@@ -107,17 +107,31 @@ def folded(conv: Convolution) -> tuple[Tensor, Tensor]:
         Unsupported: They are not float32 on the CPU, not finite, or so large that sums of them might not be.
     """
     norm: dict[str, Any] = conv.norm or dict.fromkeys(NORM)
-    for tensor in (conv.weight, conv.bias, *(norm[name] for name in NORM)):
-        if tensor is not None and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
-            raise Unsupported("weights that are not float32 on the CPU")
+    _check_kind(conv.weight, conv.bias, *(norm[name] for name in NORM))
     out = len(conv.weight)
     weight = conv.weight.detach().reshape(out, conv.weight.shape[1], *conv.kernel).double()
     bias = weight.new_zeros(out) if conv.bias is None else conv.bias.detach().double()
     if conv.norm is not None:
         scale, shift = norm_constants(conv.norm)
         weight, bias = weight * scale.view(-1, 1, 1, 1), bias * scale + shift
+    check_sums(weight, bias)
+    return weight.float(), bias.float()
+
+
+def check_sums(weight: Tensor, bias: Tensor) -> None:
+    """Refuse weights `[out, ...]` and a bias `[out]` of which sums might not be finite.
+
+    Raises:
+        Unsupported: They are not float32 or float64 on the CPU, not finite, or too large.
+    """
+    _check_kind(weight, bias, kinds=(torch.float32, torch.float64))
     # A weight that is not finite is never added where nothing fires, but 0 times it is no number either.
     largest = (weight.abs().flatten(1).sum(1) + bias.abs()).max()
     if not bool(largest < torch.finfo(torch.float32).max / 2):
         raise Unsupported("weights that are not finite, or whose sums might not be")
-    return weight.float(), bias.float()
+
+
+def _check_kind(*tensors: Tensor | None, kinds: tuple[torch.dtype, ...] = (torch.float32,)) -> None:
+    for tensor in tensors:
+        if tensor is not None and (tensor.dtype not in kinds or tensor.device.type != "cpu"):
+            raise Unsupported("weights that are not float32 on the CPU")

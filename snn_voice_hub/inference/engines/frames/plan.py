@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.events.layers import address, padded
 from snn_voice_hub.inference.engines.events.lowering import MAX_CHANNELS
-from snn_voice_hub.inference.engines.events.program import NORM, Convolution, folded
+from snn_voice_hub.inference.engines.events.program import check_sums
 from snn_voice_hub.models.causal import CausalConvNorm
 from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.models.lif_layer import Lif
@@ -114,7 +114,7 @@ def make_plan(network: FramedSNN, found: Wiring) -> FramePlan:
         projections = (FrameProjection * len(layer.projections))()
         total = torch.zeros(shape.channels, dtype=torch.float32, device="cpu")
         for heard, into in zip(layer.projections, projections, strict=True):
-            weight, bias = _folded(heard.conv)
+            weight, bias = _matrix(heard.conv)
             total += bias
             into.source = _NONE if heard.source is None else heard.source
             into.channels = heard.conv.conv.in_channels
@@ -124,7 +124,7 @@ def make_plan(network: FramedSNN, found: Wiring) -> FramePlan:
                 heard.conv.dilation,
             )
             into.past = places.get(f"{heard.name}{PAST}", 0)
-            into.weight = _held(kept, _widened(weight.permute(2, 1, 0)))
+            into.weight = _held(kept, _widened(weight))
         out.projections, out.count = projections, len(projections)
         out.channels, out.rows = shape.channels, shape.rows
         out.residual = _NONE if layer.residual is None else layer.residual
@@ -135,7 +135,9 @@ def make_plan(network: FramedSNN, found: Wiring) -> FramePlan:
         out.beta = _held(kept, _widened(_decay(layer.lif, shape.channels)))
         out.threshold = float(layer.lif.threshold.detach())
         kept.append(projections)
-    weight, bias = _finite(found.head)
+    weight = found.head.weight.detach()
+    bias = weight.new_zeros(classes) if found.head.bias is None else found.head.bias.detach()
+    check_sums(weight, bias)
     net = FrameNet(
         layers,
         len(layers),
@@ -230,16 +232,11 @@ def _places(found: Wiring, network: FramedSNN) -> dict[str, int]:
     return dict(zip(layout, ends, strict=False))
 
 
-def _folded(conv: CausalConvNorm) -> tuple[Tensor, Tensor]:
-    """Weight `[out, in, kernel]` and bias `[out]` with the batch norm folded in."""
-    norm = {name: getattr(conv.bn, name) for name in (*NORM, "eps")}
-    weight, bias = folded(Convolution(conv.conv.weight, None, (1, 1), (0, 0), norm))
-    return weight.squeeze(2), bias
-
-
-def _finite(head: nn.Linear) -> tuple[Tensor, Tensor]:
-    weight, bias = folded(Convolution(head.weight.unsqueeze(2), head.bias, (1, 1), (0, 0)))
-    return weight[:, :, 0, 0], bias
+def _matrix(conv: CausalConvNorm) -> tuple[Tensor, Tensor]:
+    """Weight `[kernel, in, out]` and bias `[out]` with the batch norm folded in."""
+    linear = conv.folded()
+    check_sums(linear.weight.t(), linear.bias)
+    return linear.weight.view(conv.kernel, -1, len(linear.bias)), linear.bias
 
 
 def _decay(lif: Lif, channels: int) -> Tensor:

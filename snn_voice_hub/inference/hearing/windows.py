@@ -10,19 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from snn_voice_hub.config import SILENCE, VoiceConfig
-from snn_voice_hub.errors import CheckpointError, SnnVoiceError
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.ends import too_loud
-from snn_voice_hub.inference.sliding import LogMelRow, SlidingLogMel, log_mels
-from snn_voice_hub.streaming.chunks import Samples
+from snn_voice_hub.inference.hearing.ringed import RingHearing, on_cpu
+from snn_voice_hub.inference.hearing.sliding import LogMelRow, SlidingLogMel, log_mels
 from snn_voice_hub.streaming.detector import Scores
 from snn_voice_hub.streaming.ring import Ring
 from snn_voice_hub.streaming.search import SoughtWindow
 from snn_voice_hub.streaming.session import Due
 
 
-class WindowHearing:
+class WindowHearing(RingHearing):
     """The newest window of sound, and its log-mel where the next window can take it over.
 
     A row is the frames of a window that are not known yet, where the front end works by frames, and otherwise
@@ -32,13 +30,10 @@ class WindowHearing:
         config: Of the model.
         features: Its front end.
         hop: Distance between windows in samples.
-        back: How many windows before the newest the row of one may still be asked for.
         gate: Windows in which nothing is louder are silence, in dB of full scale; None for no such windows.
+        back: How many windows before the newest the row of one may still be asked for.
         reuse: Whether frames may be taken over.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
-
-    Attributes:
-        silence: Scores `[C]` of silence.
     """
 
     def __init__(
@@ -52,24 +47,9 @@ class WindowHearing:
         reuse: bool = True,
         trouble: Callable[[], str] = str,
     ) -> None:
-        self._config = config
-        self._ring = Ring(config.features.num_samples, hop, back * hop)
-        self._gate = gate
-        self._trouble = trouble
+        super().__init__(config, Ring(config.features.num_samples, hop, back * hop), gate, trouble)
         fits = reuse and SlidingLogMel.fits(config.features, hop)
         self._log_mel = SlidingLogMel(features, hop, back * hop) if fits else None
-        self._heard = False
-        self.silence = silence_of(config.labels)
-
-    @property
-    def level(self) -> float:
-        """Of the newest sound, in dB of full scale."""
-        return self._ring.level
-
-    @property
-    def due_in(self) -> int:
-        """How many samples at the model's rate more make something due."""
-        return self._ring.due_in
 
     @property
     def spikes(self) -> dict[str, npt.NDArray[np.bool_]]:
@@ -82,33 +62,21 @@ class WindowHearing:
         return {}
 
     def reset(self) -> None:
-        """Forget all that was heard."""
-        self._ring.reset()
-        self._heard = False
+        """See `Hearing.reset`."""
+        super().reset()
         if self._log_mel is not None:
             self._log_mel.reset()
-
-    def push(self, samples: Samples) -> None:
-        """See `Hearing.push`."""
-        self._heard |= len(samples) > 0
-        self._ring.push(samples)
-
-    def push_silence(self) -> None:
-        """Zeros, for the windows that hold the last sample."""
-        if self._heard:
-            self._ring.push(np.zeros(self._ring.num_samples - 1, dtype=np.float32))
 
     def next(self) -> SoughtWindow | None:
         """The next window."""
         window = self._ring.next()
         if window is None:
             return None
-        quiet = self._gate is not None and window.level <= self._gate
         end = (window.begin + self._ring.num_samples) / self._config.features.sample_rate
-        return SoughtWindow(None if quiet else window.begin, end)
+        return SoughtWindow(None if self._is_quiet(window.level) else window.begin, end)
 
     def row(self, window: SoughtWindow) -> Tensor | LogMelRow:
-        """What `network_inputs` makes the network's input of."""
+        """What `outputs_of_rows` takes."""
         begin: int = window.place
         samples = self._ring.samples(begin)
         if self._log_mel is None:
@@ -126,30 +94,13 @@ class WindowHearing:
             AudioError: They are not finite, and the network is sound.
             CheckpointError: They are not finite, as the network is not.
         """
-        found = np.tile(self.silence, (len(due.ends), 1))
+        found = self._silent(due)
         if len(due):
-            logits = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
+            logits = on_cpu(outputs)
             if not np.isfinite(logits).all():
-                raise not_finite(self._config, self._trouble)
-            found[~np.array(due.silent)] = shares_of((logits / self._config.temperature).astype(np.float32))
+                raise self._not_finite()
+            found[~np.array(due.silent)] = self._shares(logits)
         return found
-
-
-def silence_of(labels: Sequence[str]) -> Scores:
-    """Scores `[C]` of silence: no word is in it."""
-    return np.array([label == SILENCE for label in labels], dtype=np.float32)
-
-
-def not_finite(config: VoiceConfig, trouble: Callable[[], str]) -> SnnVoiceError:
-    """Why a stream has no finite scores: its model, or what it hears.
-
-    Args:
-        config: Of the model.
-        trouble: Says what is wrong with the network itself; "" for nothing.
-    """
-    if found := trouble():
-        return CheckpointError(f"{config.name or config.architecture}: {found}")
-    return too_loud("the stream")
 
 
 def outputs_of_rows(
@@ -175,11 +126,3 @@ def outputs_of_rows(
     is_framed = torch.tensor([isinstance(row, LogMelRow) for row in rows], device=out.device)
     out[~is_framed], out[is_framed] = whole, of_features(log_mels(framed))
     return out
-
-
-def shares_of(logits: Scores) -> Scores:
-    """Softmax of logits `[..., C]`."""
-    # NumPy's, as PyTorch's takes ten times as long for a single window.
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    shares: Scores = powers / powers.sum(-1, keepdims=True)
-    return shares

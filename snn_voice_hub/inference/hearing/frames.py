@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.features import Features, MelPower
-from snn_voice_hub.inference.hearing import not_finite, shares_of, silence_of
+from snn_voice_hub.inference.hearing.ringed import RingHearing, on_cpu
 from snn_voice_hub.models.framed import LEAD, Framed
 from snn_voice_hub.streaming.chunks import Samples
 from snn_voice_hub.streaming.detector import Scores
@@ -131,7 +131,7 @@ class FrameFront:
         return torch.from_numpy(np.ascontiguousarray(by_step.transpose(1, 0, 3, 2))[:, :, np.newaxis])
 
 
-class FrameHearing:
+class FrameHearing(RingHearing):
     """The newest sound, and what the network remembers of all before.
 
     A stream begins as a clip does. Where nothing was louder than the gate for as long as an answer looks
@@ -144,9 +144,6 @@ class FrameHearing:
         gate: What is not louder is silence, in dB of full scale; None for none.
         raster: Whether it is to be known of every step which neurons fired, not of the newest alone.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
-
-    Attributes:
-        silence: Scores `[C]` of silence.
     """
 
     def __init__(
@@ -159,20 +156,19 @@ class FrameHearing:
         raster: bool = False,
         trouble: Callable[[], str] = str,
     ) -> None:
-        self._config, self._front, self._gate, self._trouble = config, front, gate, trouble
-        self._ring = Ring(front.hops * front.hop, front.hop)
+        super().__init__(config, Ring(front.hops * front.hop, front.hop), gate, trouble)
+        self._front = front
         self._size = network.state_size()
         self._answer = network.num_steps
         # So many quiet hops in a row, and nothing that an answer looks back at was loud.
         self._asleep = -(-network.num_steps // front.steps)
-        self.silence = silence_of(config.labels)
         self._neurons, self._watched = NeuronsInState(network), raster
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was heard."""
-        self._ring.reset()
-        self._heard = self._begun = False
+        """See `Hearing.reset`."""
+        super().reset()
+        self._begun = False
         self._quiet = 0  # hops in a row
         self._rest()
 
@@ -180,16 +176,6 @@ class FrameHearing:
         self._state = np.zeros(self._size, dtype=np.float32)
         self._outputs = np.zeros((self._answer, len(self.silence)), dtype=np.float32)
         self._membranes = np.zeros((0, len(self._neurons)), dtype=np.float32)
-
-    @property
-    def level(self) -> float:
-        """Of the newest sound, in dB of full scale."""
-        return self._ring.level
-
-    @property
-    def due_in(self) -> int:
-        """How many samples at the model's rate more make something due."""
-        return self._ring.due_in
 
     @property
     def spikes(self) -> Fired:
@@ -201,24 +187,13 @@ class FrameHearing:
         """Which fired in each step behind the scores before; see `VoiceStream.raster`."""
         return self._neurons.fired(self._membranes) if self._watched else {}
 
-    def push(self, samples: Samples) -> None:
-        """See `Hearing.push`."""
-        self._heard |= len(samples) > 0
-        self._ring.push(samples)
-
-    def push_silence(self) -> None:
-        """Zeros, for the answers in which the last sample counts."""
-        if self._heard:
-            self._ring.push(np.zeros(self._config.features.num_samples - 1, dtype=np.float32))
-
     def next(self) -> SoughtWindow | None:
         """The next hop."""
         window = self._ring.next()
         if window is None:
             return None
         begins, self._begun = not self._begun, True
-        quiet = self._gate is not None and self._ring.level <= self._gate
-        self._quiet = self._quiet + 1 if quiet else 0
+        self._quiet = self._quiet + 1 if self._is_quiet(self.level) else 0
         end = (window.begin + self._front.hops * self._front.hop) / self._config.features.sample_rate
         if self._quiet < self._asleep:
             return SoughtWindow((window.begin, begins), end)
@@ -242,22 +217,21 @@ class FrameHearing:
             AudioError: They are not finite, and the network is sound.
             CheckpointError: They are not finite, as the network is not.
         """
-        found = np.tile(self.silence, (len(due.ends), 1))
+        found = self._silent(due)
         if self._watched:  # at rest in silence
             self._membranes = np.zeros((len(due.ends) * self._front.steps, len(self._neurons)), np.float32)
         if len(due):
-            given = outputs.cpu().numpy() if isinstance(outputs, Tensor) else np.asarray(outputs)
+            given = on_cpu(outputs)
             if not np.isfinite(given.sum()):
                 self._rest()
-                raise not_finite(self._config, self._trouble)
+                raise self._not_finite()
             steps, (count, classes) = self._front.steps, self._outputs.shape
             row, end = given[0], self._size + steps * classes
             self._state, newest = row[: self._size], row[self._size : end]
             self._outputs = np.concatenate([self._outputs, newest.reshape(steps, classes)])[-count:]
             if self._watched:
                 self._membranes[-steps:] = row[end : end + steps * len(self._neurons)].reshape(steps, -1)
-            logits = self._outputs.sum(0, keepdims=True)
-            found[-1] = shares_of(logits / np.float32(self._config.temperature))
+            found[-1] = self._shares(self._outputs.sum(0))
         return found
 
 

@@ -1,0 +1,123 @@
+"""How a network hears a stream: by windows, or by frames with what it remembers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.features import Features
+from snn_voice_hub.inference.engines.slot import EngineSlot
+from snn_voice_hub.inference.hearing.frames import FrameFront, FrameHearing, outputs_of_frames, step_samples
+from snn_voice_hub.inference.hearing.windows import WindowHearing, outputs_of_rows
+from snn_voice_hub.inference.listener import Listener
+from snn_voice_hub.models.encoding import DRAWN
+from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.network import SpikingNetwork
+from snn_voice_hub.streaming.session import Hearing
+from snn_voice_hub.tensors import no_autocast
+
+
+class Streamed(nn.Module, Listener):
+    """The part of a model that is about streams; what it needs of the others is named here."""
+
+    features: Features
+    _engine: EngineSlot
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+
+    @abstractmethod
+    def to_device(self, waveforms: Tensor) -> Tensor:
+        """Values where the weights are."""
+
+    @abstractmethod
+    def _bare_network(self) -> nn.Module: ...
+
+    @abstractmethod
+    def _logits(self, x: Tensor, seeds: list[int] | None) -> Tensor: ...
+
+    @abstractmethod
+    def _trouble(self) -> str: ...
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the network remembers the sound before; otherwise it hears windows, each by itself."""
+        return isinstance(self._bare_network(), Framed)
+
+    @torch.inference_mode()
+    def run_inputs(self, inputs: Sequence[Any]) -> Tensor:
+        """Run the network on what streams have prepared, for whoever makes batches of several streams.
+
+        Args:
+            inputs: Rows of `VoiceStream.take(...).inputs`, of any streams of this model, which alone knows
+                what they are; at least one.
+
+        Returns:
+            What `VoiceStream.give` takes: `[B, C]`, on the network's device.
+        """
+        if isinstance(network := self._bare_network(), Framed):
+            return outputs_of_frames(inputs, partial(self._advance, network), partial(self._watch, network))
+        return outputs_of_rows(
+            inputs,
+            lambda windows: cast(Tensor, self(self.to_device(windows))),
+            lambda features: self._logits(self._as_weights(features), None),
+        )
+
+    def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        with no_autocast(self.device):
+            outputs, after = self._engine.advance(network, self._as_weights(x), self._as_weights(state))
+            return outputs.float(), after.float()
+
+    def _watch(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with no_autocast(self.device):
+            outputs, after, mems = self._engine.watch(network, self._as_weights(x), self._as_weights(state))
+            return outputs.float(), after.float(), mems.float()
+
+    def _as_weights(self, values: Tensor) -> Tensor:
+        """Values on the CPU where the weights are, in their number type."""
+        return self.to_device(values).to(self.dtype)
+
+    def _hop_of(self, seconds: float) -> int:
+        network, c = self._bare_network(), self.config.features
+        if not isinstance(network, Framed):
+            return super()._hop_of(seconds)
+        step = step_samples(c, network)
+        return step * max(1, round(seconds * c.sample_rate / step))
+
+    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
+        network = self._bare_network()
+        if isinstance(network, Framed):
+            if spikes and not isinstance(network, SpikingNetwork):
+                raise ConfigError(
+                    f"{type(network).__name__} has no neurons that spike", hint="a spiking network"
+                )
+            steps = hop // step_samples(self.config.features, network)
+            front = FrameFront(self.features, network, steps)
+            return FrameHearing(self.config, front, network, gate, raster=spikes, trouble=self._trouble)
+        if spikes:
+            raise ConfigError(
+                f"{self.config.title} hears windows, and its neurons forget the one before",
+                hint="a network whose steps are those of the sound; record_spikes() tells of a clip",
+            )
+        reuse = not self._draws()
+        return WindowHearing(
+            self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble
+        )
+
+    def _draws(self) -> bool:
+        """Whether the network draws random numbers, by a seed made of the clip."""
+        network = self._bare_network()
+        return isinstance(network, SpikingNetwork) and network.encoding in DRAWN
