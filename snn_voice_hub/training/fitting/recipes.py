@@ -5,6 +5,9 @@ None of it needs PyTorch.
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from snn_voice_hub.config import SILENCE, UNKNOWN, VoiceConfig
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
@@ -28,58 +31,42 @@ _ROBUST = Augmentation(
     codec=0.02,
 )
 
-# Of networks whose steps are those of the sound; others hear each clip by itself.
+# Of models for such a microphone, which also hear when no word is said, and when one is that they don't know.
+_OPEN = Recipe(architecture="ResMelCNN", silence=0.05, unknown=0.2, augmentation=_ROBUST)
+_SPIKING = dataclasses.replace(_OPEN, lr=2e-3, distil=0.5, threshold_percentile=95.0, epochs=25)
+# Networks whose steps are those of the sound learn from clips that follow one another.
 _CHAIN = 4
+_STREAMED: dict[str, Any] = {"batch_size": 128, "chain": _CHAIN, "between": 0.5}
 
 RECIPES: dict[str, Recipe] = {
-    "resmel-cnn": Recipe(
+    "resmel-cnn": dataclasses.replace(
+        _OPEN,
         architecture="ResMelCNN",
         description="Residual 1-D CNN on a 16 kHz log-mel: the twin and teacher of the default model",
-        silence=0.05,
-        unknown=0.2,
-        augmentation=_ROBUST,
         epochs=25,
         lr=3e-3,
     ),
-    "resmel-snn": Recipe(
+    "resmel-snn": dataclasses.replace(
+        _SPIKING,
         architecture="ResMelSNN",
         network={"num_steps": 4, "learn_beta": True},
         description="Residual 1-D spiking network on a 16 kHz log-mel: the default",
-        silence=0.05,
-        unknown=0.2,
-        augmentation=_ROBUST,
-        epochs=25,
-        lr=2e-3,
-        distil=0.5,
-        threshold_percentile=95.0,
     ),
-    "tempo-cnn": Recipe(
+    "tempo-cnn": dataclasses.replace(
+        _OPEN,
         architecture="TempoCNN",
         description="Causal residual CNN on the frames of a 16 kHz log-mel: twin of the streaming model",
-        silence=0.05,
-        unknown=0.2,
-        augmentation=_ROBUST,
         epochs=12,
-        batch_size=128,
         lr=4e-3,
         distil=0.5,
-        chain=_CHAIN,
-        between=0.5,
+        **_STREAMED,
     ),
-    "tempo-snn": Recipe(
+    "tempo-snn": dataclasses.replace(
+        _SPIKING,
         architecture="TempoSNN",
         network={"learn_beta": True},
         description="Spiking network whose time steps are the frames of the sound: for streams",
-        silence=0.05,
-        unknown=0.2,
-        augmentation=_ROBUST,
-        epochs=25,
-        batch_size=128,
-        lr=2e-3,
-        distil=0.5,
-        threshold_percentile=95.0,
-        chain=_CHAIN,
-        between=0.5,
+        **_STREAMED,
     ),
     "m5-cnn": Recipe(
         architecture="M5CNN",
