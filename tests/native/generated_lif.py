@@ -6,8 +6,6 @@ with 1 where an answer differs, or where one path answers what the other refuses
 
 from __future__ import annotations
 
-import argparse
-import collections
 import random
 import sys
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from snn_voice_hub.models.lif import RESETS, SURROGATES
 from snn_voice_hub.models.lif_layer import Lif, lif_train
 from snn_voice_hub.native import lif as native
+from tests.generated import main
 
 Shape = tuple[int, ...]
 
@@ -197,26 +196,10 @@ def _slack(tensor: Tensor) -> float:
     return 1e-4 * (1 + float(tensor.nan_to_num(0, 0, 0).abs().max())) if tensor.numel() else 0.0
 
 
-def generate(count: int, seed: int) -> collections.Counter[str]:
-    """Run cases, and count what became of them."""
-    r = random.Random(seed)
-    return collections.Counter(run(case(r)) for _ in range(count))
-
-
-def main() -> int:
-    """See the module."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("count", type=int)
-    parser.add_argument("seed", type=int, nargs="?", default=0)
-    arguments = parser.parse_args()
-    found = generate(arguments.count, arguments.seed)
-    for what, times in found.most_common():
-        print(f"{times:7} {what}")
-    if not found["by the kernels"]:
-        print("nothing went through the kernels: is there a C++ compiler?")
-        return 1
-    return int(any(what.startswith("WRONG") for what in found))
+def drawn(r: random.Random) -> str:
+    """`run` for the next case."""
+    return run(case(r))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, drawn, "by the kernels"))

@@ -14,7 +14,8 @@ from snn_voice_hub.models import lif_layer
 from snn_voice_hub.models.lif import SURROGATES, lif_scan
 from snn_voice_hub.models.lif_layer import Lif, lif_spikes, lif_train
 from snn_voice_hub.native import lif as native
-from tests.native.generated_lif import generate
+from tests.generated import generate
+from tests.native.generated_lif import drawn
 
 compiler = pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="no C++ compiler")
 STEPS = 5
@@ -31,7 +32,7 @@ def by_torch(lif: Lif, x: Tensor, mem: Tensor | None = None, then: Any = None) -
 
 @compiler
 def test_generated_layers_are_those_of_pytorch() -> None:
-    found = generate(400, seed=7)
+    found = generate(drawn, 400, seed=7)
     assert [what for what in found if what.startswith("WRONG")] == []
     assert min(found[what] for what in ("by the kernels", "by torch", "refused")) > 50
 

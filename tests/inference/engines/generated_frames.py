@@ -6,8 +6,6 @@ them; it ends with 1 where an answer differs.
 
 from __future__ import annotations
 
-import argparse
-import collections
 import random
 import sys
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from snn_voice_hub.inference.engines.base import Unsupported
 from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.models.lif import RESETS
 from snn_voice_hub.models.lif_layer import Lif
+from tests.generated import main
 from tests.inference.engines.framed_networks import Drawing, Ear, Wired, drawn_steps, exact
 
 
@@ -130,23 +129,10 @@ def run(case: Case) -> str:
     return "equal" if bool((wanted != wanted[0, 0]).any()) else "equal and silent"
 
 
-def generate(count: int, seed: int) -> collections.Counter[str]:
-    """Run cases, and count what became of them."""
-    r = random.Random(seed)
-    return collections.Counter(run(case(r)) for _ in range(count))
-
-
-def main() -> int:
-    """See the module."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("count", type=int)
-    parser.add_argument("seed", type=int, nargs="?", default=0)
-    arguments = parser.parse_args()
-    found = generate(arguments.count, arguments.seed)
-    for what, times in found.most_common():
-        print(f"{times:7} {what}")
-    return int(any(what.startswith("WRONG") for what in found))
+def drawn(r: random.Random) -> str:
+    """`run` for the next case."""
+    return run(case(r))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, drawn))

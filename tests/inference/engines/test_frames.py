@@ -17,8 +17,9 @@ from snn_voice_hub.inference.engines.native import NativeEngine
 from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
 from snn_voice_hub.models.architectures.tempo import Shape
 from snn_voice_hub.models.lif_layer import Lif
+from tests.generated import generate
 from tests.inference.engines.framed_networks import drawn_steps, exact, shaped, small, sound
-from tests.inference.engines.generated_frames import generate
+from tests.inference.engines.generated_frames import drawn
 from tests.models.lively import features_of, stir
 from tests.threads import in_threads
 
@@ -83,7 +84,7 @@ def test_outputs_and_states_are_those_of_pytorch_bit_for_bit(
 
 
 def test_generated_networks_give_outputs_and_states_of_pytorch() -> None:
-    found = generate(40, seed=3)
+    found = generate(drawn, 40, seed=3)
     assert [what for what in found if what.startswith("WRONG")] == []
     assert found["equal"] > 25
 

@@ -24,6 +24,8 @@ from tests.server.conftest import until
 
 RATE = 16_000
 HELLO = {"sample_rate": RATE, "encoding": "pcm16"}
+KEY = "a-key-that-nobody-guesses"
+BEARER = {"Authorization": f"Bearer {KEY}"}
 Message = dict[str, Any]
 
 

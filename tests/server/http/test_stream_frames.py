@@ -23,7 +23,9 @@ from snn_voice_hub import SnnVoice
 from tests.server.conftest import until
 from tests.server.helpers import encoded, wait_until
 from tests.server.http.stream_helpers import (
+    BEARER,
     HELLO,
+    KEY,
     RATE,
     Client,
     Message,
@@ -41,8 +43,6 @@ from tests.voice.stream_helpers import follower
 
 PCM = talk().tobytes()
 LONG = np.tile(talk(), 2).tobytes()
-KEY = "a-key-that-nobody-guesses"
-BEARER = {"Authorization": f"Bearer {KEY}"}
 SPIKES = {**HELLO, "spikes": True}
 Bits = npt.NDArray[np.bool_]
 

@@ -27,7 +27,9 @@ from tests.places import EXAMPLES
 from tests.server.conftest import Slowly, until
 from tests.server.helpers import wait_until
 from tests.server.http.stream_helpers import (
+    BEARER,
     HELLO,
+    KEY,
     RATE,
     Client,
     cut,
@@ -41,8 +43,6 @@ from tests.server.http.stream_helpers import (
     until_closed,
 )
 
-KEY = "a-key-that-nobody-guesses"
-BEARER = {"Authorization": f"Bearer {KEY}"}
 PCM = talk().tobytes()
 
 
