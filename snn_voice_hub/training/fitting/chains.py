@@ -14,7 +14,19 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.features import Features
-from snn_voice_hub.models.framed import Framed
+
+# Steps between two answers of a stream that a teacher's are followed at.
+_APART = 4
+
+
+def along(outputs: Tensor, num_steps: int) -> Tensor:
+    """The answers of a network all along streams: outputs `[T, S, C]` -> logits `[W, S, C]`.
+
+    Args:
+        outputs: Of each step.
+        num_steps: Outputs that make an answer.
+    """
+    return outputs.unfold(0, num_steps, _APART).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +81,16 @@ class Chain:
         joined = changed(by_clip.flatten(0, 1)).view_as(by_clip).movedim(0, -2).flatten(-2)
         return torch.cat([joined, last], -1)
 
-    def answers(self, network: Framed, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def answers(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """What a network says at the end of each clip, and between two of each stream.
 
         Args:
-            network: The network.
-            x: Spectrograms of the streams.
+            outputs: Of each step of the streams, `[T, S, C]`.
 
         Returns:
             Logits `[B, C]` in the order of the batch, and `[S, C]` of `between`; None where no clip follows
             another one.
         """
-        outputs = network.forward_steps(x)
         length = len(self.order)
         per_clip = len(outputs) // length
         ends = outputs.view(length, per_clip, *outputs.shape[1:]).sum(1).flatten(0, 1)

@@ -22,7 +22,7 @@ from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import agreed
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.average import Average
-from snn_voice_hub.training.fitting.chains import Chain
+from snn_voice_hub.training.fitting.chains import Chain, along
 from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
@@ -145,6 +145,9 @@ class Spotter(lightning.LightningModule):
         self._draw, self._val, self._labels = draw, val, labels
         self._noises, self._music, self._rooms, self._others = list(noises), music, rooms, others
         self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
+        # Those that say at each step what this network is to say, and those that only know windows.
+        self._beside = [t for t in self._teachers if recipe.along and t.fits(network, features)]
+        self._apart = [t for t in self._teachers if t not in self._beside]
         self._answers = answers
         self._cached = cached
         self.done = done
@@ -209,7 +212,7 @@ class Spotter(lightning.LightningModule):
         """The loss of a batch."""
         torch.manual_seed(int(batch["seed"]))  # dropout draws too
         targets = batch["targets"]
-        chain, between = self._chain(batch), None
+        chain = self._chain(batch)
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             told = None
             if "features" in batch:
@@ -219,11 +222,16 @@ class Spotter(lightning.LightningModule):
                 x = self._changed_features(waves, chain, int(batch["seed"]))
                 if self._teachers or self._answers is not None:
                     told = agreed([teacher(waves) for teacher in self._teachers], batch.get("answers"))
+        beside: Tensor | float = 0.0
         if chain is None:
             logits = self.network(x)
         else:
             assert isinstance(self.network, Framed)
-            logits, between = chain.answers(self.network, x)
+            outputs = self.network.forward_steps(x)
+            logits, between = chain.answers(outputs)
+            beside = self._along(chain, outputs)
+            if between is not None and self._apart:
+                beside = beside + self.recipe.between * self._between(chain, between)
         losses = functional.cross_entropy(
             logits,
             both(batch, logits.shape[1]),
@@ -237,9 +245,7 @@ class Spotter(lightning.LightningModule):
             losses = (1 - distil) * losses + distil * functional.cross_entropy(
                 logits, wanted, reduction="none"
             )
-        loss = losses.mean()
-        if between is not None and chain is not None and self._teachers:
-            loss = loss + self.recipe.between * self._between(chain, between)
+        loss = losses.mean() + beside
         self.losses.append(float(loss.detach()))
         self.log("train_loss", self.losses[-1], prog_bar=True, logger=False, batch_size=len(targets))
         return loss
@@ -267,8 +273,18 @@ class Spotter(lightning.LightningModule):
         )
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             windows = chain.between(per_step)
-            told = torch.stack([teacher(windows) for teacher in self._teachers]).mean(0)
+            told = torch.stack([teacher(windows) for teacher in self._apart]).mean(0)
         return functional.cross_entropy(logits, told)
+
+    def _along(self, chain: Chain, outputs: Tensor) -> Tensor | float:
+        """The loss all along the streams, by the teachers that hear them as this network does."""
+        assert isinstance(self.network, Framed)
+        if not self._beside:
+            return 0.0
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            told = torch.stack([teacher.along(chain.waves) for teacher in self._beside]).mean(0)
+        logits = along(outputs, self.network.num_steps)
+        return self.recipe.along * functional.cross_entropy(logits.flatten(0, 1), told.flatten(0, 1))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """See Lightning."""

@@ -168,6 +168,8 @@ class Recipe:
         chain: Of a network whose steps are those of the sound: so many clips follow one another as one
             stream; see `fitting.chains`.
         between: Weight of the teachers' answers on the way from one clip to the next.
+        along: Weight of what a teacher says whose steps are those of this network: it hears the streams too,
+            and is followed all along them.
         patience: Epochs without a better validation loss after which training ends (0: never).
     """
 
@@ -198,6 +200,7 @@ class Recipe:
     distil: float = 0.0
     chain: int = 1
     between: float = 0.0
+    along: float = 0.0
     patience: int = 0
 
     def __post_init__(self) -> None:
@@ -220,7 +223,7 @@ class Recipe:
         check_choice("constants", self.constants, CONSTANTS)
         for name in ("lr", "final_div_factor"):
             check_number(name, getattr(self, name), above=0.0)
-        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic", "between"):
+        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic", "between", "along"):
             check_number(name, getattr(self, name), low=0.0)
         check_number("threshold_percentile", self.threshold_percentile, low=0.0, high=100.0)
         for name in ("silence", "unknown", "pct_start", "label_smoothing", "ema", "distil"):

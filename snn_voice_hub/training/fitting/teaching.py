@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
+from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, named_path
+from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.training.fitting.chains import along
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
@@ -127,6 +130,28 @@ class Teacher(nn.Module):
         """Probabilities `[B, C]` of the student's labels for waveforms `[B, N]`."""
         logits: Tensor = self.network(self.features(waveforms))
         return logits[:, self.columns].softmax(1)
+
+    def fits(self, network: nn.Module, features: Features) -> bool:
+        """Whether its steps are those of a network, so that it can be followed along a stream.
+
+        Args:
+            network: The student.
+            features: The student's front end.
+        """
+        own = self.network
+        if not isinstance(own, Framed) or not isinstance(network, Framed):
+            return False
+        mine, others = self.features.config, features.config
+        same = all(getattr(mine, name) == getattr(others, name) for name in ("sample_rate", "feature_rate"))
+        step = own.frames_per_step * mine.hop_length
+        return same and step == network.frames_per_step * others.hop_length
+
+    @torch.no_grad()
+    def along(self, waveforms: Tensor) -> Tensor:
+        """Probabilities `[W, S, C]` of the student's labels along streams `[S, N]`; see `chains.along`."""
+        assert isinstance(self.network, Framed)
+        outputs = self.network.forward_steps(self.features(waveforms))
+        return along(outputs[..., self.columns], self.network.num_steps).softmax(-1)
 
 
 def head_of(network: nn.Module) -> str:

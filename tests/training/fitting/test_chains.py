@@ -33,7 +33,7 @@ def test_the_first_clips_are_heard_as_if_alone(network: Framed) -> None:
     chain = Chain.of(waves, 4, 50, seed=3)
     assert sorted(chain.order.flatten().tolist()) == list(range(8))
     features = Features(network.default_features)
-    logits, _ = chain.answers(network, chain.spectrograms(features, unchanged))
+    logits, _ = chain.answers(network.forward_steps(chain.spectrograms(features, unchanged)))
     alone = network(features(waves))
     first = chain.order[0]
     torch.testing.assert_close(logits[first], alone[first], rtol=0, atol=1e-4)
@@ -46,7 +46,7 @@ def test_answers_are_those_of_the_stream(network: Framed) -> None:
     waves = clips(6)
     chain = Chain.of(waves, 3, 50, seed=3)
     features = Features(network.default_features)
-    logits, between = chain.answers(network, chain.spectrograms(features, unchanged))
+    logits, between = chain.answers(network.forward_steps(chain.spectrograms(features, unchanged)))
     outputs = network.forward_steps(features(chain.waves))
     for place in range(3):
         expected = outputs[50 * place : 50 * (place + 1)].sum(0)
