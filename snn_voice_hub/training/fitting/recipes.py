@@ -66,6 +66,7 @@ RECIPES: dict[str, Recipe] = {
         architecture="TempoSNN",
         network={"learn_beta": True},
         description="Spiking network whose time steps are the frames of the sound: for streams",
+        along=1.0,
         **_STREAMED,
     ),
     "m5-cnn": Recipe(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.training.fitting.chains import Chain
+from snn_voice_hub.training.fitting.fit import Job, fit
+from snn_voice_hub.training.fitting.teaching import Teacher, TrainedModel
 from tests.models.lively import lively
+from tests.training.helpers import dataset, recipe
+
+LABELS = ["no", "up", "yes"]
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +97,58 @@ def test_the_order_follows_from_the_seed() -> None:
     assert torch.equal(first.waves, again.waves)
     assert (first.offset, first.link) == (again.offset, again.link)
     assert not torch.equal(first.order, other.order)
+
+
+# --- a teacher that hears the streams -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One whose steps are those of `TempoSNN`, and one that hears windows."""
+    folder = tmp_path_factory.mktemp("teachers")
+    for name in ("TempoCNN", "ResMelCNN"):
+        sv.SnnVoice(lively(name, num_classes=3), labels=LABELS).save_pretrained(folder / name)
+    return {name: folder / name for name in ("TempoCNN", "ResMelCNN")}
+
+
+def test_who_can_be_followed_along_a_stream(network: Framed, teachers: dict[str, Path]) -> None:
+    features = Features(network.default_features)
+    along, apart = (Teacher(TrainedModel.of(path), LABELS) for path in teachers.values())
+    assert along.fits(network, features)
+    assert not apart.fits(network, features)
+    assert not along.fits(apart.network, features)
+    slower = Features(dataclasses.replace(network.default_features, hop_length=320))
+    assert not along.fits(network, slower)
+
+
+@torch.no_grad()
+def test_what_is_said_along_a_stream(teachers: dict[str, Path]) -> None:
+    source = TrainedModel.of(teachers["TempoCNN"])
+    teacher = Teacher(source, LABELS[::-1])
+    waves = Chain.of(clips(6), 3, 50, seed=3).waves
+    told = teacher.along(waves)
+    assert told.shape == (26, 2, 3)
+    outputs = teacher.network.forward_steps(teacher.features(waves))[..., [2, 1, 0]]
+    for place in (0, 7, 25):
+        expected = outputs[4 * place : 4 * place + 50].sum(0).softmax(-1)
+        torch.testing.assert_close(told[place], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("teacher", "matters"), [("TempoCNN", True), ("ResMelCNN", False)])
+def test_it_is_followed_with_its_weight(
+    teachers: dict[str, Path], tmp_path: Path, teacher: str, matters: bool
+) -> None:
+    pytest.importorskip("lightning")
+    losses = {}
+    for along in (0.0, 0.5, 1.0):
+        made = recipe(
+            architecture="TempoSNN", network={}, features=None, epochs=1, steps=1, chain=2, along=along
+        )
+        job = Job(name="x", recipe=made, teachers=(str(teachers[teacher]),))
+        (row,) = fit(job, dataset(8, 2), tmp_path / str(along)).history
+        losses[along] = row["train_loss"]
+    if not matters:
+        assert losses[0.0] == losses[0.5] == losses[1.0]
+        return
+    assert losses[1.0] - losses[0.5] == pytest.approx(losses[0.5] - losses[0.0], abs=2e-4)
+    assert losses[1.0] - losses[0.0] > 0.5  # three words: log 3 and more where one is sure of others
