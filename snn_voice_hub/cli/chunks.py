@@ -32,7 +32,7 @@ class LiveSound(NamedTuple):
 
     name: str
     sample_rate: int
-    chunks: Iterator[Any]
+    chunks: Generator[Any, None, None]
 
 
 def of_file(path: str, *, realtime: bool) -> LiveSound:
@@ -53,7 +53,7 @@ def of_file(path: str, *, realtime: bool) -> LiveSound:
     return LiveSound(path, rate, _paced(chunks, rate) if realtime else chunks)
 
 
-def _paced(chunks: Iterator[Any], rate: int) -> Iterator[Any]:
+def _paced(chunks: Iterator[Any], rate: int) -> Generator[Any, None, None]:
     begin, count = time.monotonic(), 0
     for chunk in chunks:
         count += len(chunk)
@@ -87,7 +87,7 @@ def of_stdin(sample_rate: int, encoding: str) -> LiveSound:
     stdin: Any = sound_of("-")
     size = max(1, round(_CHUNK * sample_rate)) * ENCODINGS[encoding].itemsize
 
-    def read() -> Iterator[bytes]:
+    def read() -> Generator[bytes, None, None]:
         head = b""
         while chunk := stdin.read1(size):
             if len(head) < 4:
@@ -160,6 +160,18 @@ def of_microphone(device: str | None, sample_rate: int | None) -> LiveSound:
         raise _refused(error) from error
     chunks = _recorded(sounddevice, wanted, rate)
     return LiveSound(str(found["name"]), rate, chunks)
+
+
+def play_back(waveform: Any, sample_rate: int) -> None:
+    """Play samples `[N]` to their end, where something can play them; a take is good without, too.
+
+    Args:
+        waveform: Float, full scale is 1.0.
+        sample_rate: In Hz.
+    """
+    sounddevice = _sounddevice()
+    with suppress(sounddevice.PortAudioError, ValueError):
+        sounddevice.play(waveform, sample_rate, blocking=True)
 
 
 def _recorded(sounddevice: Any, device: int | str | None, rate: int) -> Generator[bytes, None, None]:
