@@ -65,6 +65,12 @@ class Chain:
         )
         return cls(order, waves[order].movedim(0, 1).flatten(1), offset, link)
 
+    @classmethod
+    def going_on(cls, waves: Tensor, length: int) -> Chain:
+        """Streams of which the windows `[S * length, N]` are given one after the other."""
+        order = torch.arange(len(waves), device="cpu").view(-1, length).t()
+        return cls(order, waves.view(len(waves) // length, -1), 0, 0)
+
     def spectrograms(self, features: Features, changed: Callable[[Tensor], Tensor]) -> Tensor:
         """`[S, 1, n_mels, frames]` of the streams.
 

@@ -145,6 +145,7 @@ class Spotter(lightning.LightningModule):
         self._draw, self._val, self._labels = draw, val, labels
         self._noises, self._music, self._rooms, self._others = list(noises), music, rooms, others
         self._teachers = list(teachers)  # a plain list: their weights are no part of this module's state
+        self._no_words = [i for i, label in enumerate(labels) if not is_word(label)]
         # Those that say at each step what this network is to say, and those that only know windows.
         self._beside = [t for t in self._teachers if recipe.along and t.fits(network, features)]
         self._apart = [t for t in self._teachers if t not in self._beside]
@@ -227,9 +228,13 @@ class Spotter(lightning.LightningModule):
             logits = self.network(x)
         else:
             assert isinstance(self.network, Framed)
-            outputs = self.network.forward_steps(x)
+            streams, running = len(x), self._running_features(batch)
+            outputs = self.network.forward_steps(x if running is None else torch.cat([x, running]))
+            if running is not None:
+                beside = self.recipe.running * self._no_word(outputs[:, streams:])
+                outputs = outputs[:, :streams]
             logits, between = chain.answers(outputs)
-            beside = self._along(chain, outputs)
+            beside = beside + self._along(chain, outputs)
             if between is not None and self._apart:
                 beside = beside + self.recipe.between * self._between(chain, between)
         losses = functional.cross_entropy(
@@ -263,6 +268,20 @@ class Spotter(lightning.LightningModule):
             self._augmenter.reseed(seed ^ 1)
             changed = self._augmenter.features
         return changed(self.features(waves)) if chain is None else chain.spectrograms(self.features, changed)
+
+    def _running_features(self, batch: dict[str, Any]) -> Tensor | None:
+        """Spectrograms of other speech that goes on, if there is some."""
+        if "running" not in batch:
+            return None
+        chain = Chain.going_on(batch["running"], self.recipe.chain)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self._changed_features(chain.waves, chain, int(batch["seed"]) ^ 4)
+
+    def _no_word(self, outputs: Tensor) -> Tensor:
+        """The loss of streams in which no word is said: outputs `[T, S, C]`."""
+        assert isinstance(self.network, Framed)
+        shares = along(outputs, self.network.num_steps).log_softmax(-1)
+        return -shares[..., self._no_words].logsumexp(-1).mean()
 
     def _between(self, chain: Chain, logits: Tensor) -> Tensor:
         """The loss between clips, where the teachers alone know what is heard."""

@@ -99,6 +99,17 @@ class Others:
         """A window of other speech `[N]`."""
         return self._speech(rng)
 
+    def running(self, streams: int, length: int, rng: np.random.Generator) -> Tensor:
+        """Other speech that goes on, window by window: `[streams * length, N]`."""
+        found = np.zeros((streams, length * self.length), np.float32)
+        for stream in found:
+            begin = 0
+            while begin < len(stream):
+                piece = self._run_of(len(stream) - begin, rng)
+                stream[begin : begin + len(piece)] = piece
+                begin += len(piece)
+        return torch.from_numpy(found).view(streams * length, self.length)
+
     # --- of negatives -----------------------------------------------------------------------------
 
     def _heard(self, span: Span, start: int, length: int) -> Wave:
@@ -122,6 +133,14 @@ class Others:
         begin = int(rng.integers(-room + 1))
         out[begin : begin + len(piece)] = piece
         return out
+
+    def _run_of(self, most: int, rng: np.random.Generator) -> Wave:
+        """So many samples of one recording, or all there are."""
+        spans, chance = self._running
+        span = spans[rng.choice(len(spans), p=chance)]
+        size = min(most, span.end - span.start)
+        start = span.start + int(rng.integers(span.end - span.start - size + 1))
+        return faded(self._heard(span, start, size))
 
     def _word(self, rng: np.random.Generator) -> Wave:
         spans, chance = self._single

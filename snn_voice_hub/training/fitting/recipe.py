@@ -131,6 +131,9 @@ class Mixture:
             )
 
 
+_OF_STREAMS = ("between", "running", "along")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one checkpoint is trained.
@@ -168,6 +171,8 @@ class Recipe:
         chain: Of a network whose steps are those of the sound: so many clips follow one another as one
             stream; see `fitting.chains`.
         between: Weight of the teachers' answers on the way from one clip to the next.
+        running: Streams of other speech that goes on, for each stream of clips. No word is to be heard in
+            them; the weight of that is the same number.
         along: Weight of what a teacher says whose steps are those of this network: it hears the streams too,
             and is followed all along them.
         patience: Epochs without a better validation loss after which training ends (0: never).
@@ -200,6 +205,7 @@ class Recipe:
     distil: float = 0.0
     chain: int = 1
     between: float = 0.0
+    running: float = 0.0
     along: float = 0.0
     patience: int = 0
 
@@ -223,7 +229,15 @@ class Recipe:
         check_choice("constants", self.constants, CONSTANTS)
         for name in ("lr", "final_div_factor"):
             check_number(name, getattr(self, name), above=0.0)
-        for name in ("weight_decay", "gradient_clip", "class_power", "synthetic", "between", "along"):
+        for name in (
+            "weight_decay",
+            "gradient_clip",
+            "class_power",
+            "synthetic",
+            "between",
+            "running",
+            "along",
+        ):
             check_number(name, getattr(self, name), low=0.0)
         check_number("threshold_percentile", self.threshold_percentile, low=0.0, high=100.0)
         for name in ("silence", "unknown", "pct_start", "label_smoothing", "ema", "distil"):
@@ -237,6 +251,8 @@ class Recipe:
                 )
             if share and self.augmentation is None:
                 raise ConfigError(f"{name} needs an augmentation, which makes it", hint="augmentation: {}")
+        if self.running and not self.unknown:
+            raise ConfigError("running needs a class for what is heard there", hint="unknown: 0.2")
         if self.quiet + self.strange >= self.batch_size:
             raise ConfigError("silence and unknown leave no room for words", hint="smaller shares")
 

@@ -131,6 +131,8 @@ class Steps(Dataset[dict[str, Any]]):
         self.augmenter = augmenter
         self.labels = list(labels)
         self.quiet, self.strange = recipe.quiet, recipe.strange
+        self.length = recipe.chain
+        self.running = round(recipe.running * recipe.batch_size / recipe.chain)
         self.others = others
         self.share = share
         self.features = features
@@ -140,7 +142,8 @@ class Steps(Dataset[dict[str, Any]]):
         """Sound `[B, N]` (or features), class indices `[B]`, and the seed of what else is drawn.
 
         Where clips are mixed, `others` are the second class indices, and `part` is that of the first. Where
-        teachers were asked before, `answers` are what they said, `[k, B, C]`.
+        teachers were asked before, `answers` are what they said, `[k, B, C]`. And `running` is other speech
+        that goes on, `[S * L, N]`, window by window.
         """
         epoch, step = key
         rank, world = self.share.rank, self.share.world
@@ -172,6 +175,8 @@ class Steps(Dataset[dict[str, Any]]):
                 if mixed:
                     mixed["others"] = torch.cat([mixed["others"], silence])
                     mixed["part"] = torch.cat([mixed["part"], torch.ones(quiet, **FLOAT32)])
+            if (running := self._running(waves.shape[1], seed)) is not None:
+                mixed["running"] = running
         if answers is not None:
             mixed["answers"] = answers
         return {"waves": waves, "targets": targets, "seed": seed, **mixed}
@@ -190,6 +195,14 @@ class Steps(Dataset[dict[str, Any]]):
             return waves, targets, 0
         waves = torch.cat([waves, self.others.clips(strange, rng)])
         return waves, torch.cat([targets, self._all(UNKNOWN, strange)]), strange
+
+    def _running(self, length: int, seed: int) -> Tensor | None:
+        """Other speech that goes on, through the same rooms and noises as all else."""
+        count = len(range(self.share.rank, self.running, self.share.world))
+        if not count or self.others is None or not self.others.can_surround or self.augmenter is None:
+            return None
+        waves = self.others.running(count, self.length, np.random.default_rng([seed, 3]))
+        return self.augmenter.waveforms(waves, fixed=len(waves))
 
     def _all(self, label: str, count: int) -> Tensor:
         return torch.full((count,), self.labels.index(label), device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from torch import Tensor
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.training.clips.data import as_int16
+from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.fitting.chains import Chain
 from snn_voice_hub.training.fitting.fit import Job, fit
+from snn_voice_hub.training.fitting.recipe import Mixture
 from snn_voice_hub.training.fitting.teaching import Teacher, TrainedModel
 from tests.models.lively import lively
 from tests.training.helpers import dataset, recipe
@@ -152,3 +156,38 @@ def test_it_is_followed_with_its_weight(
         return
     assert losses[1.0] - losses[0.5] == pytest.approx(losses[0.5] - losses[0.0], abs=2e-4)
     assert losses[1.0] - losses[0.0] > 0.5  # three words: log 3 and more where one is sure of others
+
+
+# --- other speech that goes on ------------------------------------------------------------------------
+
+
+def test_windows_of_a_stream_stay_in_their_order(network: Framed) -> None:
+    waves = clips(6)
+    chain = Chain.going_on(waves, 3)
+    assert torch.equal(chain.waves, waves.view(2, -1))
+    features = Features(network.default_features)
+    torch.testing.assert_close(chain.spectrograms(features, unchanged), features(chain.waves))
+
+
+@pytest.mark.parametrize("running", [0.0, 0.5])
+def test_no_word_is_to_be_heard_in_other_speech(tmp_path: Path, running: float) -> None:
+    pytest.importorskip("lightning")
+    made = recipe(
+        architecture="TempoSNN",
+        network={},
+        features=None,
+        epochs=3,
+        steps=6,
+        chain=2,
+        running=running,
+        unknown=0.1,
+        mixture=Mixture(speech=0.0, words=0.0),
+        lr=0.01,
+    )
+    speech = as_int16(np.sin(np.arange(64_000) * 0.2) * np.random.default_rng(0).random(64_000) * 0.3)
+    heard = Negatives((NegativeSound("a.wav", "speech", speech, "ann"),), 16_000)
+    fit(Job(name="x", recipe=made), dataset(8, 2), tmp_path / "x", negatives=heard)
+    model = sv.SnnVoice.from_pretrained(tmp_path / "x")
+    scores = model.scores_along(speech.astype(np.float32) / 32768, hop=0.2)[0][5:]
+    words = [model.labels.index(word) for word in LABELS]
+    assert (scores[:, words].sum(1).mean() < 0.2) == bool(running)
