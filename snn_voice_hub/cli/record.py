@@ -152,6 +152,7 @@ class _MicrophoneRoom:
 
     def __init__(self, device: str | None, *, play: bool) -> None:
         self._device, self._plays = device, play
+        of_microphone(device, None)  # whoever has none is told before the countdown
 
     def count_down(self, what: str) -> None:
         """See `_Room`."""

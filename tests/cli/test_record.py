@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+from typer.testing import CliRunner
 
-from snn_voice_hub.cli import record
+from snn_voice_hub.cli import app, record
 from tests.cli.helpers import invoke, refused
 from tests.cli.test_listen import StubSound
+from tests.lacking import lack
 from tests.training.clips.test_takes import RATE, room, said
 
 
@@ -97,3 +99,13 @@ def test_a_microphone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (clip.samplerate, clip.frames) == (RATE, heard[0][0])
     invoke(*arguments, "--speaker", "ben", "--no-play")
     assert len(heard) == 1
+
+
+def test_without_a_microphone_nobody_counts_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", StubSound(devices=0))
+    arguments = ("record", "yes", "--out", str(tmp_path))
+    done = CliRunner().invoke(app, list(arguments))
+    assert "the microphone can't be used" in str(done.exception)
+    assert "3" not in done.output
+    lack(monkeypatch, "sounddevice")
+    assert "[listen]" in refused(*arguments)

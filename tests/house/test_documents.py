@@ -60,6 +60,7 @@ NOT_RUN = {
     "snn-voice listen  ": "needs a microphone; tests/cli/test_listen.py has one that is none",
     "snn-voice listen --list-devices": "needs a microphone",
     "snn-voice listen --words": "needs a microphone",
+    "snn-voice record": "needs a microphone; tests/cli/test_record.py has one that is none",
     "python -m wyoming_satellite": "needs a microphone",
     "python examples/stream_client.py": "tests/server/process/test_streams.py runs it",
     "flite": "is how the examples were made",

@@ -72,6 +72,15 @@ def inked(page: Any) -> list[float]:
     return found
 
 
+def inked_to_the_end(page: Any) -> list[float]:
+    """`inked`, when the newest spikes have come: on a busy machine they come after the sound is over."""
+    for _ in range(100):
+        if (drawn := inked(page))[-1] > 0.01:
+            break
+        page.wait_for_timeout(100)
+    return drawn
+
+
 def fires(page: Any) -> None:
     """Wait until there are figures."""
     page.locator("#firing[aria-label^=Neurons]").wait_for()
@@ -92,7 +101,7 @@ def test_spikes_run_by(shown: Any, scheme: str) -> None:
         assert max(shares(page).values()) > 1
         assert [hello["spikes"] for hello in asked] == [True]
         is_over(page)
-        drawn = inked(page)
+        drawn = inked_to_the_end(page)
         assert max(drawn[:5]) == 0  # it came in from the right
         assert min(drawn[8:]) > 0.01
 
@@ -160,4 +169,4 @@ def test_narrow_screens(shown: Any, width: int) -> None:
         fires(page)
         assert not sideways(page)
         is_over(page)
-        assert inked(page)[-1] > 0.01
+        assert inked_to_the_end(page)[-1] > 0.01
