@@ -37,7 +37,7 @@ sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built wi
 	$(BIN)/python -m tests.native.sanitize $(ARGS)
 
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
-	@$(BIN)/python -m snn_voice_hub.training.clips.words words.tar
+	@$(BIN)/python -m snn_voice_hub.training.voices.words words.tar
 
 piczak: $(VENV)/.train ## Train the paper's Piczak with T = 15 into runs/piczak-snn; DATA=corpus; goes on where it stopped
 	$(BIN)/snn-voice train --model piczak-cnn --data $(DATA) --out runs/piczak-cnn --resume \

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.clips.sources import load_dataset
-    from snn_voice_hub.training.clips.synthesis import speak_words
     from snn_voice_hub.training.fitting.fit import fit
     from snn_voice_hub.training.fitting.job import Job
     from snn_voice_hub.training.fitting.recipes import RECIPES
     from snn_voice_hub.training.measuring.evaluate import evaluate
+    from snn_voice_hub.training.voices.programs import speak_words
 
 __all__ = ["RECIPES", "Job", "evaluate", "fit", "load_dataset", "speak_words"]
 
@@ -25,7 +25,7 @@ _HOMES = {
     "evaluate": "measuring.evaluate",
     "fit": "fitting.fit",
     "load_dataset": "clips.sources",
-    "speak_words": "clips.synthesis",
+    "speak_words": "voices.programs",
 }
 
 if not TYPE_CHECKING:

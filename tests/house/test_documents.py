@@ -15,7 +15,7 @@ import typer.main
 
 from snn_voice_hub.cli import app
 from snn_voice_hub.hub.bundled import bundled_names, bundled_root
-from snn_voice_hub.training.clips.synthesis import available_engines
+from snn_voice_hub.training.voices.programs import available_engines
 from tests.house.document_helpers import Step, driver, steps, tells, words_of
 from tests.hub.legacy import writer as legacy_writer
 from tests.nursery import nursery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snn_voice_hub.training.clips.neighbours import distance, neighbours, strangers
+from snn_voice_hub.training.voices.neighbours import distance, neighbours, strangers
 
 SAID = {
     "no": [["N", "OW1"]],

@@ -12,10 +12,10 @@ import pytest
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_hub.training.clips import words
-from snn_voice_hub.training.clips.synthesis import available_engines
 from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.measuring.logits import clip_logits
+from snn_voice_hub.training.voices import words
+from snn_voice_hub.training.voices.programs import available_engines
 from tests.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def test_the_same_set_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_missing_synthesiser_is_named_with_its_package(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "snn_voice_hub.training.clips.words", str(tmp_path / "words.tar")]
+    line = [sys.executable, "-m", "snn_voice_hub.training.voices.words", str(tmp_path / "words.tar")]
     done = subprocess.run(line, capture_output=True, text=True, env={"PATH": str(tmp_path)}, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("error: espeak-ng is not installed (apt-get install espeak-ng)\n")

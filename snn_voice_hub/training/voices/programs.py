@@ -1,6 +1,6 @@
 """Words spoken by Debian's speech synthesisers, for training words of which there are few recordings.
 
-`python -m snn_voice_hub.training.clips.synthesis FOLDER` writes what the bundled models were trained with.
+`python -m snn_voice_hub.training.voices.programs FOLDER` writes what the bundled models were trained with.
 Needs the programs `espeak-ng`, `flite` and `text2wave` (Debian packages `espeak-ng`, `flite`, `festival`,
 `festvox-kallpc16k`, `festvox-kdlpc16k`, `festvox-us-slt-hts`); those that are missing are left out.
 """

@@ -1,6 +1,6 @@
 """Words spoken by Kokoro-82M (hexgrad, Apache-2.0): 54 voices that sound like people.
 
-`python -m snn_voice_hub.training.clips.kokoro FOLDER --model MODEL --voices VOICES` writes words to train
+`python -m snn_voice_hub.training.voices.kokoro FOLDER --model MODEL --voices VOICES` writes words to train
 with. The model is kokoro-onnx's export with 8-bit weights; docs/training.md says which packages hold it and
 the voices. Arrays are all that is loaded, and only those that were pinned. Needs the extra `[synth]`.
 """

