@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -166,6 +167,7 @@ def train(
     from snn_voice_hub.training.clips.data import load_clips
     from snn_voice_hub.training.clips.negatives import check_there, read_negatives
     from snn_voice_hub.training.clips.sources import load_dataset
+    from snn_voice_hub.training.clips.synthetic import facts_of_folder
     from snn_voice_hub.training.fitting.answers import teacher_of
     from snn_voice_hub.training.fitting.fit import fit, load_lightning, network_of
     from snn_voice_hub.training.fitting.folder import first_process
@@ -188,6 +190,7 @@ def train(
         seed=seed,
         cache=cache,
         download=download,
+        alone=bool(negatives) and first.unknown > 0,
     )
     others = kept = None
     if negatives:
@@ -197,7 +200,12 @@ def train(
         )
     if first_process():
         _tell(dataset)
-    made = load_clips(synthetic, cache) if synthetic else None
+    made = None
+    if synthetic:
+        made = load_clips(synthetic, cache)
+        facts = facts_of_folder(synthetic) or {"name": f"synthetic words, {synthetic.resolve().name}"}
+        about = {**facts, "name": f"{facts['name']} ({len(made):,} training clips)"}
+        dataset = dataclasses.replace(dataset, facts=[*dataset.facts, about])
     job = Job(
         name=name or out.resolve().name,
         recipe=_recipe(

@@ -118,11 +118,12 @@ def test_negatives_give_a_class_for_other_words(
         "batch_size=10",
     ]
     given += ["--set", "unknown=0.3", "--set", "mixture.speech=5", "--out", out, "--val-share", 0.3]
-    assert run(monkeypatch, "train", *given, "--negatives", other) == 0
+    assert run(monkeypatch, "train", *given, "--negatives", other, "--synthetic", words) == 0
     voice = sv.SnnVoice.from_pretrained(out)
     assert voice.labels == ["lumos", "nox", "_unknown_"]
     names = [source["name"] for source in voice.config.data]
     assert any(name.startswith("other (") for name in names)
+    assert names[-1] == "synthetic words, my_words (20 training clips)"
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert all(0 <= row["val_unknown"] <= 1 for row in rows)
     assert voice.config.metrics["validation"]["no_word"]["clips"] > 0
@@ -130,6 +131,34 @@ def test_negatives_give_a_class_for_other_words(
     # What is not there is told before anything is decoded.
     assert run(monkeypatch, "train", *given, "--negatives", tmp_path / "nowhere") == 2
     assert "nowhere does not exist" in capsys.readouterr().err
+
+
+def test_one_word_is_enough_where_other_speech_is_a_class(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "word").mkdir()
+    (tmp_path / "word" / "lumos").symlink_to(words / "lumos")
+    out = tmp_path / "mine"
+    given = [
+        "--model",
+        "tcy-snn",
+        "--data",
+        tmp_path / "word",
+        "--epochs",
+        1,
+        "--out",
+        out,
+        "--val-share",
+        0.3,
+    ]
+    given += ["--set", "batch_size=5"]
+    assert run(monkeypatch, "train", *given, "--negatives", words / "nox") == 2
+    assert "one word only, 'lumos' (a folder for each" in capsys.readouterr().err
+    given += ["--set", "unknown=0.4"]
+    assert run(monkeypatch, "train", *given) == 2
+    assert "--negatives" in capsys.readouterr().err
+    assert run(monkeypatch, "train", *given, "--negatives", words / "nox") == 0
+    assert sv.SnnVoice.from_pretrained(out).labels == ["lumos", "_unknown_"]
 
 
 def test_a_recipe_of_ones_own(

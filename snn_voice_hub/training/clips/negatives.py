@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -218,12 +218,16 @@ def _shortened(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _maybe_said(sound: NegativeSound, words: Collection[str]) -> bool:
+def _maybe_said(sound: NegativeSound, words: Set[str]) -> bool:
     """Whether one of some words may be said in a sound at a time that nobody knows."""
     if any(word.casefold() in words for word in sound.untimed):
         return True
     timed = {word.casefold() for word, _, _ in sound.times}
-    return any(word in words and word not in timed for word in _WORD.findall(sound.text.casefold()))
+    said = _WORD.findall(sound.text.casefold())
+    if any(word in words and word not in timed for word in said):
+        return True
+    text = f" {' '.join(said)} "
+    return any(f" {phrase} " in text for phrase in words - timed if " " in phrase)
 
 
 def _outside(times: Iterable[tuple[float, float]], seconds: float) -> list[tuple[float, float]]:

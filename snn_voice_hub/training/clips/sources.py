@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.audio import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from snn_voice_hub.config import check_int, check_number
+from snn_voice_hub.config import check_int, check_number, is_word
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.folders import is_litter
 from snn_voice_hub.training.clips.corpus import CORPUS, FOLDER, LISTS, corpus_rows, facts_of, root_of
@@ -20,6 +20,7 @@ from snn_voice_hub.training.clips.data import Clips, ReadClips, Reader, check_re
 from snn_voice_hub.training.clips.items import item_of
 from snn_voice_hub.training.clips.manifest import manifest_of, read_manifest
 from snn_voice_hub.training.clips.splits import PARTS, by_lists, by_speaker, by_word, speakers_of
+from snn_voice_hub.training.clips.synthetic import facts_of_folder
 
 # Of clips and of negatives, where nobody says what to validate with.
 VAL_SHARE = 0.1
@@ -58,6 +59,7 @@ def load_dataset(
     seed: int = 0,
     cache: Path | None = None,
     download: bool = False,
+    alone: bool = False,
 ) -> Dataset:
     """Load and split labelled clips, and check that something can be learned from them.
 
@@ -73,6 +75,7 @@ def load_dataset(
         seed: Of the split.
         cache: Folder for decoded clips, so that the next run need not decode them; None for none.
         download: Whether to fetch Speech Commands where it is not there.
+        alone: Whether one word is enough, as it is where other speech is a class too.
 
     Returns:
         The clips by part.
@@ -109,10 +112,10 @@ def load_dataset(
     elif "val" not in parts:
         parts["train"], parts["val"], how = _divided(parts["train"], val_share, seed)
         rule = f"{rule}; the rest {how}" if rule else how
-    _check(parts, str(data))
+    _check(parts, str(data), alone)
     parts = {part: _plain(clips) for part, clips in parts.items()}
     waves = {title: torch.from_numpy(np.ascontiguousarray(wave)) for title, wave in noises.items()}
-    facts = _facts(name, parts)
+    facts = _facts(name, parts, facts_of_folder(Path(data)))
     return Dataset(parts["train"], parts["val"], parts.get("test"), waves, skipped, rule, facts)
 
 
@@ -281,7 +284,7 @@ def _check_lost(reading: ReadClips, source: str) -> None:
         )
 
 
-def _check(parts: Mapping[str, Clips], data: str) -> None:
+def _check(parts: Mapping[str, Clips], data: str, alone: bool) -> None:
     words = sorted(set(parts["train"].labels))
     if not words:
         raise SnnVoiceError(f"{data} has no clips to learn from", hint="clips that are not all held back")
@@ -291,15 +294,17 @@ def _check(parts: Mapping[str, Clips], data: str) -> None:
                 f"the word {strange[0]!r} has clips in {part}, and none to learn from",
                 hint="training clips of every word, or without it",
             )
-    if len(words) == 1:
+    if len(words) == 1 and not (alone and is_word(words[0])):
         raise SnnVoiceError(
-            f"{data} has clips of one word only, {words[0]!r}", hint="a folder for each of two words or more"
+            f"{data} has clips of one word only, {words[0]!r}",
+            hint="a folder for each of two words or more; or other speech, by --negatives, for a model that "
+            "knows what is no word",
         )
 
 
-def _facts(name: str, parts: Mapping[str, Clips]) -> list[dict[str, str]]:
-    """What the clips are, for the model card: their makers, where the names tell."""
+def _facts(name: str, parts: Mapping[str, Clips], told: Mapping[str, str]) -> list[dict[str, str]]:
+    """What the clips are, for the model card: their makers, where the folder or the names tell."""
     names = [title for clips in parts.values() for title in clips.names]
-    facts = facts_of(names, {word for clips in parts.values() for word in clips.labels})
+    facts = told or facts_of(names, {word for clips in parts.values() for word in clips.labels})
     title = f"{facts.get('name', name)} ({len(parts['train']):,} training clips)"
     return [{**facts, "name": title}]

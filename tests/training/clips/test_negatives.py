@@ -61,6 +61,14 @@ def test_words_are_left_out_with_what_is_around_them(written: Written) -> None:
     assert seconds(read_negatives([folder])) == [("a.wav", 0.0, 1.7), ("a.wav", 3.4, 9.2)]
 
 
+def test_of_a_phrase_all_of_it_has_to_be_said(written: Written) -> None:
+    texts = ("Hey, robot, stop!", "hey you robot", "they robot", "robot")
+    items = [item(f"{n}.wav", transcript=text) for n, text in enumerate(texts)]
+    read = read_negatives([written({one["path"]: 1.0 for one in items}, items)])
+    assert {span.sound for span in read.spans(["hey robot", "up"])} == {1, 2, 3}
+    assert {span.sound for span in read.spans(["hey robot", "robot"])} == set()
+
+
 @pytest.mark.parametrize(
     "about",
     [

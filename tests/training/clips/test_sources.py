@@ -161,8 +161,12 @@ def test_data_that_nothing_can_be_learned_from(tmp_path: Path) -> None:
         load(tmp_path / "empty")
     with pytest.raises(SnnVoiceError, match=r"\(2 skipped\), for example 0.wav: not in a folder named by"):
         load(write(tmp_path / "flat", "0.wav", "1.wav"))
+    single = write(tmp_path / "single", *words(5, "yes"))
     with pytest.raises(SnnVoiceError, match="of one word only, 'yes'"):
-        load(write(tmp_path / "single", *words(5, "yes")))
+        load(single)
+    assert set(load(single, alone=True).train.labels) == {"yes"}
+    with pytest.raises(SnnVoiceError, match="of one word only, '_unknown_'"):
+        load(write(tmp_path / "unknown", *words(5, "_unknown_")), alone=True)
     with pytest.raises(SnnVoiceError, match="one clip of each word"):
         load(write(tmp_path / "few", *words(1)))
     write(tmp_path / "lost", *words(3))
