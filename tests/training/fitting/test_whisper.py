@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from snn_voice_hub.training.fitting.whisper import __main__ as command
 from snn_voice_hub.training.fitting.whisper import encoder as encoders
 from snn_voice_hub.training.fitting.whisper.encoder import Pinned, WhisperEncoder, log_mel
 from snn_voice_hub.training.fitting.whisper.head import Learning, folds_of, pooled
+from snn_voice_hub.training.fitting.whisper.transcript import Transcriber, text_of
 from tests.training.helpers import tones
 
 LEARNING = Learning(hidden=16, epochs=30, batch_size=16, dropout=0.1)
@@ -164,14 +166,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     feed(decoder.layer[0].ffn)
     decoder.projection.weight = decoder.embeddings.weight
     decoder.scale_embeddings = False
-    spec.register_vocabulary([f"<{i}>" for i in range(words)])
+    marks = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>", "<|nospeech|>"]
+    tokens = [*marks, *(f"<{i}>" for i in range(words - len(marks)))]
+    spec.register_vocabulary(tokens)
     spec.validate()
     path = tmp_path / "whisper"
     path.mkdir()
     spec.save(str(path))
     # Newer converters write JSON; those that the known models come from wrote a word a line.
     (path / "vocabulary.json").unlink()
-    (path / "vocabulary.txt").write_text("".join(f"<{i}>\n" for i in range(words)))
+    (path / "vocabulary.txt").write_text("".join(f"{token}\n" for token in tokens))
     digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in FILES}
     monkeypatch.setattr(encoders, "KNOWN", (Pinned("Whisper of a test", digests),))
     return path
@@ -188,6 +192,24 @@ def test_the_encoder_hears_the_second_of_a_clip(folder: Path) -> None:
     assert torch.allclose(frames[9:10], encoder(waves[9:10]), atol=1e-4)
     short = torch.nn.functional.pad(waves[:2, :8000], (0, 8000))
     assert torch.allclose(encoder(short), encoder(waves[:2, :8000]), atol=1e-5)
+
+
+def test_the_decoder_writes_down_a_clip(folder: Path) -> None:
+    write = Transcriber(folder)
+    assert write.name == "Whisper of a test"
+    wave = tones(1).batch(slice(None))[0]
+    text = write(wave)
+    assert re.fullmatch(r"(<\d+>)*", text)
+    assert write(wave) == text
+    for other in (wave[:1000], wave.repeat(3)):  # longer than what it hears at least
+        assert re.fullmatch(r"(<\d+>)*", write(other))
+
+
+def test_tokens_stand_for_bytes() -> None:
+    assert text_of(["Ġhey", "Ġrobot", "."]) == "hey robot."
+    assert text_of(["Ġcaf", "Ã©"]) == "café"
+    assert text_of(["Ã"]) == "\ufffd"
+    assert text_of([]) == ""
 
 
 @pytest.mark.parametrize("name", FILES)

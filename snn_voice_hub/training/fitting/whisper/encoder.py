@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -97,15 +97,8 @@ class WhisperEncoder:
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        with needs_extra("Whisper", "teacher", "CTranslate2", ("ctranslate2",)):
-            import ctranslate2
-        pinned, files = _checked(folder)
-        self.name = pinned.name
-        self._frames: Any = ctranslate2.StorageView.from_array
-        # From memory: what was checked is what is loaded, and nothing that lies beside it.
-        self._model: Any = ctranslate2.models.Whisper(
-            str(folder), device="cpu", compute_type="float32", intra_threads=threads, files=files
-        )
+        loaded = load_whisper(folder, threads)
+        self.name, self._model, self._frames = loaded.name, loaded.model, loaded.frames
 
     def __call__(self, waveforms: Tensor) -> Tensor:
         """Frames `[B, 60, D]`, 20 ms each, of clips `[B, N]` of up to 1 s at 16 kHz.
@@ -117,6 +110,41 @@ class WhisperEncoder:
             heard = self._frames(np.ascontiguousarray(log_mel(_padded(part)).numpy()))
             parts.append(np.array(self._model.encode(heard, to_cpu=True))[:, :_FRAMES])
         return torch.from_numpy(np.concatenate(parts))
+
+
+class Loaded(NamedTuple):
+    """A Whisper model in memory.
+
+    Attributes:
+        name: Which one it is.
+        model: CTranslate2's.
+        frames: Makes of an array what that takes.
+    """
+
+    name: str
+    model: Any
+    frames: Any
+
+
+def load_whisper(folder: Path, threads: int = 1) -> Loaded:
+    """Load a Whisper model.
+
+    Args:
+        folder: Its files, one of `KNOWN`.
+        threads: Of the CPU.
+
+    Raises:
+        CheckpointError: A file is not there, or is not what it was when it was pinned.
+        MissingExtraError: CTranslate2 is not installed.
+    """
+    with needs_extra("Whisper", "teacher", "CTranslate2", ("ctranslate2",)):
+        import ctranslate2
+    pinned, files = _checked(folder)
+    # From memory: what was checked is what is loaded, and nothing that lies beside it.
+    model = ctranslate2.models.Whisper(
+        str(folder), device="cpu", compute_type="float32", intra_threads=threads, files=files
+    )
+    return Loaded(pinned.name, model, ctranslate2.StorageView.from_array)
 
 
 def log_mel(waveforms: Tensor) -> Tensor:
