@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 
 from snn_voice_hub import SnnVoice, SnnVoiceError
-from snn_voice_hub.training import RECIPES, Job, evaluate, fit, load_dataset, speak_words
+from snn_voice_hub.training import RECIPES, Job, evaluate, fit, load_dataset, synthesize
 
 WORDS = ("yes", "no", "up", "down", "left", "right")
 
@@ -36,13 +36,13 @@ def gather(given: Path | None, work: Path) -> tuple[Path, str]:
         return given, given.name
     try:
         # Same seed, same utterances: 40 of each word, by voices, speeds and pitches drawn at random.
-        count = sum(1 for _ in speak_words(dict.fromkeys(WORDS, 40), work / "clips"))
+        made = synthesize(WORDS, work / "clips", count=40)
     except SnnVoiceError as error:
         raise SnnVoiceError(
             error.message, hint=f"{error.hint or 'mend it'}, or give --data FOLDER"
         ) from error
-    print(f"{count} utterances synthesised")
-    return work / "clips", "Words synthesised by espeak-ng, flite and festival"
+    print(f"{sum(word.kept for word in made.words)} utterances synthesised")
+    return made.folder, f"Words synthesised by {', '.join(made.engines)}"
 
 
 def divide(clips: Path, synthetic: bool, manifest: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from snn_voice_hub.export.names import SUFFIXES
 from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.inference.engines.names import ENGINES
+from snn_voice_hub.training.voices.synthesiser import ENGINES as SYNTHESISERS
 
 
 def model_names(incomplete: str) -> list[str]:
@@ -24,6 +25,11 @@ def recipe_names(incomplete: str) -> list[str]:
 def engine_names(incomplete: str) -> list[str]:
     """Of the engines."""
     return _beginning(ENGINES, incomplete)
+
+
+def synthesiser_names(incomplete: str) -> list[str]:
+    """Of the synthesisers."""
+    return _beginning(SYNTHESISERS, incomplete)
 
 
 def format_names(incomplete: str) -> list[str]:

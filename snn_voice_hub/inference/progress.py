@@ -15,13 +15,18 @@ _PATIENCE_SECONDS = 1.0
 
 
 def with_progress(
-    answers: Generator[T, None, None], total: int | None, *, clock: Callable[[], float] = time.monotonic
+    answers: Generator[T, None, None],
+    total: int | None,
+    *,
+    doing: str = "Classifying",
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
     """Pass answers on; where they take over a second and stderr is a terminal, draw there how many came.
 
     Args:
         answers: What is counted; it is closed at the end.
         total: How many will come, if that is known.
+        doing: What takes so long.
         clock: Seconds, rising.
 
     Yields:
@@ -38,7 +43,7 @@ def with_progress(
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("Classifying"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

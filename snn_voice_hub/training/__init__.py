@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from snn_voice_hub.training.fitting.job import Job
     from snn_voice_hub.training.fitting.recipes import RECIPES
     from snn_voice_hub.training.measuring.evaluate import evaluate
-    from snn_voice_hub.training.voices.programs import speak_words
+    from snn_voice_hub.training.voices.synthesis import synthesize
 
-__all__ = ["RECIPES", "Job", "evaluate", "fit", "load_dataset", "speak_words"]
+__all__ = ["RECIPES", "Job", "evaluate", "fit", "load_dataset", "synthesize"]
 
 _HOMES = {
     "Job": "fitting.job",
@@ -25,7 +25,7 @@ _HOMES = {
     "evaluate": "measuring.evaluate",
     "fit": "fitting.fit",
     "load_dataset": "clips.sources",
-    "speak_words": "voices.programs",
+    "synthesize": "voices.synthesis",
 }
 
 if not TYPE_CHECKING:

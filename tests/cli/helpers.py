@@ -24,10 +24,21 @@ def partly(*arguments: str, stdin: bytes = b"") -> Result:
 
 
 def refused(*arguments: str) -> str:
-    """The error of a command; `main` prints it as one line, and exits with 2."""
+    """The error of a command that prints nothing else; `main` prints it as one line, and exits with 2."""
     done = _invoke(*arguments)
-    assert isinstance(done.exception, SnnVoiceError), (done.output, done.exception)
     assert done.stdout == ""
+    return _error(done)
+
+
+def in_vain(*arguments: str) -> str:
+    """The error of a command that has told how far it came."""
+    done = _invoke(*arguments)
+    assert done.stdout
+    return _error(done)
+
+
+def _error(done: Result) -> str:
+    assert isinstance(done.exception, SnnVoiceError), (done.output, done.exception)
     return str(done.exception)
 
 

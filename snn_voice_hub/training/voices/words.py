@@ -18,10 +18,10 @@ from pathlib import Path
 
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.training.voices.programs import available_engines, speak_words
+from snn_voice_hub.training.voices.bundled import speak_words
+from snn_voice_hub.training.voices.programs import Espeak
 from snn_voice_hub.writing import check_target, write_whole
 
-ENGINE = "espeak-ng"
 EACH = 5
 # Training drew its utterances with 0.
 _SEED = 1
@@ -36,13 +36,14 @@ def write_words(path: Path) -> int:
     Raises:
         SnnVoiceError: espeak-ng is not installed or fails, or the file can't be written.
     """
-    if ENGINE not in available_engines():
-        raise SnnVoiceError(f"{ENGINE} is not installed", hint=f"apt-get install {ENGINE}")
+    espeak = Espeak()
+    if not espeak.here:
+        raise SnnVoiceError(f"{espeak.name} is not installed", hint=f"apt-get install {espeak.name}")
     check_target(path)
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=packed, mode="w") as tar:
         counts = dict.fromkeys(SPEECH_COMMANDS, EACH)
-        clips = list(speak_words(counts, Path(folder), _SEED, engines=(ENGINE,)))
+        clips = list(speak_words(counts, Path(folder), _SEED, programs=(espeak,)))
         for clip in clips:
             content = clip.read_bytes()
             member = tarfile.TarInfo(clip.relative_to(folder).as_posix())  # no times, no owner: equal bytes

