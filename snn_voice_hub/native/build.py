@@ -20,12 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snn_voice_hub.user_cache import CACHE_VARIABLE, user_cache
 from snn_voice_hub.writing import replacing
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("events.cpp", "frames.cpp", "lif.cpp"))
 _HEADERS = tuple(Path(__file__).with_name(name) for name in ("parts.h", "spikes.h"))
 SWITCH_VARIABLE = "SNN_VOICE_NATIVE"
-CACHE_VARIABLE = "SNN_VOICE_CACHE"
+
 _ABI = 3
 _SECONDS = 120
 # Without contraction a membrane is rounded as PyTorch rounds it.
@@ -100,10 +101,8 @@ def cache_folder() -> Path:
     Raises:
         BuildError: The folder can't be made, or others may write to it: they could put their code there.
     """
-    base = os.environ.get(CACHE_VARIABLE)
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "snn-voice-hub"
     try:
-        folder = root.expanduser() / "native"
+        folder = user_cache() / "native"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         raise BuildError(f"no cache folder ({CACHE_VARIABLE} names another): {error}") from error
