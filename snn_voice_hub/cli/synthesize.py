@@ -63,6 +63,9 @@ def synthesize(
             help="Clips, for each word, of what sounds like it and is not it: negatives, in a second folder."
         ),
     ] = 0,
+    sentences: Annotated[
+        int, typer.Option(help="Clips of other speech, which go into that folder as well.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of voices, speeds and pitches.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(help="So many speak at once.", show_default="one a processor, up to 4")
@@ -87,6 +90,7 @@ def synthesize(
         max_seconds=max_seconds,
         check=check,
         neighbours=neighbours,
+        sentences=sentences,
         seed=seed,
         jobs=jobs,
         show=None if quiet else partial(with_progress, doing="Speaking"),
@@ -107,6 +111,8 @@ def _report(made: Synthesis, max_seconds: float) -> None:
     rows = [(word.text, *_figures([word], REASONS)) for word in made.words]
     if made.neighbours:
         rows.append((f"{len(made.neighbours)} that sound alike", *_figures(made.neighbours, REASONS)))
+    if made.sentences:
+        rows.append((f"{len(made.sentences)} sentences", *_figures(made.sentences, REASONS)))
     show(rich_table(("word", "made", "kept", *REASONS), rows))
     for word in made.words:
         if lengths := word.too_long:

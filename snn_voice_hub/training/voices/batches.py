@@ -12,8 +12,8 @@ from pathlib import Path
 
 from snn_voice_hub.training.clips.negatives import INDEX
 from snn_voice_hub.training.voices.neighbours import as_negative, index_of
-from snn_voice_hub.training.voices.orders import ELSEWHERE, Clip, Order
-from snn_voice_hub.training.voices.record import Record
+from snn_voice_hub.training.voices.orders import ELSEWHERE, Clip, ClipOrder
+from snn_voice_hub.training.voices.record import ClipRecord
 from snn_voice_hub.training.voices.sound import TOO_LONG
 from snn_voice_hub.writing import write_whole, writing_into
 
@@ -56,7 +56,7 @@ class Spoken:
         return sorted(one.seconds for clip in self.clips for one in clip.thrown if one.reason == TOO_LONG)
 
 
-class Batch:
+class ClipFolder:
     """A folder, and what it is to hold.
 
     Args:
@@ -68,15 +68,17 @@ class Batch:
         SnnVoiceError: The folder holds clips that were made otherwise.
     """
 
-    def __init__(self, folder: Path, orders: Sequence[tuple[Order, int]], negatives: bool = False) -> None:
+    def __init__(
+        self, folder: Path, orders: Sequence[tuple[ClipOrder, int]], negatives: bool = False
+    ) -> None:
         self.folder = folder
         self._orders = orders
         self._negatives = negatives
-        self._record = Record(folder)
+        self._record = ClipRecord(folder)
         for order, _ in orders:
             self._record.begin(order)
 
-    def missing(self) -> list[tuple[Order, int]]:
+    def missing(self) -> list[tuple[ClipOrder, int]]:
         """The clips that are not there yet, by their numbers."""
         return [
             (order, number)
@@ -85,7 +87,7 @@ class Batch:
             if self._record.made(order.said.text, number) is None
         ]
 
-    def add(self, order: Order, clip: Clip) -> None:
+    def add(self, order: ClipOrder, clip: Clip) -> None:
         """Note what became of a clip."""
         self._record.add(order.said.text, clip)
 
@@ -114,7 +116,7 @@ class Batch:
             write_whole(self.folder / INDEX, index_of(about, items), hint=ELSEWHERE)
 
 
-def fill(batches: Sequence[Batch], jobs: int, show: Show | None = None) -> None:
+def fill(batches: Sequence[ClipFolder], jobs: int, show: Show | None = None) -> None:
     """Make the clips that are missing.
 
     Args:
@@ -135,7 +137,7 @@ def fill(batches: Sequence[Batch], jobs: int, show: Show | None = None) -> None:
 
 
 def _filled(
-    batches: Sequence[Batch], missing: Sequence[tuple[Batch, Order, int]], jobs: int
+    batches: Sequence[ClipFolder], missing: Sequence[tuple[ClipFolder, ClipOrder, int]], jobs: int
 ) -> Generator[Clip, None, None]:
     written = time.monotonic()
     with tempfile.TemporaryDirectory() as work:

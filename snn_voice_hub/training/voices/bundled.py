@@ -26,8 +26,8 @@ from snn_voice_hub.training.voices.neighbours import (
     neighbours,
     strangers,
 )
-from snn_voice_hub.training.voices.programs import PROGRAMS, Espeak, Flite, Program
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
+from snn_voice_hub.training.voices.programs import PROGRAMS, Espeak, Flite, SpeakingProgram
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 from snn_voice_hub.training.voices.sound import as_wav
 from snn_voice_hub.writing import write_whole
 
@@ -35,7 +35,7 @@ _HINT = "apt-get install espeak-ng flite festival"
 
 
 def speak_words(
-    counts: Mapping[str, int], folder: Path, seed: int = 0, *, programs: Sequence[Program] = ()
+    counts: Mapping[str, int], folder: Path, seed: int = 0, *, programs: Sequence[SpeakingProgram] = ()
 ) -> Iterator[Path]:
     """Write `counts[word]` utterances of each word to `folder/word/<program>_nohash_<n>.wav`, as they come.
 
@@ -57,7 +57,7 @@ def speak_words(
     if not programs:
         raise SnnVoiceError("no speech synthesiser found", hint=_HINT)
     for word, count in counts.items():
-        said = Said(word)
+        said = Phrase(word)
         (folder / word).mkdir(parents=True, exist_ok=True)
         for n in range(count):
             rng = random.Random(f"{seed}/{word}/{n}")
@@ -168,7 +168,7 @@ def speak_others(words: Sequence[str], folder: Path, seed: int = 0) -> int:
         times[word] += 1
         rng = random.Random(f"{seed}/{word}/{n}")
         one = rng.choice(programs)
-        path, said = folder / WORDS / f"{word}_{n}.wav", Said(word)
+        path, said = folder / WORDS / f"{word}_{n}.wav", Phrase(word)
         voice = one.draw(said, rng)
         if not path.exists():
             one.say(said, voice, path)

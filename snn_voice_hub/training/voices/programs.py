@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices.phonemes import to_espeak
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.synthesiser import Voice
 
 _ESPEAK_ACCENTS = (
@@ -35,7 +35,7 @@ _FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 _SECONDS = 60.0
 
 
-class Program(ABC):
+class SpeakingProgram(ABC):
     """A synthesiser that is a program.
 
     Attributes:
@@ -47,11 +47,11 @@ class Program(ABC):
     program: ClassVar[str]
 
     @abstractmethod
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         """Who will speak, and how; the same generator, the same voice."""
 
     @abstractmethod
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         """Write a WAV file.
 
         Raises:
@@ -66,54 +66,54 @@ class Program(ABC):
     def prepare(self) -> None:  # noqa: B027  (for those that have something to load)
         """Nothing: it is loaded each time."""
 
-    def can_say(self, said: Said) -> str:
+    def can_say(self, said: Phrase) -> str:
         """Why it can't say something; "" where it can."""
         return "takes no pronunciation" if said.by_hand else ""
 
 
-class Espeak(Program):
+class Espeak(SpeakingProgram):
     """espeak-ng, by seven accents of English in nineteen voices."""
 
     name = program = "espeak-ng"
     share = 2
 
-    def can_say(self, said: Said) -> str:
+    def can_say(self, said: Phrase) -> str:
         """It can say everything."""
         return ""
 
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         """Accent, voice, speed (words a minute) and pitch."""
         name = f"{rng.choice(_ESPEAK_ACCENTS)}+{rng.choice(_ESPEAK_VARIANTS)}"
         return Voice(name, {"speed": rng.randint(110, 210), "pitch": rng.randint(20, 80)})
 
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         """Write a WAV file."""
         text = f"[[{to_espeak(said.first)}]]" if said.by_hand else said.text
         options = ["-s", str(voice.settings["speed"]), "-p", str(voice.settings["pitch"])]
         _run(["espeak-ng", "-v", voice.name, *options, "-w", str(path), text], voice)
 
 
-class Flite(Program):
+class Flite(SpeakingProgram):
     """flite, by four voices of people who read to it; one is Scottish."""
 
     name = program = "flite"
     # Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
     share = 3
 
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         """Voice, length (1: as it comes) and pitch in Hz."""
         name = rng.choice(_FLITE_VOICES)
         stretch, mean = rng.uniform(0.75, 1.35), rng.uniform(85, 230)
         return Voice(name, {"stretch": round(stretch, 2), "pitch": round(mean)})
 
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         """Write a WAV file."""
         command = ["flite", "-voice", voice.name, "-t", said.text, "-o", str(path)]
         command += ["--setf", f"duration_stretch={voice.settings['stretch']:.2f}"]
         _run([*command, "--setf", f"int_f0_target_mean={voice.settings['pitch']:.0f}"], voice)
 
 
-class Festival(Program):
+class Festival(SpeakingProgram):
     """festival, by those of three voices that are installed. It takes a second to start, each time."""
 
     name = "festival"
@@ -133,19 +133,19 @@ class Festival(Program):
         """Whether it is installed, and a voice."""
         return super().here and bool(self.voices)
 
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         """Voice and length (1: as it comes)."""
         name = rng.choice(self.voices)
         return Voice(name, {"stretch": round(rng.uniform(0.8, 1.3), 2)})
 
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         """Write a WAV file."""
         command = ["text2wave", "-eval", f"(voice_{voice.name})"]
         command += ["-eval", f"(Parameter.set 'Duration_Stretch {voice.settings['stretch']:.2f})"]
         _run([*command, "-o", str(path)], voice, text=said.text)
 
 
-PROGRAMS: tuple[Program, ...] = (Espeak(), Flite(), Festival())
+PROGRAMS: tuple[SpeakingProgram, ...] = (Espeak(), Flite(), Festival())
 
 
 def _run(command: Sequence[str], voice: Voice, text: str | None = None) -> None:

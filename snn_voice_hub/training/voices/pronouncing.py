@@ -15,7 +15,7 @@ GUESSER = "espeak-ng"
 
 
 @dataclass(frozen=True)
-class Said:
+class Phrase:
     """What a synthesiser is to say.
 
     Attributes:
@@ -46,7 +46,7 @@ class Lexicon:
         given: What somebody said by hand; of each word in it that counts.
     """
 
-    def __init__(self, given: Iterable[Said] = ()) -> None:
+    def __init__(self, given: Iterable[Phrase] = ()) -> None:
         self._by_hand: dict[str, tuple[Sounds, ...]] = {}
         for said in given:
             if said.by_hand:
@@ -85,7 +85,7 @@ class Lexicon:
         sounds = self._guesses[word]
         return (sounds,) if sounds else ()
 
-    def of(self, text: str) -> Said:
+    def of(self, text: str) -> Phrase:
         """How a word or several may be said.
 
         Raises:
@@ -93,7 +93,7 @@ class Lexicon:
         """
         words = text.split()
         by_hand = any(word.casefold() in self._by_hand for word in words)
-        return Said(text, tuple(map(self.ways, words)), by_hand and all(map(self.ways, words)))
+        return Phrase(text, tuple(map(self.ways, words)), by_hand and all(map(self.ways, words)))
 
 
 def guess(word: str) -> Sounds | None:

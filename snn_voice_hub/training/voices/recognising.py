@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.training.voices.neighbours import Phonemes, changes, ways_of
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 from snn_voice_hub.training.voices.sound import Wave
 
 # Of a word's phonemes, so many may be heard as others: Whisper spells as it likes what it does not know, and
@@ -35,13 +35,13 @@ class Recogniser:
     transcribe: Callable[[Tensor], str]
     lexicon: Lexicon = field(default_factory=Lexicon)
 
-    def hears(self, said: Said, wave: Wave) -> tuple[bool, str]:
+    def hears(self, said: Phrase, wave: Wave) -> tuple[bool, str]:
         """Whether a clip holds what it should, and what was heard in it."""
         heard = self.transcribe(torch.from_numpy(wave))
         return alike(said, heard, self.lexicon), heard
 
 
-def alike(said: Said, heard: str, lexicon: Lexicon) -> bool:
+def alike(said: Phrase, heard: str, lexicon: Lexicon) -> bool:
     """Whether a transcript begins with what sounds like what was to be said.
 
     Args:

@@ -10,14 +10,14 @@ from typing import Any
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.synthetic import RECORD
-from snn_voice_hub.training.voices.orders import ELSEWHERE, Clip, Order
+from snn_voice_hub.training.voices.orders import ELSEWHERE, Clip, ClipOrder
 from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole
 
 _ABOUT = "made by synthesisers: the settings of each word, and who said each clip, and how"
 
 
-class Record:
+class ClipRecord:
     """What is known of the clips in a folder.
 
     Args:
@@ -41,7 +41,7 @@ class Record:
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise SnnVoiceError(f"{self._path} can't be read: {error}", hint=ELSEWHERE) from error
 
-    def begin(self, order: Order) -> None:
+    def begin(self, order: ClipOrder) -> None:
         """Make room for the clips of a word.
 
         Raises:

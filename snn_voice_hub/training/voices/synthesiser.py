@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 
 # Their names; `engines.all_engines` makes them.
 ENGINES = ("espeak-ng", "flite", "festival", "kokoro")
@@ -52,13 +52,13 @@ class Synthesiser(Protocol):
             SnnVoiceError: That is not there, or is something else.
         """
 
-    def can_say(self, said: Said) -> str:
+    def can_say(self, said: Phrase) -> str:
         """Why it can't say something; "" where it can."""
 
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         """Who will speak, and how; the same generator, the same voice."""
 
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         """Write a WAV file of any rate.
 
         Raises:

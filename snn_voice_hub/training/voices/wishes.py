@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices.phonemes import parse
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 
 _LONGEST = 100  # characters
 _HINT = "a word such as lumos, a phrase such as 'hey robot', or sheila=SH IY1 L AH0"
 
 
-def wishes(given: Iterable[str]) -> list[Said]:
+def wishes(given: Iterable[str]) -> list[Phrase]:
     """Words and phrases as they are typed; those without a pronunciation are still to be looked up.
 
     Args:
@@ -22,14 +22,14 @@ def wishes(given: Iterable[str]) -> list[Said]:
     Raises:
         SnnVoiceError: None, one twice, or one that is no word or phrase of Latin letters.
     """
-    found: dict[str, Said] = {}
+    found: dict[str, Phrase] = {}
     for typed in given:
         text, equals, sounds = typed.partition("=")
         text = " ".join(unicodedata.normalize("NFC", text).split())
         _check(text, typed)
         if text.casefold() in found:
             raise SnnVoiceError(f"{text!r} is wanted twice", hint="each word once")
-        said = Said(text)
+        said = Phrase(text)
         if equals:
             words = parse(sounds)
             if len(words) != len(text.split()):
@@ -37,7 +37,7 @@ def wishes(given: Iterable[str]) -> list[Said]:
                     f"{text!r} has {len(text.split())} words, its pronunciation {len(words)}",
                     hint="with | between them: hey sheila=HH EY1 | SH IY1 L AH0",
                 )
-            said = Said(text, tuple((word,) for word in words), by_hand=True)
+            said = Phrase(text, tuple((word,) for word in words), by_hand=True)
         found[text.casefold()] = said
     if not found:
         raise SnnVoiceError("there is nothing to say", hint=_HINT)

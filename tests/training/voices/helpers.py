@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import soundfile
 
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.synthesiser import Voice
 
 RATE = 22_050
@@ -42,13 +42,13 @@ class Hum:
     def prepare(self) -> None:
         """Nothing."""
 
-    def can_say(self, said: Said) -> str:
+    def can_say(self, said: Phrase) -> str:
         return ""
 
-    def draw(self, said: Said, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Voice:
         return Voice(f"v{rng.randrange(4)}", {"seconds": round(rng.uniform(0.3, 0.8), 2)})
 
-    def say(self, said: Said, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
         self.spoken.append(said.text)
         seconds = cast(float, voice.settings["seconds"]) + 2 * (said.text == "endless")
         if said.text == "slow":  # some of them are too long

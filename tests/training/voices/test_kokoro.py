@@ -16,7 +16,7 @@ import soundfile
 from snn_voice_hub.errors import CheckpointError, MissingExtraError, SnnVoiceError
 from snn_voice_hub.training.voices import kokoro as module
 from snn_voice_hub.training.voices.kokoro import Kokoro, KokoroModel, kokoro_folder, tokens
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 
 GO = ("G", "OW1")
 
@@ -83,11 +83,11 @@ def test_a_word_is_asked_of_its_voice_and_comes_without_the_quiet(voices: Path) 
 def test_as_one_of_the_synthesisers(voices: Path, tmp_path: Path) -> None:
     (voices.parent / "model.onnx").rename(voices.parent / "kokoro.onnx")
     kokoro = Kokoro(voices.parent)
-    said = Said("go hard", ((GO,), (("HH", "AA1", "R", "D"), ("HH", "AA1", "D"))))
+    said = Phrase("go hard", ((GO,), (("HH", "AA1", "R", "D"), ("HH", "AA1", "D"))))
     assert kokoro.here
     assert kokoro.can_say(said) == ""
-    assert kokoro.can_say(Said("go xyzzy", ((GO,), ()))) == kokoro.can_say(Said("go"))
-    assert "how it is said" in kokoro.can_say(Said("go"))
+    assert kokoro.can_say(Phrase("go xyzzy", ((GO,), ()))) == kokoro.can_say(Phrase("go"))
+    assert "how it is said" in kokoro.can_say(Phrase("go"))
     drawn = [kokoro.draw(said, random.Random(n)) for n in range(40)]
     assert {voice.name for voice in drawn} == {"af_two", "am_one", "af_two+am_one"}
     assert {voice.settings["sounds"] for voice in drawn} == {"G OW1 | HH AA1 R D", "G OW1 | HH AA1 D"}

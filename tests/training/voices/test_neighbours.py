@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snn_voice_hub.training.voices.neighbours import beside, distance, neighbours, strangers
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 
 SAID = {
     "no": [["N", "OW1"]],
@@ -65,5 +65,5 @@ def test_what_the_model_is_to_know_is_not_beside_it() -> None:
 @pytest.mark.usefixtures("few_words")
 def test_beside_a_word_is_what_sounds_as_it_is_said_by_hand() -> None:
     lexicon = Lexicon()
-    odd = Said("robot", ((("D", "EY1"),),), by_hand=True)
+    odd = Phrase("robot", ((("D", "EY1"),),), by_hand=True)
     assert set(beside(odd, [odd], lexicon, 12)) == {"hey", "hay", "kay", "k"}

@@ -11,7 +11,7 @@ from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
 from snn_voice_hub.training.voices import pronouncing
 from snn_voice_hub.training.voices.phonemes import of_espeak, parse, to_espeak, written
 from snn_voice_hub.training.voices.programs import Espeak
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said, guess
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase, guess
 from snn_voice_hub.training.voices.synthesiser import Voice
 
 needs_espeak = pytest.mark.skipif(not Espeak().here, reason="espeak-ng is not installed")
@@ -48,7 +48,7 @@ def test_words_are_looked_up_or_guessed(few_words: None, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pronouncing, "guess", guessing)
     lexicon = Lexicon()
-    assert lexicon.of("Hey loo") == Said("Hey loo", ((("HH", "EY1"),), (("L", "UW1"),)))
+    assert lexicon.of("Hey loo") == Phrase("Hey loo", ((("HH", "EY1"),), (("L", "UW1"),)))
     assert len(lexicon.ways("robot")) == 2
     assert lexicon.of("hey").known
     assert not lexicon.of("hey xyzzy").known
@@ -58,10 +58,10 @@ def test_words_are_looked_up_or_guessed(few_words: None, monkeypatch: pytest.Mon
 
 
 def test_what_is_said_by_hand_counts_for_phrases_too(few_words: None) -> None:
-    hand = Said("Robot", ((("R", "AA1"),),), by_hand=True)
-    lexicon = Lexicon([hand, Said("hey")])
-    assert lexicon.of("hey robot") == Said("hey robot", ((("HH", "EY1"),), (("R", "AA1"),)), by_hand=True)
-    assert lexicon.of("hey") == Said("hey", ((("HH", "EY1"),),))
+    hand = Phrase("Robot", ((("R", "AA1"),),), by_hand=True)
+    lexicon = Lexicon([hand, Phrase("hey")])
+    assert lexicon.of("hey robot") == Phrase("hey robot", ((("HH", "EY1"),), (("R", "AA1"),)), by_hand=True)
+    assert lexicon.of("hey") == Phrase("hey", ((("HH", "EY1"),),))
     assert not lexicon.of("robot xyzzy").by_hand
 
 
@@ -85,7 +85,9 @@ def test_espeak_says_a_pronunciation(tmp_path: Path) -> None:
     """The same sound as of the word itself, where its own dictionary is right."""
     espeak, voice = Espeak(), Voice("en-us+m1", {"speed": 150, "pitch": 50})
     heard = []
-    for n, said in enumerate([Said("me"), Said("xyzzy", ((("M", "IY1"),),), by_hand=True), Said("xyzzy")]):
+    for n, said in enumerate(
+        [Phrase("me"), Phrase("xyzzy", ((("M", "IY1"),),), by_hand=True), Phrase("xyzzy")]
+    ):
         espeak.say(said, voice, tmp_path / f"{n}.wav")
         heard.append((tmp_path / f"{n}.wav").read_bytes())
     assert heard[0] == heard[1] != heard[2]

@@ -12,8 +12,8 @@ import pytest
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices.engines import all_engines, chosen_engines
-from snn_voice_hub.training.voices.programs import PROGRAMS, Espeak, Flite, Program
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.programs import PROGRAMS, Espeak, Flite, SpeakingProgram
+from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.sound import take
 from snn_voice_hub.training.voices.synthesiser import ENGINES
 
@@ -23,12 +23,12 @@ def test_the_names_are_told_without_them() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.name)
-def test_each_says_a_phrase(program: Program, tmp_path: Path) -> None:
+def test_each_says_a_phrase(program: SpeakingProgram, tmp_path: Path) -> None:
     if not program.here:
         pytest.skip(f"{program.name} is not installed")
-    said = Said("hey robot")
+    said = Phrase("hey robot")
     assert program.can_say(said) == ""
-    assert bool(program.can_say(Said("go", ((("G", "OW1"),),), by_hand=True))) == (
+    assert bool(program.can_say(Phrase("go", ((("G", "OW1"),),), by_hand=True))) == (
         program.name != "espeak-ng"
     )
     drawn = program.draw(said, random.Random(0))
@@ -72,6 +72,6 @@ def test_a_program_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(subprocess, "run", run)
     for program, says in ((Espeak(), "espeak-ng failed with exit code 3"), (Flite(), "flite took over 60 s")):
-        voice = program.draw(Said("go"), random.Random(0))
+        voice = program.draw(Phrase("go"), random.Random(0))
         with pytest.raises(SnnVoiceError, match=says):
-            program.say(Said("go"), voice, tmp_path / "a.wav")
+            program.say(Phrase("go"), voice, tmp_path / "a.wav")

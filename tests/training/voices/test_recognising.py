@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snn_voice_hub.training.voices.pronouncing import Lexicon, Said
+from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 from snn_voice_hub.training.voices.recognising import Recogniser, alike, beginning
 
 
@@ -41,7 +41,7 @@ def test_of_a_word_that_nobody_knows_the_spelling_counts() -> None:
     lexicon = Lexicon()
     assert alike(lexicon.of("xyzzy"), "Xyzzy.", lexicon)
     assert not alike(lexicon.of("xyzzy"), "hey", lexicon)
-    assert not alike(Said("xyzzy"), "", lexicon)
+    assert not alike(Phrase("xyzzy"), "", lexicon)
 
 
 @pytest.mark.usefixtures("few_words")

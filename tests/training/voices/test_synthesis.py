@@ -16,7 +16,7 @@ from snn_voice_hub.training.clips.sources import load_dataset
 from snn_voice_hub.training.clips.synthetic import RECORD, facts_of_folder
 from snn_voice_hub.training.voices import batches, synthesis
 from snn_voice_hub.training.voices.orders import TRIES, Clip
-from snn_voice_hub.training.voices.pronouncing import Said
+from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.recognising import Recogniser
 from snn_voice_hub.training.voices.synthesis import synthesize
 from snn_voice_hub.training.voices.synthesiser import Voice
@@ -184,7 +184,7 @@ def test_who_can_not_say_it_is_left_out(hum: Hum, tmp_path: Path, monkeypatch: p
     class Reader(Hum):
         name = "reader"
 
-        def can_say(self, said: Said) -> str:
+        def can_say(self, said: Phrase) -> str:
             return "takes no pronunciation" if said.by_hand else ""
 
     monkeypatch.setattr(synthesis, "chosen_engines", lambda names, kokoro: [Reader(), hum])
@@ -232,7 +232,7 @@ def test_one_that_fails_is_told_and_what_was_made_is_kept(
 ) -> None:
     say, times = hum.say, iter(range(100))
 
-    def failing(said: Said, voice: Voice, path: Path) -> None:
+    def failing(said: Phrase, voice: Voice, path: Path) -> None:
         if next(times) == 3:
             raise SnnVoiceError("hum failed with exit code 1")
         say(said, voice, path)
@@ -263,3 +263,21 @@ def test_a_record_that_is_damaged(hum: Hum, tmp_path: Path) -> None:
         with pytest.raises(SnnVoiceError, match=f"{RECORD} can't be read"):
             synthesize(["robot"], tmp_path)
         assert facts_of_folder(tmp_path) == {}
+
+
+def test_sentences_are_other_speech(hum: Hum, tmp_path: Path) -> None:
+    made = synthesize(["hey robot"], tmp_path / "said", count=1, sentences=6)
+    assert made.neighbours == ()
+    assert len({one.text for one in made.sentences}) == len(made.sentences) == 6
+    assert all("hey robot" not in one.text and 3 <= len(one.text.split()) <= 8 for one in made.sentences)
+    (folder,) = {made.neighbours_folder}
+    assert folder is not None
+    assert {sound.kind for sound in read_negatives([folder]).sounds} == {"speech"}
+    again = synthesize(["hey robot"], tmp_path / "again", count=1, sentences=6)
+    assert [one.text for one in again.sentences] == [one.text for one in made.sentences]
+
+
+def test_no_sentence_holds_a_word_of_the_model(hum: Hum, tmp_path: Path) -> None:
+    made = synthesize(["hey"], tmp_path / "said", count=1, sentences=8)
+    # "hay" is said as "hey".
+    assert not {"hey", "hay"} & {word for one in made.sentences for word in one.text.split()}

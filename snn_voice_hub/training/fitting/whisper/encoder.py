@@ -112,7 +112,7 @@ class WhisperEncoder:
         return torch.from_numpy(np.concatenate(parts))
 
 
-class Loaded(NamedTuple):
+class LoadedWhisper(NamedTuple):
     """A Whisper model in memory.
 
     Attributes:
@@ -126,7 +126,7 @@ class Loaded(NamedTuple):
     frames: Any
 
 
-def load_whisper(folder: Path, threads: int = 1) -> Loaded:
+def load_whisper(folder: Path, threads: int = 1) -> LoadedWhisper:
     """Load a Whisper model.
 
     Args:
@@ -144,7 +144,7 @@ def load_whisper(folder: Path, threads: int = 1) -> Loaded:
     model = ctranslate2.models.Whisper(
         str(folder), device="cpu", compute_type="float32", intra_threads=threads, files=files
     )
-    return Loaded(pinned.name, model, ctranslate2.StorageView.from_array)
+    return LoadedWhisper(pinned.name, model, ctranslate2.StorageView.from_array)
 
 
 def log_mel(waveforms: Tensor) -> Tensor:
