@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from snn_voice_hub.training.fitting.fit import fit
     from snn_voice_hub.training.fitting.job import Job
     from snn_voice_hub.training.fitting.recipes import RECIPES
+    from snn_voice_hub.training.lessons.teach import teach
     from snn_voice_hub.training.measuring.evaluate import evaluate
     from snn_voice_hub.training.voices.synthesis import synthesize
 
-__all__ = ["RECIPES", "Job", "evaluate", "fit", "load_dataset", "synthesize"]
+__all__ = ["RECIPES", "Job", "evaluate", "fit", "load_dataset", "synthesize", "teach"]
 
 _HOMES = {
     "Job": "fitting.job",
@@ -26,6 +27,7 @@ _HOMES = {
     "fit": "fitting.fit",
     "load_dataset": "clips.sources",
     "synthesize": "voices.synthesis",
+    "teach": "lessons.teach",
 }
 
 if not TYPE_CHECKING:

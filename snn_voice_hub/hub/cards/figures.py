@@ -151,7 +151,39 @@ def figures(config: VoiceConfig) -> str:
             "of them. A word is heard if its event comes within a second after its end."
         )
         parts.append(markdown_table((heard_by(listening), ""), rows))
+    parts += _lesson(as_dict(config.metrics.get("lesson")))
     return section("Measured", *parts)
+
+
+def _lesson(lesson: Mapping[str, Any]) -> list[str]:
+    """How a word that was taught is heard by those who were kept back."""
+    if not (rows := taught(lesson)):
+        return []
+    return [
+        "Of clips and sound that were kept back while it learned. The threshold was chosen by them, so "
+        "strangers will be heard a little worse.",
+        markdown_table((heard_by(lesson), ""), rows),
+    ]
+
+
+def taught(lesson: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Words missed by who says them, and false alarms an hour.
+
+    Args:
+        lesson: `lesson` of the figures of a checkpoint that `teach` made.
+    """
+    clips = as_dict(lesson.get("clips"))
+    rows = [
+        (f"{readable(name)} ({clips[name]} clips): missed in noise at 10 dB", percent(share))
+        for name, share in as_dict(lesson.get("missed")).items()
+        if is_number(share) and is_number(clips.get(name))
+    ]
+    rows += [
+        (f"false alarms an hour of other {readable(sound)}", f"{count:.1f}")
+        for sound, count in as_dict(lesson.get("false_alarms")).items()
+        if is_number(count)
+    ]
+    return rows
 
 
 def changed_clips(test: Mapping[str, Any]) -> list[tuple[str, float]]:

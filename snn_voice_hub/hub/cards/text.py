@@ -295,7 +295,14 @@ def _limits(config: VoiceConfig) -> str:
         )
     if f.normalization == "batch":
         lines.append("- Batches: an answer depends on the other clips of its batch.")
-    if config.metrics.get("test") is None:
+    if as_dict(config.metrics.get("lesson")) and "recordings" not in as_dict(
+        config.metrics["lesson"].get("missed")
+    ):
+        lines.append(
+            "- Machines alone taught it its words: people say them in more ways. Recordings would help, also "
+            "of the people who will use it."
+        )
+    if config.metrics.get("test") is None and not config.metrics.get("lesson"):
         lines.append("- It has not been measured: how often it is right is not known.")
     return section("Limits", "\n".join(lines))
 
