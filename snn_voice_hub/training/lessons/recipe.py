@@ -6,7 +6,7 @@ import dataclasses
 from typing import Final
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.training.fitting.recipe import Augmentation, Mixture, Recipe
+from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 from snn_voice_hub.training.fitting.recipes import fine_tuning
 
 _AUGMENTATION: Final = Augmentation(
@@ -19,9 +19,10 @@ _AUGMENTATION: Final = Augmentation(
     music=0.1,
     babble=0.2,
     band=0.2,
+    rir=0.3,
 )
 _STEPS: Final = 40
-_EPOCHS: Final = 12
+_EPOCHS: Final = 16
 
 
 def lesson_recipe(config: VoiceConfig, *, recorded: int, machines: int) -> Recipe:
@@ -38,8 +39,7 @@ def lesson_recipe(config: VoiceConfig, *, recorded: int, machines: int) -> Recip
     return dataclasses.replace(
         base,
         silence=0.1,
-        unknown=0.4,
-        mixture=Mixture(speech=0.5, words=0.3, pieces=0.1, joined=0.05, reversed=0.05),
+        unknown=0.3,
         augmentation=dataclasses.replace(_AUGMENTATION, bands=bands, frames=frames),
         epochs=_EPOCHS,
         steps=_STEPS,
