@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 # In the order of `snn-voice --help`; each is the function of that name in the module of that name.
 _OWN = (
-    *("classify", "listen", "spikes", "energy", "models", "teach", "record", "synthesize", "negatives"),
+    *(
+        "classify",
+        "listen",
+        "spikes",
+        "energy",
+        "models",
+        "teach",
+        "record",
+        "synthesize",
+        "voices",
+        "negatives",
+    ),
     *("train", "reproduce", "evaluate", "push", "pull", "card", "convert", "export"),
 )
 

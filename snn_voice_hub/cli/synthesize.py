@@ -47,7 +47,7 @@ def synthesize(
     kokoro: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="$SNN_VOICE_KOKORO"
+            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="what `voices` fetched"
         ),
     ] = None,
     max_seconds: Annotated[

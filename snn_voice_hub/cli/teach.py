@@ -72,7 +72,7 @@ def teach(
     kokoro: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="$SNN_VOICE_KOKORO"
+            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="what `voices` fetched"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,

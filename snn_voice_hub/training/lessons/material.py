@@ -15,7 +15,7 @@ from snn_voice_hub.training.clips.cutting import joined, with_negatives
 from snn_voice_hub.training.clips.data import Clips, Reader, check_readable
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.clips.sources import Dataset
-from snn_voice_hub.training.clips.splits import by_speaker, by_word, speakers_of
+from snn_voice_hub.training.clips.splits import by_speaker, by_word, position, speakers_of
 from snn_voice_hub.training.clips.synthetic import facts_of_folder
 from snn_voice_hub.training.lessons.noise import computed_noises, computed_rooms
 
@@ -23,6 +23,8 @@ from snn_voice_hub.training.lessons.noise import computed_noises, computed_rooms
 _KEPT: Final = 0.15
 _KEPT_RECORDINGS: Final = 0.2
 _KEPT_OTHERS: Final = 0.25
+# Minutes of each kind that are listened to at the end: hours would take minutes and tell little more.
+_LISTENED: Final = {"speech": 30.0, "thin": 5.0, "words": 6.0, "noise": 10.0, "music": 5.0}
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def gather(
     dataset, learned, kept = with_negatives(
         dataset, sound, num_samples=num_samples, share=_KEPT_OTHERS, unknown=unknown
     )
+    kept = _thinned(kept)
     held = {"recordings": people_kept, "synthetic voices": voices_kept}
     return Material(
         dataset,
@@ -134,6 +137,17 @@ def centred(clips: Clips) -> Clips:
             first = (len(wave) - (end - begin)) // 2
             row[first : first + end - begin] = wave[begin:end]
     return dataclasses.replace(clips, waveforms=waveforms)
+
+
+def _thinned(kept: Negatives) -> Negatives:
+    """Of each kind as much as is listened to, by an order that depends on the names alone."""
+    left = {kind: 60 * minutes * kept.sample_rate for kind, minutes in _LISTENED.items()}
+    chosen = set()
+    for sound in sorted(kept.sounds, key=lambda sound: position(sound.name)):
+        if left.get(sound.kind, 0) > 0:
+            left[sound.kind] -= len(sound.wave)
+            chosen.add(sound.name)
+    return dataclasses.replace(kept, sounds=tuple(sound for sound in kept.sounds if sound.name in chosen))
 
 
 def _none(num_samples: int) -> Clips:

@@ -121,7 +121,8 @@ def teach(
             fetched, if it has.
         count: Synthetic clips a word; 0 for none.
         engines: Who speaks; none for all that are here.
-        kokoro: Folder of Kokoro's files; None for that of `$SNN_VOICE_KOKORO`.
+        kokoro: Folder of Kokoro's files; None for that of `$SNN_VOICE_KOKORO`, or what `snn-voice voices`
+            fetched.
         seed: Of all that is drawn.
         report: Is told how far it is.
 

@@ -11,7 +11,7 @@ from snn_voice_hub.training.voices.programs import PROGRAMS
 from snn_voice_hub.training.voices.synthesiser import ENGINES, Synthesiser
 
 _INSTALL = "apt-get install espeak-ng flite festival"
-_KOKORO = f"--kokoro FOLDER or ${FOLDER_VARIABLE}; docs/training.md says where it comes from"
+_KOKORO = f"snn-voice voices; or --kokoro FOLDER or ${FOLDER_VARIABLE}, where it is somewhere else"
 
 
 def all_engines(kokoro: Path | None = None) -> list[Synthesiser]:

@@ -22,6 +22,7 @@ from snn_voice_hub.training.voices.phonemes import Sounds, parse, written
 from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.sound import as_wav, without_quiet
 from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.user_cache import user_cache
 from snn_voice_hub.writing import write_whole
 
 SAMPLE_RATE = 24_000
@@ -33,7 +34,7 @@ VOICES_SHA256 = "b89b16e8843463c5a16d45f3904df4c7d0d2a2fdb3997acfb1adc443ec4b441
 FOLDER_VARIABLE = "SNN_VOICE_KOKORO"
 MODEL_FILE, VOICES_FOLDER = "kokoro.onnx", "voices"
 
-_HINT = 'the files that docs/training.md names under "Kokoro"'
+_HINT = "remove that folder; snn-voice voices fetches it again"
 _STYLE = 256
 # The phonemes of English as Kokoro numbers them (its config.json, `vocab`), by those of CMUdict. Its
 # diphthongs are one symbol.
@@ -179,7 +180,14 @@ class Kokoro:
         write_whole(path, as_wav(wave, SAMPLE_RATE), hint="another folder")
 
 
+def default_kokoro() -> Path:
+    """Where `snn-voice voices` lays its files; they need not be there."""
+    return user_cache() / Kokoro.name
+
+
 def kokoro_folder(given: Path | None) -> Path | None:
-    """Where its files are: what the user says, or else the environment."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return given or (Path(named).expanduser() if named else None)
+    """Where its files are: what the user says, or else the environment, or where they were fetched to."""
+    if given or (named := os.environ.get(FOLDER_VARIABLE)):
+        return given or Path(named).expanduser()
+    fetched = default_kokoro()
+    return fetched if (fetched / MODEL_FILE).is_file() else None

@@ -92,7 +92,8 @@ def synthesize(
             each was made. Neighbours go into a folder beside it, whose name ends in `-neighbours`.
         count: Clips a word.
         engines: Of `synthesiser.ENGINES`; none for all that are here.
-        kokoro: Folder with `kokoro.onnx` and `voices`; None for that of `$SNN_VOICE_KOKORO`, if it is set.
+        kokoro: Folder with `kokoro.onnx` and `voices`; None for that of
+            `$SNN_VOICE_KOKORO`, or what `snn-voice voices` fetched.
         max_seconds: How long a clip may be: the model's window.
         check: Folder of Whisper, which has to understand each clip; None for no check.
         neighbours: Clips, for each word, of what sounds like it and is not it. Of a phrase, a quarter are its

@@ -156,3 +156,16 @@ def test_computed_noise_is_heard_and_kept_apart() -> None:
     assert all(np.array_equal(one.wave, other.wave) for one, other in zip(noises, again, strict=True))
     lesson = json.dumps(dataclasses.asdict(Lesson(("a",))))
     assert json.loads(lesson)["words"] == ["a"]
+
+
+def test_hours_of_other_sound_are_not_all_listened_to() -> None:
+    from snn_voice_hub.training.clips.negatives import NegativeSound
+    from snn_voice_hub.training.lessons.material import _thinned
+
+    minute = np.ones(60 * 100, np.int16)
+    sounds = [NegativeSound(f"speech/{n}", "speech", minute) for n in range(50)]
+    sounds += [NegativeSound(f"noise/{n}", "noise", minute) for n in range(4)]
+    kept = _thinned(Negatives(tuple(sounds), 100))
+    assert len(kept.of_kind("speech")) == 30
+    assert len(kept.of_kind("noise")) == 4
+    assert _thinned(Negatives(tuple(reversed(sounds)), 100)).sounds == kept.sounds[::-1]

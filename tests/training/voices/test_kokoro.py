@@ -101,7 +101,11 @@ def test_as_one_of_the_synthesisers(voices: Path, tmp_path: Path) -> None:
 
 def test_its_folder_is_named_or_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNN_VOICE_KOKORO", raising=False)
+    monkeypatch.setenv("SNN_VOICE_CACHE", str(tmp_path / "cache"))
     assert not Kokoro(kokoro_folder(None)).here
+    (tmp_path / "cache" / "kokoro").mkdir(parents=True)
+    (tmp_path / "cache" / "kokoro" / "kokoro.onnx").touch()
+    assert kokoro_folder(None) == tmp_path / "cache" / "kokoro"
     monkeypatch.setenv("SNN_VOICE_KOKORO", str(tmp_path))
     assert kokoro_folder(None) == tmp_path
     assert kokoro_folder(tmp_path / "b") == tmp_path / "b"
@@ -114,7 +118,7 @@ def test_other_files_than_the_pinned_ones_are_refused(voices: Path, changed: str
     path.write_bytes(path.read_bytes() + bytes(256 * 4))
     with pytest.raises(CheckpointError, match="SHA-256") as caught:
         KokoroModel(voices.parent / "model.onnx", voices)
-    assert "docs/training.md" in str(caught.value.hint)
+    assert "snn-voice voices" in str(caught.value.hint)
 
 
 @pytest.mark.usefixtures("runtime")

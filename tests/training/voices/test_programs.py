@@ -45,6 +45,7 @@ def test_each_says_a_phrase(program: SpeakingProgram, tmp_path: Path) -> None:
 
 def test_those_that_are_here_speak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SNN_VOICE_KOKORO", raising=False)
+    monkeypatch.setenv("SNN_VOICE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         "shutil.which", lambda name: f"/bin/{name}" if name in ("espeak-ng", "flite") else None
     )
@@ -52,7 +53,7 @@ def test_those_that_are_here_speak(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert [one.name for one in chosen_engines(["flite"])] == ["flite"]
     for name, says in (
         ("festival", r"festival is not here \(apt-get install"),
-        ("kokoro", r"kokoro is not here \(--kokoro FOLDER or \$SNN_VOICE_KOKORO"),
+        ("kokoro", r"kokoro is not here \(snn-voice voices; or --kokoro FOLDER"),
         ("siri", r"no synthesiser 'siri' \(one of espeak-ng, flite"),
     ):
         with pytest.raises(SnnVoiceError, match=says):
