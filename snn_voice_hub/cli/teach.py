@@ -58,7 +58,7 @@ def teach(
         ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option(help="Synthetic clips a word; 0 for none.", show_default="250")
+        int | None, typer.Option(help="Synthetic clips a word; 0 for none.", show_default="400")
     ] = None,
     engine: Annotated[
         list[str] | None,

@@ -19,7 +19,7 @@ WORK: Final = "lesson"
 # Of that folder: what was asked for; clips of a microphone.
 _ASKED: Final = "asked.json"
 RECORDED: Final = "recorded"
-COUNT: Final = 250
+COUNT: Final = 400
 ELSEWHERE: Final = "another --out"
 
 

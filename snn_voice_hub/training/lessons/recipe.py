@@ -21,15 +21,20 @@ _AUGMENTATION: Final = Augmentation(
     band=0.2,
     rir=0.3,
 )
+# Of a batch.
+_SILENCE: Final = 0.06
+_LEAST_WORDS, _WORD, _MOST_WORDS = 0.3, 0.04, 0.6
 _STEPS: Final = 40
 _EPOCHS: Final = 16
 
 
-def lesson_recipe(config: VoiceConfig, *, recorded: int, machines: int) -> Recipe:
+def lesson_recipe(config: VoiceConfig, words: int, *, recorded: int, machines: int) -> Recipe:
     """What `fine_tuning` would do, for words that machines say and that are to be heard in a stream.
 
     Args:
         config: Of the checkpoint that it starts from.
+        words: How many are taught. Most of what a microphone hears is none of them, so where there are one or
+            two, most of a batch is other speech.
         recorded: Clips of people to learn from.
         machines: Clips of machines beside them.
     """
@@ -38,8 +43,8 @@ def lesson_recipe(config: VoiceConfig, *, recorded: int, machines: int) -> Recip
     frames = base.augmentation.frames if base.augmentation else 0
     return dataclasses.replace(
         base,
-        silence=0.1,
-        unknown=0.3,
+        silence=_SILENCE,
+        unknown=1 - _SILENCE - min(_MOST_WORDS, _LEAST_WORDS + _WORD * words),
         augmentation=dataclasses.replace(_AUGMENTATION, bands=bands, frames=frames),
         epochs=_EPOCHS,
         steps=_STEPS,

@@ -319,7 +319,13 @@ def choose(
     return dataclasses.replace(point, threshold=threshold, smoothing=-smoothing)
 
 
-def with_point(model: SnnVoice, clips: Clips, noises: Sequence[Floats], negatives: Negatives) -> VoiceConfig:
+def with_point(
+    model: SnnVoice,
+    clips: Clips,
+    noises: Sequence[Floats],
+    negatives: Negatives,
+    most: float = MOST_ALARMS,
+) -> VoiceConfig:
     """A model's configuration with the operating point that suits it, and how it does there.
 
     It is chosen for the ten commands, where the model knows them all, and otherwise for all its words.
@@ -329,10 +335,11 @@ def with_point(model: SnnVoice, clips: Clips, noises: Sequence[Floats], negative
         clips: Clips of validation speakers; those that are no words of it are left out.
         noises: Recordings `[N]` to put behind the words where the negatives have none.
         negatives: Sound without the words that it has not learned from.
+        most: False alarms an hour of it that are allowed.
     """
     behind = [as_floats(sound.wave) for sound in negatives.of_kind("noise")] or noises
     sounds = listen(model, clips, behind, negatives, snrs=(10,))
-    point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None)
+    point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None, most)
     metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
     return dataclasses.replace(model.config, detection=point, metrics=metrics)
 

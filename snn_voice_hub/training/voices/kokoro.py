@@ -134,7 +134,7 @@ class Kokoro:
 
     name: ClassVar[str] = "kokoro"
     # Its voices sound most like people, and there are many.
-    share: ClassVar[int] = 4
+    share: ClassVar[int] = 6
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -187,7 +187,9 @@ def default_kokoro() -> Path:
 
 def kokoro_folder(given: Path | None) -> Path | None:
     """Where its files are: what the user says, or else the environment, or where they were fetched to."""
-    if given or (named := os.environ.get(FOLDER_VARIABLE)):
-        return given or Path(named).expanduser()
+    if given is not None:
+        return given
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named).expanduser()
     fetched = default_kokoro()
     return fetched if (fetched / MODEL_FILE).is_file() else None
