@@ -23,7 +23,6 @@ from snn_voice_hub.training.lessons.recipe import lesson_recipe
 from snn_voice_hub.training.lessons.teach import Step
 from tests.training.voices.helpers import Hum
 
-pytest_plugins = ["tests.training.voices.conftest"]
 RATE = 16_000
 
 
