@@ -22,10 +22,10 @@ from benchmarks.common import begin, make_parser, stop
 from benchmarks.report import Report, Table
 from snn_voice_hub.config import DetectionConfig
 from snn_voice_hub.notation import percent
+from snn_voice_hub.spoken import extent
 from snn_voice_hub.streaming.detector import Detector, Event
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
-from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.measuring.curve_plot import Point, draw_curves, points
 from snn_voice_hub.training.measuring.held_out import load_test

@@ -11,25 +11,10 @@ import torch
 from torch import Tensor
 
 from snn_voice_hub.config import is_word
+from snn_voice_hub.spoken import FADE, SAME_REVERSED, at_edge, extent, faded, part, side_by_side
 from snn_voice_hub.training.clips.data import Clips, Wave, as_floats
-from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives, Span
 from snn_voice_hub.training.fitting.recipe import Mixture
-
-# Of a word, at most so much is heard in a piece of it, and at least.
-_PIECE = (0.15, 0.42)
-# These sound like a word when they are turned round: themselves, or one another.
-_SAME_REVERSED = ("no", "nine", "on", "wow")
-_FADE = 80  # samples
-
-
-def faded(wave: Wave) -> Wave:
-    """A piece `[N]` whose ends come and go softly, in 5 ms."""
-    ramp = np.linspace(0, 1, min(_FADE, len(wave) // 2), dtype=np.float32)
-    wave = wave.copy()
-    wave[: len(ramp)] *= ramp
-    wave[len(wave) - len(ramp) :] *= ramp[::-1]
-    return wave
 
 
 @dataclass
@@ -55,7 +40,7 @@ class Others:
         self.length = self.recorded.waveforms.shape[1]
         words = np.array([is_word(label) for label in self.recorded.labels])
         self._words = np.flatnonzero(words)
-        self._turned = np.flatnonzero(words & ~np.isin(self.recorded.labels, _SAME_REVERSED))
+        self._turned = np.flatnonzero(words & ~np.isin(self.recorded.labels, SAME_REVERSED))
         spans = self.negatives.spans(self.labels) if self.negatives else []
         self._running = self._weighted([span for span in spans if not span.single])
         self._single = self._weighted([span for span in spans if span.single])
@@ -159,34 +144,14 @@ class Others:
     def _drawn(self, rng: np.random.Generator, among: npt.NDArray[np.int64]) -> Wave:
         return as_floats(self.recorded.waveforms[rng.choice(among)])
 
-    def _part(self, rng: np.random.Generator, end: bool) -> Wave:
-        """The first part of a word, or its last one; with what comes before or after it in its clip."""
-        wave = self._drawn(rng, self._words)
-        first, last = extent(wave)
-        size = int(rng.uniform(*_PIECE) * (last - first))
-        return wave[max(0, last - size) :] if end else wave[: first + size]
-
     def _piece(self, rng: np.random.Generator) -> Wave:
-        """A window that holds less than half of a word at its edge, as one that slides over it does."""
-        out = np.zeros(self.length, np.float32)
-        if rng.random() < 0.5:
-            part = faded(self._part(rng, end=True))
-            out[: len(part)] = part
-        else:
-            part = faded(self._part(rng, end=False))
-            out[self.length - len(part) :] = part
-        return out
+        end = rng.random() < 0.5
+        return at_edge(part(self._drawn(rng, self._words), rng, end=end), self.length, end=end)
 
     def _joined(self, rng: np.random.Generator) -> Wave:
-        """The end of a word, and the beginning of another."""
-        out = np.zeros(self.length, np.float32)
-        one, other = faded(self._part(rng, end=True)), faded(self._part(rng, end=False))
-        # What the clips hold besides is cut away, so that both are heard at one place.
-        one, other = one[: self.length // 2], other[-(self.length // 2) :]
-        begin = int(rng.integers(self.length - len(one) - len(other) + 1))
-        out[begin : begin + len(one)] = one
-        out[begin + len(one) : begin + len(one) + len(other)] = other
-        return out
+        one = part(self._drawn(rng, self._words), rng, end=True)
+        other = part(self._drawn(rng, self._words), rng, end=False)
+        return side_by_side(one, other, self.length, rng)
 
     def _reversed(self, rng: np.random.Generator) -> Wave:
         return self._drawn(rng, self._turned)[::-1].copy()
@@ -203,7 +168,7 @@ class Others:
             if side == int(before):
                 continue
             room = (first if before else len(wave) - last) - int(rng.uniform(320, 1600))
-            if room <= _FADE:
+            if room <= FADE:
                 continue
             other = self._speech(rng)
             level = float(np.square(other).mean()) ** 0.5

@@ -16,8 +16,8 @@ from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.folders import is_litter, is_sound, no_sound, walk
 from snn_voice_hub.notation import some
+from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips, Wave16, as_int16
-from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.visible import visible
 
 # Of a recording, seconds; whoever says one word needs no more.

@@ -12,8 +12,8 @@ import torch
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips
-from snn_voice_hub.training.clips.extent import extent
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.fitting.augment import Augmenter
 from snn_voice_hub.training.fitting.channel import CODECS, band_limited, clipped, coded, in_room
