@@ -41,6 +41,7 @@ class StreamOptions(TypedDict, total=False):
     encoding: str
     scores: bool
     spikes: bool
+    sound: bool
 
 
 class Listener:
@@ -48,7 +49,9 @@ class Listener:
 
     config: VoiceConfig
 
-    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
+    def _hearing(
+        self, hop: int, gate: float | None, back: int, *, spikes: bool = False, sound: bool = False
+    ) -> Hearing:
         """What the model keeps of one stream; `hop` in samples, `back` in windows: see `Hearing.row`.
 
         Raises:
@@ -82,6 +85,7 @@ class Listener:
         encoding: str = "pcm16",
         scores: bool = True,
         spikes: bool = False,
+        sound: bool = False,
     ) -> VoiceStream:
         """Begin to listen to a stream of sound.
 
@@ -111,6 +115,8 @@ class Listener:
             spikes: Whether `VoiceStream.raster` is to tell which neurons fired in every step; some engines
                 then run step by step, which takes longer. Spiking networks alone can, whose steps are those
                 of the sound.
+            sound: Whether `Event.sound` is to hold the second of sound (the model's window) that ends when
+                the word was known.
 
         Returns:
             A `VoiceStream`: `feed`, `flush`, `reset`, `scores`, `level`, `spikes`, `raster`.
@@ -124,6 +130,7 @@ class Listener:
         check_choice("encoding", encoding, tuple(ENCODINGS))
         check_bool("scores", scores)
         check_bool("spikes", spikes)
+        check_bool("sound", sound)
         if gate is not None:
             check_number("gate", gate, low=_QUIETEST, high=_LOUDEST)
         if isinstance(words, str):
@@ -139,14 +146,16 @@ class Listener:
             words=wanted,
         )
         sparse = not scores and not self.remembers
+        back = detector.together - 1 if sparse else 0
         return VoiceStream(
-            self._hearing(step, gate, detector.together - 1 if sparse else 0, spikes=spikes),
+            self._hearing(step, gate, back, spikes=spikes, sound=sound),
             self._run_one_by_one,
             detector,
             labels=self.config.labels,
             rates=(rate, features.sample_rate),
             encoding=encoding,
             sparse=sparse,
+            sound=sound,
         )
 
     def listen(

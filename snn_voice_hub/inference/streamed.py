@@ -97,7 +97,9 @@ class Streamed(nn.Module, Listener):
         step = step_samples(c, network)
         return step * max(1, round(seconds * c.sample_rate / step))
 
-    def _hearing(self, hop: int, gate: float | None, back: int, *, spikes: bool = False) -> Hearing:
+    def _hearing(
+        self, hop: int, gate: float | None, back: int, *, spikes: bool = False, sound: bool = False
+    ) -> Hearing:
         network = self._bare_network()
         if isinstance(network, Framed):
             if spikes and not isinstance(network, SpikingNetwork):
@@ -106,7 +108,9 @@ class Streamed(nn.Module, Listener):
                 )
             steps = hop // step_samples(self.config.features, network)
             front = FrameFront(self.features, network, steps)
-            return FrameHearing(self.config, front, network, gate, raster=spikes, trouble=self._trouble)
+            return FrameHearing(
+                self.config, front, network, gate, raster=spikes, sound=sound, trouble=self._trouble
+            )
         if spikes:
             raise ConfigError(
                 f"{self.config.title} hears windows, and its neurons forget the one before",

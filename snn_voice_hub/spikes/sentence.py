@@ -150,7 +150,10 @@ def told(sentence: Sentence) -> dict[str, Any]:
     return {
         "step_seconds": sentence.step_seconds,
         "num_steps": len(scores),
-        "events": [asdict(event) for event in sentence.events],
+        "events": [
+            {name: value for name, value in asdict(event).items() if name != "sound"}
+            for event in sentence.events
+        ],
         "scores": {
             sentence.labels[index]: [round(value, 4) for value in scores[:, index].tolist()]
             for index in sentence.words()

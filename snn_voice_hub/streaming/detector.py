@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from snn_voice_hub.config import UNKNOWN, DetectionConfig, is_word
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.streaming.chunks import Samples
 
 Scores = npt.NDArray[np.float32]
 
@@ -31,6 +32,7 @@ class Event:
             that all windows have in common by which it was heard.
         end: Where about it ends.
         time: When it was known: where the newest window ends.
+        sound: What that window holds, `[N]` at the model's rate, where the stream was asked for it.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Event:
     start: float
     end: float
     time: float
+    sound: Samples | None = field(default=None, repr=False, compare=False)
 
 
 def chosen_words(labels: Sequence[str], words: Iterable[str] | None) -> list[int]:

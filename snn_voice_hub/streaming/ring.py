@@ -93,6 +93,11 @@ class Ring:
         at = self._filled - (self.count - begin)
         return self._buffer[at : at + self.num_samples]
 
+    def until(self, end: int, size: int) -> Samples:
+        """The samples `[size]` before the index `end`, a copy; they are among those that are kept."""
+        at = self._filled - (self.count - end)
+        return self._buffer[at - size : at].copy()
+
     def _write(self, samples: Samples) -> None:
         if self._filled + len(samples) > len(self._buffer):
             self._buffer[: self._kept] = self._buffer[self._filled - self._kept : self._filled].copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -82,6 +82,12 @@ class Hearing(Protocol):
     def raster(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Which fired in each step behind the scores before, by layer; nothing where that is not wanted."""
 
+    def sound(self, end: float) -> Samples:
+        """What the model heard up to a time, `[N]`, as long as its window; a copy.
+
+        It is the end of one of the newest windows, and the model was told that this would be asked.
+        """
+
     def scores(self, due: Due, outputs: Any) -> Scores:
         """Scores `[W, C]` of all windows of `due`, from what the network gave for its rows.
 
@@ -120,6 +126,7 @@ class VoiceStream:
         rates: Of the chunks and of the model, in Hz.
         encoding: How chunks of bytes are read, one of `chunks.ENCODINGS`.
         sparse: Whether to leave out windows that can be in no event.
+        sound: Whether events are to have their sound.
 
     Attributes:
         sample_rate: Of the chunks, in Hz.
@@ -137,6 +144,7 @@ class VoiceStream:
         rates: tuple[int, int],
         encoding: str = "pcm16",
         sparse: bool = False,
+        sound: bool = False,
     ) -> None:
         self.sample_rate = rates[0]
         self.thresholds = detector.thresholds
@@ -146,6 +154,7 @@ class VoiceStream:
         self._run = run
         self._detector = detector
         self._labels = list(labels)
+        self._with_sound = sound
         self._reader = ChunkReader(encoding)
         self._resampler = Resampler(*rates)
         self._search: Search | None = None
@@ -351,7 +360,11 @@ class VoiceStream:
 
     def _detected(self, scores: Scores, ends: Sequence[float]) -> list[Event]:
         self._newest = scores[-1]
-        return self._detector.feed(scores, ends)
+        events = self._detector.feed(scores, ends)
+        if not self._with_sound:
+            return events
+        # Now, as the next window may take its place.
+        return [replace(event, sound=self._hearing.sound(event.time)) for event in events]
 
     def _give_up(self) -> None:
         """Go on without the answer to what was to be run: it is as if no word had been there."""

@@ -42,6 +42,19 @@ def test_windows_before_the_newest_can_still_be_had(hop: int) -> None:
             assert ring.samples(begin).tolist() == padded[begin + 500 : begin + 600].tolist()
 
 
+@pytest.mark.parametrize(("hop", "back"), [(30, 0), (30, 90), (100, 25)])
+def test_the_newest_sound_can_be_had_and_is_kept(hop: int, back: int) -> None:
+    ring, padded = Ring(100, hop, back), np.concatenate([np.zeros(500, dtype=np.float32), WAVE])
+    ring.push(WAVE)
+    kept = []
+    while ring.next() is not None:
+        kept.append((ring.count, ring.until(ring.count, 100 + back), ring.until(ring.count - back, 100)))
+    assert len(kept) > 9
+    for end, newest, older in kept:
+        assert newest.tolist() == padded[400 - back + end : 500 + end].tolist()
+        assert older.tolist() == padded[400 - back + end : 500 - back + end].tolist()
+
+
 def test_a_window_is_as_loud_as_its_loudest_part() -> None:
     wave = np.zeros(400, dtype=np.float32)
     wave[105:115:2] = 1.0

@@ -143,6 +143,7 @@ class FrameHearing(RingHearing):
         network: The network.
         gate: What is not louder is silence, in dB of full scale; None for none.
         raster: Whether it is to be known of every step which neurons fired, not of the newest alone.
+        sound: Whether `Hearing.sound` will be asked.
         trouble: Says what is wrong with the network itself where its scores are not finite; "" for nothing.
     """
 
@@ -154,9 +155,12 @@ class FrameHearing(RingHearing):
         gate: float | None,
         *,
         raster: bool = False,
+        sound: bool = False,
         trouble: Callable[[], str] = str,
     ) -> None:
-        super().__init__(config, Ring(front.hops * front.hop, front.hop), gate, trouble)
+        size = front.hops * front.hop
+        back = max(0, config.features.num_samples - size) if sound else 0
+        super().__init__(config, Ring(size, front.hop, back), gate, trouble)
         self._front = front
         self._size = network.state_size()
         self._answer = network.num_steps

@@ -57,6 +57,11 @@ class RingHearing:
         self._heard |= len(samples) > 0
         self._ring.push(samples)
 
+    def sound(self, end: float) -> Samples:
+        """See `Hearing.sound`."""
+        features = self._config.features
+        return self._ring.until(round(end * features.sample_rate), features.num_samples)
+
     def push_silence(self) -> None:
         """Zeros, for the answers in which the last sample counts."""
         if self._heard:
