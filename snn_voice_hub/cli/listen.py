@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +14,13 @@ from snn_voice_hub.cli.files import STDIN
 from snn_voice_hub.cli.hearing import JsonWords, Live, Show, WordLines
 from snn_voice_hub.cli.options import Engine, OptionalModel, Revision
 from snn_voice_hub.cli.output import show
+from snn_voice_hub.cli.saving import MOST, SavedSound
 from snn_voice_hub.cli.words import Thresholds, Words, threshold_of, words_of
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import check_engine
+
+if TYPE_CHECKING:
+    from snn_voice_hub.streaming.detector import Event
 
 _STDIN_RATE = 16_000
 
@@ -55,6 +61,16 @@ def listen(
     ] = False,
     engine: Engine = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a word, a line each.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Keep the second of each word as FOLDER/word/date-time_score.wav."
+        ),
+    ] = None,
+    save_most: Annotated[
+        int | None,
+        typer.Option(help="With --save: so many clips, then no more are kept.", show_default=f"{MOST:,}"),
+    ] = None,
 ) -> None:
     """Say which words are said, as they are said.
 
@@ -74,6 +90,8 @@ def listen(
         raise SnnVoiceError("--realtime goes with --file", hint="all else is heard as it comes")
     if file is not None and sample_rate is not None:
         raise SnnVoiceError("--sample-rate does not go with --file", hint="a file says its own rate")
+    if save_most is not None and save is None:
+        raise SnnVoiceError("--save-most goes with --save", hint="--save FOLDER")
     if source is not None:
         check_stdin()
     from snn_voice_hub.voice import SnnVoice
@@ -85,6 +103,10 @@ def listen(
     options["threshold"] = threshold_of(threshold, heard)
     # Before the sound is opened: a mistake is told without a microphone, too.
     voice.stream(sample_rate=sample_rate or _STDIN_RATE, **options)
+    saved = None
+    if save is not None:
+        most = MOST if save_most is None else save_most
+        saved = SavedSound(save, model=voice.config.title, rate=voice.sample_rate, most=most)
     voice.warm_up()
     if file is not None:
         found = of_file(file, realtime=realtime)
@@ -94,10 +116,16 @@ def listen(
         found = of_microphone(device, sample_rate)
     live = sys.stdout.isatty() and (realtime or file is None)
     shown: Show = JsonWords() if as_json else Live(found.name) if live else WordLines()
-    run(voice, found, options, shown)
+    run(voice, found, options, shown, saved)
 
 
-def run(voice: Any, source: LiveSound, options: dict[str, Any], shown: Show) -> None:
+def run(
+    voice: Any,
+    source: LiveSound,
+    options: dict[str, Any],
+    shown: Show,
+    saved: SavedSound | None = None,
+) -> None:
     """Listen to the end, or until Ctrl-C; what was said last is told either way.
 
     Args:
@@ -105,14 +133,24 @@ def run(voice: Any, source: LiveSound, options: dict[str, Any], shown: Show) -> 
         source: What to listen to.
         options: Of `SnnVoice.stream`.
         shown: How to show what is heard.
+        saved: Where to keep the sound of it; None for nowhere.
     """
-    stream = voice.stream(sample_rate=source.sample_rate, scores=shown.scores, **options)
+    stream = voice.stream(
+        sample_rate=source.sample_rate, scores=shown.scores, sound=saved is not None, **options
+    )
+
+    def tell(events: Sequence[Event]) -> None:
+        shown.heard(stream, events)
+        if saved is not None:
+            for event in events:
+                saved.keep(event)
+
     try:
         try:
             for chunk in source.chunks:
-                shown.heard(stream, stream.feed(chunk))
+                tell(stream.feed(chunk))
         finally:
-            shown.heard(stream, stream.flush())
+            tell(stream.flush())
     finally:
         shown.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from contextlib import closing
@@ -13,8 +12,9 @@ import typer
 
 from snn_voice_hub.cli.chunks import of_microphone, play_back
 from snn_voice_hub.cli.output import say
+from snn_voice_hub.cli.wav import write_wav
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.writing import write_whole, writing_into
+from snn_voice_hub.writing import writing_into
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +83,6 @@ def missing_takes(folder: Path, speaker: str, count: int) -> list[Path]:
 
 def _record_one(what: str, path: Path, seconds: float, longest: float, room: _Room) -> None:
     """One take, as often as it needs."""
-    import soundfile
-
     from snn_voice_hub.training.clips.takes import RATE, judged
 
     for _ in range(_TRIES):
@@ -92,9 +90,7 @@ def _record_one(what: str, path: Path, seconds: float, longest: float, room: _Ro
         take = judged(room.take(seconds), longest)
         if not take.problem:
             room.play(take.waveform)
-            content = io.BytesIO()
-            soundfile.write(content, take.waveform, RATE, format="WAV", subtype="PCM_16")
-            write_whole(path, content.getvalue())
+            write_wav(path, take.waveform, RATE)
             say(f"  {take.seconds:.2f} s, {take.level:.0f} dB: kept as {path.name}", err=True)
             return
         room.play(take.waveform)
