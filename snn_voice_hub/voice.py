@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_voice_hub.config import FORMAT_VERSION, FeatureConfig, VoiceConfig, check_int
+from snn_voice_hub.enrolment.enroller import Enroller
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, read_weights
@@ -40,7 +41,7 @@ from snn_voice_hub.spikes.record import expect_clips, recordings_of, run_recorde
 from snn_voice_hub.tensors import FLOAT32, device_of, dtype_of, no_autocast
 
 
-class SnnVoice(Streamed, Observed, HubModel, Classifier):
+class SnnVoice(Streamed, Observed, Enroller, HubModel, Classifier):
     """A pretrained audio classifier: `SnnVoice.from_pretrained().classify("yes.wav")`.
 
     Args:
@@ -159,6 +160,10 @@ class SnnVoice(Streamed, Observed, HubModel, Classifier):
         config = read_config(checkpoint)
         network = build_network(config)
         network.load_state_dict(read_weights(checkpoint, network.state_dict()))
+        return cls._made_of(network, config)
+
+    @classmethod
+    def _made_of(cls, network: Network, config: VoiceConfig) -> Self:
         model = cls(network, config.features, config.labels)
         model.config = dataclasses.replace(
             config, network=model.config.network, format_version=FORMAT_VERSION

@@ -20,19 +20,9 @@ if TYPE_CHECKING:
 
 # In the order of `snn-voice --help`; each is the function of that name in the module of that name.
 _OWN = (
-    *(
-        "classify",
-        "listen",
-        "spikes",
-        "energy",
-        "models",
-        "teach",
-        "record",
-        "synthesize",
-        "voices",
-        "negatives",
-    ),
-    *("train", "reproduce", "evaluate", "push", "pull", "card", "convert", "export"),
+    *("classify", "listen", "spikes", "energy", "models", "teach", "record", "synthesize", "voices"),
+    *("negatives", "enroll", "train", "reproduce", "evaluate", "push", "pull", "card", "convert"),
+    "export",
 )
 
 

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.head import head_of
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
-from snn_voice_hub.training.fitting.teaching import head_of
 
 # Of each layer and batch; `torch.quantile` takes 16 million values in all.
 _VALUES = 1 << 16

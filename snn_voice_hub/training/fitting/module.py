@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.head import head_of
 from snn_voice_hub.training.clips.corpus import COVERED
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.fitting.answers import agreed
@@ -26,7 +27,7 @@ from snn_voice_hub.training.fitting.chains import Chain, along
 from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw, Order, Share, StepLoader, Steps
-from snn_voice_hub.training.fitting.teaching import Teacher, head_of
+from snn_voice_hub.training.fitting.teaching import Teacher
 from snn_voice_hub.training.measuring.metrics import mean_by_word, right_answers, top_shares
 
 _VALIDATION_BATCH = 128

@@ -20,6 +20,7 @@ from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.models.framed import Framed
+from snn_voice_hub.models.head import head_of
 from snn_voice_hub.training.fitting.chains import along
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
@@ -152,18 +153,6 @@ class Teacher(nn.Module):
         assert isinstance(self.network, Framed)
         outputs = self.network.forward_steps(self.features(waveforms))
         return along(outputs[..., self.columns], self.network.num_steps).softmax(-1)
-
-
-def head_of(network: nn.Module) -> str:
-    """The name of a network's last linear layer, which has one output a class.
-
-    Raises:
-        SnnVoiceError: It has none.
-    """
-    linear: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise SnnVoiceError(f"{type(network).__name__} has no linear layer that gives the classes")
-    return linear[-1]
 
 
 def _twin_name(name: str, network: nn.Module) -> str:

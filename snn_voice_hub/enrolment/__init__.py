@@ -1,0 +1,1 @@
+"""Words that a model learns from a few clips, at once: another last layer, and no training."""
