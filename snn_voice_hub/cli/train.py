@@ -91,6 +91,15 @@ def train(
             rich_help_panel=_CLIPS,
         ),
     ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --from: false/ with clips in which it heard a word that nobody said, missed/word/ "
+            "with clips of words that it did not hear.",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Where to keep decoded clips for the next run.", rich_help_panel=_CLIPS),
@@ -161,10 +170,13 @@ def train(
         return
     if not data or out is None:
         raise SnnVoiceError("training needs clips and a place for what it makes", hint="--data and --out")
+    if feedback is not None and not start:
+        raise SnnVoiceError("--feedback goes with --from", hint="the model that was listened to")
     use_threads(threads)
 
     from snn_voice_hub.training.clips.cutting import with_negatives
     from snn_voice_hub.training.clips.data import load_clips
+    from snn_voice_hub.training.clips.feedback import check_feedback, read_feedback, with_feedback
     from snn_voice_hub.training.clips.negatives import check_there, read_negatives
     from snn_voice_hub.training.clips.sources import load_dataset
     from snn_voice_hub.training.clips.synthetic import facts_of_folder
@@ -180,6 +192,8 @@ def train(
     network_of(first, 2)
     teachers = tuple(map(teacher_of, teacher or []))
     check_there(negatives or [])
+    if feedback is not None:
+        check_feedback(feedback)
     features = first.front_end
     dataset = load_dataset(
         data,
@@ -192,6 +206,14 @@ def train(
         download=download,
         alone=bool(negatives) and first.unknown > 0,
     )
+    if feedback is not None:
+        heard = read_feedback(
+            feedback,
+            set(dataset.train.labels),
+            sample_rate=features.sample_rate,
+            num_samples=features.num_samples,
+        )
+        dataset = with_feedback(dataset, heard, val_share)
     others = kept = None
     if negatives:
         read = read_negatives(negatives, sample_rate=features.sample_rate)
