@@ -114,7 +114,7 @@ def main() -> None:
                 out = given.runs / f"{size}-{way.replace(' ', '-')}-{seed}"
                 found[way].append(right(learn(way, base, small, out, seed).folder, test))
                 print(f"{size} clips a word, {way}, draw {seed}: {percent(found[way][-1])}", flush=True)
-        table.add(size, *(_told(found[way]) for way in WAYS))
+        table.add(size, *(told(found[way]) for way in WAYS))
     report = Report("fine_tuning", "Few clips of new words", given.out)
     report.add(
         f"`{given.model}` with {len(others)} words ({given.base_epochs} epochs) as the base; then "
@@ -125,7 +125,10 @@ def main() -> None:
     report.add(table)
 
 
-def _told(shares: list[float]) -> str:
+def told(shares: list[float]) -> str:
+    """Mean of some shares in %, and the least and the largest of several; nothing of none."""
+    if len(shares) < 2:
+        return points(shares[0]) if shares else ""
     low, high = min(shares), max(shares)
     return f"{points(statistics.fmean(shares))} ({points(low)} to {points(high)})"
 
