@@ -28,6 +28,7 @@ from snn_voice_hub.config import is_word
 from snn_voice_hub.hub.checkpoints import resolve
 from snn_voice_hub.inference.listener import UNTUNED
 from snn_voice_hub.notation import percent, points
+from snn_voice_hub.plotting import COLOURS, DPI, STYLE, matplotlib, picture
 from snn_voice_hub.training.clips.data import Clips, as_floats, load_clips
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.clips.sources import Dataset
@@ -158,10 +159,10 @@ def main() -> None:
 def _tell(given: Any, found: dict[tuple[str, int], list[dict[str, Any]]], pool: Clips, test: Clips) -> None:
     words = sorted(set(test.labels))
     report = Report("enrolling", "New words at once", given.out)
-    speakers = len({name.rpartition("/")[2] for name in test.names})
+    speakers = len(set(speakers_of(test.names, [""] * len(test))))
     report.add(
         f"`{given.model}`, and {', '.join(words)} as words that it does not know: {len(test)} clips of "
-        f"{speakers} speakers, from whom nothing was learned. Top-1 among the words in %, of enrolled words "
+        f"{speakers} speakers, and others to learn from. Top-1 among the words in %, of enrolled words "
         f"mean (least to largest) over {given.draws} draws of clips, of training the first draw; "
         f"{100 / len(words):.0f} by chance."
     )
@@ -191,6 +192,34 @@ def _tell(given: Any, found: dict[tuple[str, int], list[dict[str, Any]]], pool: 
         least = [points(share) for share in figures["least"]]
         table.add(size, way, points(figures["missed"]), f"{figures['alarms']:.0f}", *least)
     report.add(table)
+    _draw(found, report.folder / "enrolling.png")
+    report.add("![words named, and words missed, by the number of clips](enrolling.png)")
+
+
+def _draw(found: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> None:
+    """Both figures by the number of clips."""
+    mpl, blank = matplotlib("drawing what few clips are worth")
+    style: dict[Any, Any] = STYLE | {"axes.grid.axis": "both"}
+    with mpl.rc_context(style):
+        figure = blank(figsize=(9.0, 4.0))
+        named, missed = figure.subplots(1, 2)
+        for way, colour in zip((ENROLLED, *TRAINED), COLOURS, strict=False):
+            rows = [(size, found[way, size]) for size in SIZES if (way, size) in found]
+            sizes = [size for size, _ in rows]
+            look: dict[str, Any] = {"color": colour, "lw": 2, "marker": "o", "label": way}
+            named.plot(sizes, [100 * float(np.mean([f["among"] for f in each])) for _, each in rows], **look)
+            missed.plot(sizes, [100 * each[0]["least"][-1] for _, each in rows], **look)
+        named.set_title("words told from each other, %")
+        missed.set_title(f"missed at {_MOST_ALARMS[-1]:g} false alarms an hour, %")
+        for axes in (named, missed):
+            axes.set_xscale("log")
+            axes.set_xticks(SIZES, [str(size) for size in SIZES])
+            axes.minorticks_off()
+            axes.set_ylim(0, 100)
+            axes.set_xlabel("clips a word")
+        named.legend(loc="lower right")
+        with picture(path) as (part, form):
+            figure.savefig(part, dpi=DPI, format=form)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import typer
 from snn_voice_hub.cli.clips import DATA, tell_skipped, use_threads
 from snn_voice_hub.cli.completion import model_names, recipe_names
 from snn_voice_hub.cli.output import say
+from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.models import architectures
 from snn_voice_hub.notation import percent
@@ -336,7 +337,7 @@ def _yaml(recipe: Recipe) -> str:
 
 
 def _tell(dataset: Dataset) -> None:
-    words = len(set(dataset.train.labels))
+    words = sum(map(is_word, set(dataset.train.labels)))
     say(
         f"{len(dataset.train)} clips of {words} words to learn from, {len(dataset.val)} to validate with "
         f"({dataset.rule})",

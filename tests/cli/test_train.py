@@ -133,6 +133,36 @@ def test_negatives_give_a_class_for_other_words(
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
+def test_feedback_of_what_was_heard_wrongly_and_not_heard(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feedback, out = tmp_path / "feedback", tmp_path / "better"
+    false = tones(6, 1, {"false": 1700.0})
+    missed = tones(4, 2, {"nox": 1300.0})
+    for clips, place in ((false, "false"), (missed, "missed/nox")):
+        (feedback / place).mkdir(parents=True)
+        for n, row in enumerate(clips.waveforms):
+            sf.write(feedback / place / f"{n}.wav", row, 16_000)
+    given = ["--data", words, "--epochs", 4, "--set", "lr=0.05", "--set", "batch_size=10", "--threads", 1]
+    learned = ["--from", "tcy-snn", *given, "--out", out, "--feedback", feedback]
+    assert run(monkeypatch, "train", *learned) == 0
+    voice = sv.SnnVoice.from_pretrained(out)
+    assert sorted(voice.labels) == ["_unknown_", "lumos", "nox"]
+    assert voice.config.data[-1] == {"name": "feedback (6 false alarms, 4 missed words)"}
+    heard = {
+        word: [voice.classify(row, sample_rate=16_000, top_k=1)[0].label for row in clips.waveforms]
+        for word, clips in (("_unknown_", false), ("nox", missed))
+    }
+    assert all(labels.count(word) > len(labels) / 2 for word, labels in heard.items()), heard
+    capsys.readouterr()
+    assert run(monkeypatch, "train", "--model", "tcy-snn", *given, *learned[-4:]) == 2
+    assert "--feedback goes with --from" in capsys.readouterr().err
+    # What is not there is told before anything is decoded.
+    learned[-1] = words
+    assert run(monkeypatch, "train", *learned, "--data", tmp_path / "nowhere") == 2
+    assert "my_words has neither false/ nor missed/" in capsys.readouterr().err
+
+
 def test_one_word_is_enough_where_other_speech_is_a_class(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ NOT_RUN = {
     "snn-voice negatives": "fetches 200 MB",
     "snn-voice voices": "fetches 120 MB",
     "snn-voice teach": "takes minutes; tests/training/lessons and tests/cli do for seconds",
+    "snn-voice listen --model runs/mine": "needs a microphone; tests/cli/test_saving.py has one that is none",
     "snn-voice record": "needs a microphone; tests/cli/test_record.py has one that is none",
     "python -m wyoming_satellite": "needs a microphone",
     "python examples/stream_client.py": "tests/server/process/test_streams.py runs it",
@@ -106,6 +107,12 @@ def labelled(folder: Path) -> None:
     shutil.make_archive(str(folder / "words"), "tar", folder / "clips")
 
 
+def heard(folder: Path) -> None:
+    """What a user sorted: clips that were taken for a word, and clips of a word that was not heard."""
+    shutil.copytree(folder / "my_words" / "lumos", folder / "feedback" / "false")
+    shutil.copytree(folder / "my_words" / "nox", folder / "feedback" / "missed" / "nox")
+
+
 def before_energy(folder: Path, hub: Sandbox) -> None:
     bundled(folder)
     labelled(folder)
@@ -114,6 +121,7 @@ def before_energy(folder: Path, hub: Sandbox) -> None:
 def before_readme(folder: Path, hub: Sandbox) -> None:
     bundled(folder)
     corpus(folder / "my_words", ("lumos", "nox"))
+    heard(folder)
     shutil.copy(folder / "my_words" / "lumos" / "anna0_nohash_0.wav", folder / "lumos.wav")
     labelled(folder)
     made = legacy_writer.network("PiczakSNN", num_steps=15)
@@ -128,6 +136,7 @@ def before_readme(folder: Path, hub: Sandbox) -> None:
 
 def before_training(folder: Path, hub: Sandbox) -> None:
     corpus(folder / "my_words", ("lumos", "nox"))
+    heard(folder)
     shutil.copy(folder / "my_words" / "lumos" / "anna0_nohash_0.wav", folder / "someone_says_lumos.wav")
 
 
