@@ -45,7 +45,7 @@ def test_it_is_the_window_that_ended_when_the_word_was_known(
 
 
 def test_where_words_are_heard_late_there_is_silence_behind_them() -> None:
-    wave = talk()[: -RATE // 4]
+    wave = talk()[: -RATE // 10]
     stream = model().stream(sample_rate=RATE, sound=True)
     before = stream.feed(wave)
     (last,) = stream.flush()
