@@ -28,11 +28,14 @@ _ROOMS: Final = 40
 _RT60: Final = (0.15, 0.9)
 _ECHO_DB: Final = (-20.0, -2.0)
 
+# Of sounds that come and go as words do, each other than the one before: so many recordings.
+_VARIED: Final = 5
+
 _Wave = npt.NDArray[np.float64]
 
 
 def computed_noises(sample_rate: int, seed: int = 0) -> tuple[NegativeSound, ...]:
-    """Half a minute each of hiss, rumble, hum, machines and clicks, as negatives of the kind `noise`.
+    """Half a minute each of hiss, hum, machines, clicks, blows and tones, as negatives of the kind `noise`.
 
     Args:
         sample_rate: In Hz.
@@ -50,6 +53,9 @@ def computed_noises(sample_rate: int, seed: int = 0) -> tuple[NegativeSound, ...
         waves[f"hum_{mains:g}hz"] = _hum(rng, mains, count, sample_rate)
     for rate in _CLICKS:
         waves[f"clicks_{rate:g}"] = _clicks(rng, rate, count, sample_rate)
+    for number in range(_VARIED):
+        waves[f"blows_{number}"] = _blows(rng, count, sample_rate)
+        waves[f"tones_{number}"] = _tones(rng, count, sample_rate)
     return tuple(
         NegativeSound(
             f"noise/{name}", "noise", as_int16((_PEAK * wave / np.abs(wave).max()).astype(np.float32)),
@@ -127,3 +133,45 @@ def _clicks(rng: np.random.Generator, rate: float, count: int, sample_rate: int)
         ring = np.exp(-5 * np.arange(length) / length) * rng.standard_normal(length)
         struck[at : at + length] += rng.uniform(0.2, 1) * ring
     return struck + 0.005 * rng.standard_normal(count)
+
+
+def _blows(rng: np.random.Generator, count: int, sample_rate: int) -> _Wave:
+    """Doors, steps, dishes: pieces of noise as long as syllables, each of a band of its own."""
+    heard = 0.003 * rng.standard_normal(count)
+    at = 0.0
+    while (begin := round(at * sample_rate)) < count - sample_rate:
+        length = round(rng.uniform(0.04, 0.5) * sample_rate)
+        low = rng.uniform(80, 3_000)
+        piece = _banded(rng.standard_normal(length), low, low * rng.uniform(1.2, 4), sample_rate)
+        shape = np.exp(-rng.uniform(0, 6) * np.arange(length) / length) * _softly(length)
+        heard[begin : begin + length] += rng.uniform(0.1, 1) * shape * piece / np.abs(piece).max()
+        at += rng.exponential(0.4) + 0.05
+    return heard
+
+
+def _tones(rng: np.random.Generator, count: int, sample_rate: int) -> _Wave:
+    """Animals, sirens, telephones: tones with their overtones that glide."""
+    heard = 0.003 * rng.standard_normal(count)
+    at = 0.0
+    while (begin := round(at * sample_rate)) < count - 2 * sample_rate:
+        length = round(rng.uniform(0.08, 1.2) * sample_rate)
+        first, last = np.exp(rng.uniform(np.log(100), np.log(3_000), 2))
+        if rng.random() < 0.5:
+            last = first
+        pitch = np.geomspace(first, last, length)
+        pitch *= 1 + rng.uniform(0, 0.05) * np.sin(
+            2 * np.pi * rng.uniform(3, 9) * np.arange(length) / sample_rate
+        )
+        phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+        fall = rng.uniform(0.5, 2)
+        overtones = range(1, 1 + int(0.45 * sample_rate / pitch.max()))
+        tone = np.sum([n**-fall * np.sin(n * phase) for n in list(overtones)[:12]], 0)
+        heard[begin : begin + length] += rng.uniform(0.1, 1) * _softly(length) * tone / np.abs(tone).max()
+        at += length / sample_rate * rng.uniform(0.3, 1) + rng.exponential(0.5)
+    return heard
+
+
+def _softly(length: int) -> _Wave:
+    """A rise and a fall, so that a piece begins and ends without a click."""
+    edge = np.minimum(np.arange(length), np.arange(length)[::-1])
+    return np.asarray(np.minimum(1.0, edge / max(1, length // 8)))

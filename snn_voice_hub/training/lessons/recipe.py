@@ -22,10 +22,11 @@ _AUGMENTATION: Final = Augmentation(
     rir=0.3,
 )
 # Of a batch.
-_SILENCE: Final = 0.06
+_SILENCE: Final = 0.1
 _LEAST_WORDS, _WORD, _MOST_WORDS = 0.3, 0.04, 0.6
 _STEPS: Final = 40
-_EPOCHS: Final = 16
+_BATCH: Final = 64
+_EPOCHS: Final = 20
 
 
 def lesson_recipe(config: VoiceConfig, words: int, *, recorded: int, machines: int) -> Recipe:
@@ -47,6 +48,7 @@ def lesson_recipe(config: VoiceConfig, words: int, *, recorded: int, machines: i
         unknown=1 - _SILENCE - min(_MOST_WORDS, _LEAST_WORDS + _WORD * words),
         augmentation=dataclasses.replace(_AUGMENTATION, bands=bands, frames=frames),
         epochs=_EPOCHS,
+        batch_size=_BATCH,
         steps=_STEPS,
         # As many of one as of the other.
         synthetic=min(1.0, recorded / machines) if machines else 1.0,

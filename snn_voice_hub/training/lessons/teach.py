@@ -49,7 +49,7 @@ _TOO_LONG: Final = 0.5
 _NOISE_DB: Final = 10
 # On what is kept: voices of other languages and of machines, which are met nowhere in training. English
 # speech of people, of which the default has heard hours, makes a fraction of that.
-_MOST_ALARMS: Final = 20.0
+_MOST_ALARMS: Final = 12.0
 
 # Of a lesson's own folder.
 _SAID: Final = "said"
