@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from snn_voice_hub import SnnVoice, __version__
 from snn_voice_hub.packages import use_packages
-from snn_voice_server.http import catalogue, classify, errors, operations, spikes, stream
+from snn_voice_server.http import catalogue, classify, errors, operations, spikes, stream, teach
 from snn_voice_server.http import documentation as document
 from snn_voice_server.http.keys import ApiKeys, read_keys
 from snn_voice_server.http.middleware import HeadAsGet, Seen
@@ -31,7 +31,7 @@ Every error is `{"error": {"code": "...", "message": "...", "hint": "..."}}`.
 `huggingface_hub.InferenceClient().audio_classification("yes.wav", model="http://127.0.0.1:8000/classify")`
 works as it is."""
 
-_ROUTES = (classify, spikes, stream, catalogue, operations)
+_ROUTES = (classify, spikes, stream, teach, catalogue, operations)
 
 
 def create_app(model: SnnVoice | None = None, settings: Settings | None = None) -> FastAPI:
@@ -130,7 +130,7 @@ def assemble(settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: 
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
         )

@@ -53,9 +53,6 @@ def _serve(arguments: Sequence[str]) -> None:
         service: Service = app.state.service
         service.on_loaded = settle
 
-        def stop() -> None:
-            service.draining = True
-
         url = url_of(listener)
         greeting = (
             f"snn-voice: {service.models.default} on {where}, {url} (docs: /docs); "
@@ -65,7 +62,7 @@ def _serve(arguments: Sequence[str]) -> None:
             limits=settings.door,
             watcher=service.metrics,
             on_start=service.start,
-            on_stop=stop,
+            on_stop=service.begin_to_stop,
             on_drain=service.end_streams,
             on_end=service.stop,
             on_hangup=lambda: reload_models(service),
@@ -80,7 +77,10 @@ def _here(settings: Settings) -> Iterator[tuple[FastAPI, str]]:
     """The application, and where its models run: in this process."""
     from snn_voice_server.app import create_app
     from snn_voice_server.models.compute import resolve_devices, set_threads
+    from snn_voice_server.teaching.teacher import check_training
 
+    if settings.allow_teach:
+        check_training()
     set_threads(settings.threads)
     yield create_app(settings=settings), ", ".join(resolve_devices(settings.device))
 

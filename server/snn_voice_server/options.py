@@ -22,6 +22,7 @@ _PANELS = {
     "max_batch_size": "Batches and limits",
     "threads": "Threads",
     "api_keys": "Who may call",
+    "allow_teach": "Teaching",
     "drain_delay": "The end",
     "log_level": "Log",
     "ray": "Ray",

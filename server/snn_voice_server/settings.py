@@ -17,6 +17,7 @@ from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_server.process.door import DoorLimits
 from snn_voice_server.queue.places import Limits
+from snn_voice_server.teaching.lessons import TeachLimits
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,22 @@ class Settings(BaseSettings):
     )
     cors_origins: Listed = Field([], description="Origins whose pages may call; * for all. Off by default.")
 
+    allow_teach: bool = Field(
+        False,
+        description="Let callers teach new words by POST /teach (extra [train]); one training at a time.",
+    )
+    teach_folder: Path | None = Field(
+        None, description="Where clips and new models are kept; by default they go with the service."
+    )
+    teach_words: int = Field(20, ge=1, description="Words of a training.")
+    teach_clips: int = Field(200, ge=1, description="Clips of each word.")
+    teach_mb: float = Field(64.0, gt=0, description="Clips of a training, in megabytes.")
+    teach_seconds: float = Field(3600.0, gt=0, description="Seconds that a training may take.")
+    teach_memory_mb: float = Field(
+        6144.0, gt=0, description="Memory that a training may hold, in megabytes (on Linux)."
+    )
+    teach_keep: int = Field(10, ge=1, description="Trainings whose clips and models stay; older ones go.")
+
     drain_delay: float = Field(
         0.0, ge=0, description="Seconds after SIGTERM in which /ready says no and requests are still taken."
     )
@@ -157,7 +174,7 @@ class Settings(BaseSettings):
     @field_validator(
         *("max_seconds", "max_body_mb", "max_body_memory_mb", "deadline", "drain_delay", "grace"),
         *("max_header_kb", "first_byte_timeout", "header_timeout", "body_timeout"),
-        "stream_idle_timeout",
+        *("stream_idle_timeout", "teach_mb", "teach_seconds", "teach_memory_mb"),
     )
     @classmethod
     def _finite(cls, value: float) -> float:
@@ -169,6 +186,10 @@ class Settings(BaseSettings):
     def _body_fits(self) -> Settings:
         if self.max_body_mb > self.max_body_memory_mb:
             raise ValueError("max_body_mb is more than max_body_memory_mb: no such body could be read")
+        if self.allow_teach and self.teach_mb > self.max_body_memory_mb:
+            raise ValueError("teach_mb is more than max_body_memory_mb: no such body could be read")
+        if self.allow_teach and self.ray:
+            raise ValueError("allow_teach and ray do not go together: replicas take in no new models")
         return self
 
     def limits(self, keys: int = 0) -> Limits:
@@ -189,6 +210,19 @@ class Settings(BaseSettings):
             headers=self.max_headers,
             first_byte_seconds=self.first_byte_timeout,
             header_seconds=self.header_timeout,
+        )
+
+    @property
+    def teaching(self) -> TeachLimits:
+        """How much callers may teach."""
+        return TeachLimits(
+            words=self.teach_words,
+            clips=self.teach_clips,
+            max_bytes=int(self.teach_mb * 1e6),
+            seconds=self.teach_seconds,
+            memory_mb=self.teach_memory_mb,
+            keep=self.teach_keep,
+            folder=self.teach_folder,
         )
 
     @property

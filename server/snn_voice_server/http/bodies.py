@@ -57,18 +57,25 @@ class _Hold:
         self._room.held += size
         self.taken += size
 
-    async def read(self, request: Request) -> bytes:
+    async def read(
+        self, request: Request, limit: int | None = None, hint: str = "cut the sound, or send it as FLAC"
+    ) -> bytes:
         """The body, of which never more than the limit is kept.
+
+        Args:
+            request: Whose body.
+            limit: Bytes, where it is another one than the room's.
+            hint: What would be less.
 
         Raises:
             RequestError: It is larger, or the client stopped sending.
             Busy: The bodies of other requests fill the memory that there is for them.
             ClientDisconnect: The client left.
         """
-        limit = self._room.limit
+        limit = self._room.limit if limit is None else limit
         too_large = RequestError(
             f"the body is larger than {limit / 1e6:g} MB",
-            hint="cut the sound, or send it as FLAC",
+            hint=hint,
             code="too_large",
         )
         declared = request.headers.get("content-length", "")

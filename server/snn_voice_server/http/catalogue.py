@@ -54,6 +54,7 @@ class ModelList(BaseModel):
     """All models that are served, the default first."""
 
     models: list[ModelEntry]
+    teach: bool = Field(description="Whether `POST /teach` takes new words.")
 
 
 @router.get(
@@ -82,7 +83,8 @@ async def models(request: Request, service: ServiceOf, _: Caller) -> ModelList:
         models=[
             ModelEntry(name=name, default=name == known.default, loaded=known.loaded(name) is not None)
             for name in known.names
-        ]
+        ],
+        teach=service.teacher is not None,
     )
 
 

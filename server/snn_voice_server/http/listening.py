@@ -20,6 +20,7 @@ from snn_voice_server.http.ears import Ears
 from snn_voice_server.http.errors import COUNTED, EXPECTED
 from snn_voice_server.http.hellos import Hello, read_hello, read_message
 from snn_voice_server.http.open_streams import CLOSED, FAILED, MODEL_GONE, STOPPING, End
+from snn_voice_server.http.origins import check_origin
 from snn_voice_server.http.patience import Patience
 from snn_voice_server.http.rasters import layers_of, spikes_in
 from snn_voice_server.http.service import Service
@@ -137,7 +138,7 @@ class Listening:
 
     async def _listen(self) -> End:
         service = self._service
-        self._check_origin()
+        check_origin(self._socket, service.settings.cors_origins, "listen here")
         message = await self._receive(service.settings.header_timeout, "the hello")
         if message is None:
             return self._end or CLOSED
@@ -157,23 +158,6 @@ class Listening:
             with entry.listening(lambda: self.end(MODEL_GONE)):
                 await self._tell("ready", **self._in_force(entry, stream, hello))
                 return await self._hear(Ears(service, entry, stream, key, self._timings), hello)
-
-    def _check_origin(self) -> None:
-        """Pages of other origins may only call if a setting lets them: of WebSockets browsers ask nobody.
-
-        Raises:
-            RequestError: This one may not.
-        """
-        origin = self._socket.headers.get("origin", "")
-        allowed = self._service.settings.cors_origins
-        if not origin or "*" in allowed or origin in allowed:
-            return
-        if origin.partition("://")[2] != self._socket.headers.get("host", ""):
-            raise RequestError(
-                f"pages of {shown(origin)} may not listen here",
-                hint="start with --cors-origins and that origin",
-                code="forbidden",
-            )
 
     async def _open(self, entry: Entry, hello: Hello) -> VoiceStream:
         make = functools.partial(entry.stream, sample_rate=hello.sample_rate, **hello.options())

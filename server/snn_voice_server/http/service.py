@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -20,9 +21,11 @@ from snn_voice_server.http.keys import ApiKeys
 from snn_voice_server.http.open_streams import STOPPING, OpenStreams
 from snn_voice_server.http.parsing import ClassifyRequest, is_sound, parse
 from snn_voice_server.models.metrics import Metrics
+from snn_voice_server.models.naming import Source
 from snn_voice_server.models.served import LAST_WORDS_SECONDS, Entry, Models
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
+from snn_voice_server.teaching.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class Service:
         on_loaded: Called when models have been loaded at the start, or again.
         bodies: Memory for the bodies of requests.
         streams: Those that are open.
+        teacher: Who trains new models; None where the settings do not allow it.
     """
 
     def __init__(self, settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: Metrics) -> None:
@@ -86,6 +90,7 @@ class Service:
         )
         share = settings.limits(len(keys)).share
         self.streams = OpenStreams(settings.max_streams, share, metrics.streams)
+        self.teacher = Teacher(settings.teaching, _Taught(self)) if settings.allow_teach else None
         self._gatherings: WeakValueDictionary[tuple[Entry, str], Gathering] = WeakValueDictionary()
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
@@ -104,9 +109,17 @@ class Service:
         if self.on_loaded is not None:
             self.on_loaded()
 
+    def begin_to_stop(self) -> None:
+        """Say no to `/ready`, and end a training; requests are still taken. For signal handlers, too."""
+        self.draining = True
+        if self.teacher is not None:
+            self.teacher.stop()
+
     async def stop(self) -> None:
         """Answer what has been admitted, then end the threads."""
         await self.end_streams()
+        if self.teacher is not None:
+            await self.teacher.close()
         await self.models.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
@@ -180,3 +193,28 @@ class Service:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something in one of the threads that decode."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+
+
+class _Taught:
+    """Takes new models in; see `School`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @property
+    def names(self) -> list[str]:
+        return self._service.models.names
+
+    async def take_in(self, name: str, folder: Path) -> None:
+        service = self._service
+        service.models.add(Source(name, str(folder)))
+        try:
+            await service.models.get(name)
+        except BaseException:
+            await service.models.forget(name)
+            raise
+        if service.on_loaded is not None:
+            service.on_loaded()
+
+    async def forget(self, name: str) -> None:
+        await self._service.models.forget(name)

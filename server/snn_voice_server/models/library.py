@@ -132,6 +132,11 @@ class Library(Models[Loaded]):
                 self._enter(entry)
         return [entry.name for entry in fresh]
 
+    async def forget(self, name: str) -> None:
+        """See `Models.forget`."""
+        await super().forget(name)
+        self._watcher.gone(name)
+
     async def close(self) -> None:
         """Answer what has been admitted, then stop."""
         await super().close()

@@ -204,6 +204,18 @@ class Models(ABC, Generic[E_co]):
         async with self._loading:
             return self._entries.get(name) or await self._bring(name)
 
+    def add(self, source: Source) -> None:
+        """Serve one model more, which is loaded when it is first asked for."""
+        self._sources[source.name] = source
+
+    async def forget(self, name: str) -> None:
+        """Serve a model no more; what was admitted is answered."""
+        async with self._loading:
+            self._sources.pop(name, None)
+            entry = self._entries.pop(name, None)
+        if entry is not None:
+            await entry.close()
+
     def trouble(self) -> str:
         """Why requests should not be sent here now; empty if all is well."""
         default = self._entries.get(self.default)

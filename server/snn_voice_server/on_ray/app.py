@@ -88,8 +88,10 @@ def portable(settings: Settings) -> tuple[Settings, list[Source]]:
     """Settings and sources as they may travel to other processes: no keys, and no relative path.
 
     Raises:
-        ConfigError: Two models have the same name.
+        ConfigError: Two models have the same name, or the service is to teach.
     """
+    if settings.allow_teach:
+        raise ConfigError("allow_teach is not possible on Ray", hint="its replicas take in no new models")
     sources = [Source(source.name, _absolute(source.spec)) for source in sources_of(settings.model)]
     name_packages(settings.packages)
     changes = {"api_keys": [], "api_keys_file": None, "packages": named_packages()}

@@ -57,7 +57,8 @@ def test_the_list(local: TestClient) -> None:
             {"name": "first", "default": True, "loaded": True},
             {"name": "second", "default": False, "loaded": False},
             {"name": "third", "default": False, "loaded": False},
-        ]
+        ],
+        "teach": False,
     }
     assert local.get("/ready").json()["model"] == "first"
 

@@ -1,0 +1,1 @@
+"""New words by clients' clips: one training at a time, in a process of its own."""
