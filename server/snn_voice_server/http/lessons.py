@@ -20,7 +20,7 @@ def read_lesson(body: bytes, content_type: str, query: Iterable[tuple[str, str]]
     """Read a request to teach: a zip as it is, or a form with it; takes a while for large ones.
 
     Args:
-        body: The whole body; empty where synthesisers are to say the words.
+        body: The whole body; empty where only synthesisers are to say the words.
         content_type: The header of that name.
         query: Names and values of the query string; fields of a form are added to it.
         max_words: Forms of more fields than these need are refused.
@@ -53,7 +53,7 @@ def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> Lesson:
             raise RequestError(f"{name} is given twice", hint="once", code=f"bad_{name}")
         else:
             once[name] = text
-    synthetic = _YES_OR_NO.get(once.get("synthetic", "no").lower())
+    synthetic = _YES_OR_NO.get(once.get("synthetic", "yes").lower())
     if synthetic is None:
         given = told(once["synthetic"])
         raise RequestError(f"synthetic={given} is not legal", hint="yes or no", code="bad_synthetic")

@@ -27,7 +27,10 @@ class Taught(BaseModel):
     """What has come of a training."""
 
     model: str = Field(description="As `model=` takes it, from now on.", examples=["lumos"])
-    figures: dict[str, Figure] = Field(description="What was measured.")
+    figures: dict[str, Figure] = Field(
+        description="What was measured, some of it by what it was measured on.",
+        examples=[{"missed": {"recordings": 0.05}, "false_alarms": {"speech": 0.4}, "threshold": 0.82}],
+    )
 
 
 class TeachJob(BaseModel):
@@ -37,7 +40,8 @@ class TeachJob(BaseModel):
     state: Literal["running", "done", "failed", "cancelled"]
     words: list[str]
     name: str = Field(description="What the model is called.")
-    clips: dict[str, int] = Field(description="Clips of each word; empty where synthesisers say them.")
+    synthetic: bool = Field(description="Whether synthesisers say the words.")
+    clips: dict[str, int] = Field(description="Clips of each word; empty where only synthesisers say them.")
     step: str = Field(description="What it does, in a word.", examples=["train"])
     text: str = Field(description="The same for people.")
     done: float = Field(description="How much of the step is done.")
@@ -69,6 +73,7 @@ _EXAMPLE_JOB = {
     "state": "running",
     "words": ["lumos"],
     "name": "lumos",
+    "synthetic": True,
     "clips": {"lumos": 10},
     "step": "train",
     "text": "trains, epoch 3",
@@ -98,8 +103,8 @@ _FIELDS: dict[str, Any] = {
     "synthetic": {
         "type": "string",
         "enum": ["yes", "no"],
-        "default": "no",
-        "description": "Whether synthesisers say the words, in place of clips.",
+        "default": "yes",
+        "description": "Whether synthesisers say the words, too; without clips they do it alone.",
     },
     "name": {"type": "string", "description": "What the model is to be called; by default as its words."},
 }
@@ -213,6 +218,7 @@ def _told(job: Job) -> TeachJob:
         state=job.state,
         words=job.words,
         name=job.name,
+        synthetic=job.synthetic,
         clips=dict(job.counts),
         step=progress.step,
         text=progress.text,

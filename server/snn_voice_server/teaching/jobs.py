@@ -22,7 +22,8 @@ class Job:
     Attributes:
         name: What its model is called.
         words: What it learns.
-        counts: Clips of each word; none where synthesisers say them.
+        counts: Clips of each word; none where only synthesisers say them.
+        synthetic: Whether synthesisers say them.
         key: Who asked for it.
         folder: Where its clips and its model are.
         identifier: Its own.
@@ -38,6 +39,7 @@ class Job:
     name: str
     words: list[str]
     counts: Counter[str]
+    synthetic: bool
     key: str
     folder: Path
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex[:12])

@@ -47,13 +47,13 @@ class Lesson:
     Attributes:
         words: Words or phrases; none where the clips' folders say them.
         archive: A zip of `word/speaker_nohash_0.wav`; b"" for none.
-        synthetic: Whether synthesisers say the words, in place of clips.
+        synthetic: Whether synthesisers say the words: beside the clips, or alone where there are none.
         name: What the model is to be called; "" for a name made of the words.
     """
 
     words: tuple[str, ...] = ()
     archive: bytes = b""
-    synthetic: bool = False
+    synthetic: bool = True
     name: str = ""
 
     def check(self, limits: TeachLimits) -> None:
@@ -71,20 +71,10 @@ class Lesson:
                 hint=f"letters, digits, - and ., a letter or digit first, at most {_LONGEST}",
                 code="bad_name",
             )
-        if self.synthetic and self.archive:
-            raise RequestError(
-                "there are clips, and synthetic=yes wants none",
-                hint="one of the two",
-                code="bad_synthetic",
-            )
-        if self.synthetic and not self.words:
-            raise RequestError(
-                "synthetic=yes, and no words", hint="words=lumos&words=nox&synthetic=yes", code="no_words"
-            )
-        if not self.synthetic and not self.archive:
+        if not self.archive and not (self.words and self.synthetic):
             raise RequestError(
                 "there is nothing to learn from",
-                hint="send a zip of word/clip.wav, or words and synthetic=yes",
+                hint="send a zip of word/clip.wav, or words that synthesisers are to say: words=lumos",
                 code="no_clips",
             )
 

@@ -12,7 +12,8 @@ _MOST_LINES: Final = 20
 _LONGEST_LINE: Final = 300
 _MOST_FIGURES: Final = 50
 
-Figure = float | str | None
+# A number, or numbers by what they were measured on.
+Figure = float | str | None | dict[str, float | str | None]
 
 
 class Progress:
@@ -68,9 +69,13 @@ class Progress:
     @property
     def figures(self) -> dict[str, Figure]:
         """What was measured, by name."""
-        told = (self.result or {}).get("figures")
-        pairs = list(told.items())[:_MOST_FIGURES] if isinstance(told, dict) else []
-        return {str(name)[:80]: value for name, value in pairs if _is_figure(value)}
+        found: dict[str, Figure] = {}
+        for name, value in _pairs((self.result or {}).get("figures")):
+            if isinstance(value, dict):
+                found[name] = {inner: v for inner, v in _pairs(value) if _is_figure(v)}
+            elif _is_figure(value):
+                found[name] = value
+        return found
 
     @property
     def checkpoint(self) -> Path | None:
@@ -89,6 +94,11 @@ def _number(value: object) -> float:
     # Also a whole number that is too large for a float.
     legal = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
     return float(value) if legal and math.isfinite(value) else 0.0  # type: ignore[arg-type]
+
+
+def _pairs(told: object) -> list[tuple[str, Any]]:
+    pairs = list(told.items())[:_MOST_FIGURES] if isinstance(told, dict) else []
+    return [(str(name)[:80], value) for name, value in pairs]
 
 
 def _is_figure(value: object) -> bool:

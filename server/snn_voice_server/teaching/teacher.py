@@ -32,8 +32,6 @@ PROGRAM: Final = (sys.executable, "-m", "snn_voice_hub", "teach")
 _LOOK_SECONDS: Final = 0.1
 # How much the training holds is asked less often: it takes milliseconds.
 _WEIGH_SECONDS: Final = 1.0
-# The training itself may have so much of a job's time; what is before and after it needs some, too.
-_TRAINING_SHARE: Final = 0.7
 # Whoever cancels waits for the end no longer.
 _END_SECONDS: Final = 15.0
 
@@ -210,7 +208,7 @@ class Teacher:
             _check_same(words, counts)
             words = list(counts)
         name = lesson.name or name_for(words, self._school.names)
-        return Job(name, words, counts, key, folder)
+        return Job(name, words, counts, lesson.synthetic, key, folder)
 
     async def _run(self, job: Job) -> None:
         logger.info("training %s begins", job.name)
@@ -277,9 +275,9 @@ class Teacher:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _command(self, job: Job) -> list[str]:
-        seconds = max(1, int(_TRAINING_SHARE * self.limits.seconds))
         clips = ["--clips", str(job.clips)] if job.counts else ["--synthetic-only"]
-        options = [*clips, "--out", str(job.folder / job.name), "--seconds", str(seconds), "--json"]
+        silent = [] if job.synthetic else ["--count", "0"]
+        options = [*clips, *silent, "--out", str(job.folder / job.name), "--json"]
         # The words last: one is never taken for an option.
         return [*self.program, *options, "--", *job.words]
 
@@ -305,7 +303,7 @@ def _check_same(words: Collection[str], counts: Collection[str]) -> None:
 def _failure(job: Job, code: int | None) -> SnnVoiceError:
     """Why a training has ended without a model."""
     said = [line for line in job.complaints if line]
-    logger.error("the training %s ended with %s: %s", job.name, code, "\n".join(said[-20:]))
+    logger.error("the training %s ended with %s: %s", job.name, code, " | ".join(said[-20:]))
     if code == 2 and said:  # a line for people
         text = said[-1].removeprefix("snn-voice: ").removeprefix("error: ")
         return SnnVoiceError(text.replace(f"{job.folder}/", ""), code="training_failed")

@@ -15,7 +15,7 @@ from snn_voice_server.web.bundle import bundle_modules, bundle_styles
 from snn_voice_server.web.static_files import StaticFile, add_files, read_folder, weights
 
 # In the order in which they are read; the first holds the colours.
-_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css", "live.css"]
+_STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css", "live.css", "teach.css"]
 # The browser loads it by itself, into the thread of the sound.
 _WORKLET = "recorder-worklet.js"
 

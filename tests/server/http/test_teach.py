@@ -21,7 +21,7 @@ from snn_voice_server.settings import Settings
 from snn_voice_hub import ConfigError, SnnVoice
 from tests.places import ROOT
 from tests.server.helpers import PROGRAM, Running, check, wait_until, wav
-from tests.server.teaching.helpers import WITH_FAKE, asked, pids, program, runs, takes, zipped
+from tests.server.teaching.helpers import FIGURES, WITH_FAKE, asked, pids, program, runs, takes, zipped
 
 KEYS = [{"Authorization": f"Bearer {name}"} for name in ("ann", "bob")]
 
@@ -68,10 +68,7 @@ def test_clips_become_a_model_that_answers(teaching: TestClient) -> None:
     found = over(teaching)
     assert found["id"] == first["id"]
     assert (found["state"], found["error"], found["step"]) == ("done", None, "load")
-    assert found["result"] == {
-        "model": "lumos-hey-nox",
-        "figures": {"missed": 0.125, "false_alarms_per_hour": 0.5, "voice": "Kokoro"},
-    }
+    assert found["result"] == {"model": "lumos-hey-nox", "figures": FIGURES}
     assert found["lines"][0] == "reads 4 clips in _clips"
     entry = {"name": "lumos-hey-nox", "default": False, "loaded": True}
     assert entry in teaching.get("/models").json()["models"]
@@ -88,7 +85,7 @@ def test_a_form(teaching: TestClient) -> None:
 
 
 def test_words_alone(teaching: TestClient) -> None:
-    begun = teaching.post("/teach", params={"words": "lumos, nox", "synthetic": "yes"})
+    begun = teaching.post("/teach", params={"words": "lumos, nox"})
     assert begun.status_code == 202, begun.text
     assert over(teaching)["state"] == "done"
     folder = max(teaching.app.state.service.settings.teach_folder.iterdir())  # type: ignore[attr-defined]

@@ -26,14 +26,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--synthetic-only", action="store_true")
-    parser.add_argument("--seconds", type=int, required=True)
+    parser.add_argument("--count", type=int, default=250)
     parser.add_argument("--json", action="store_true", required=True)
     parser.add_argument("words", nargs="+")
     asked = parser.parse_args()
     clips = (
         sorted(str(path.relative_to(asked.clips)) for path in asked.clips.rglob("*.*")) if asked.clips else []
     )
-    about = {"clips": clips, "synthetic": asked.synthetic_only, "seconds": asked.seconds, "nice": os.nice(0)}
+    about = {"clips": clips, "synthetic": asked.synthetic_only, "count": asked.count, "nice": os.nice(0)}
     (asked.out.parent / "asked.json").write_text(json.dumps(about | {"words": asked.words}))
     print("warning: nothing of importance", file=sys.stderr)
     tell("read", text=f"reads {len(clips)} clips in {asked.out.parent}/_clips", done=1, of=2)
@@ -62,7 +62,13 @@ def main() -> None:
     for epoch in range(1, 4):
         tell("train", text=f"trains, epoch {epoch}", done=epoch, of=3)
     shutil.copytree(asked.checkpoint, asked.out)
-    figures = {"missed": 0.125, "false_alarms_per_hour": 0.5, "voice": "Kokoro", "odd": float("nan")}
+    figures = {
+        "missed": {"recordings": 0.125, "synthetic voices": 0.0},
+        "clips": {"recordings": 8},
+        "false_alarms": {"speech": 0.5, "odd": float("nan")},
+        "threshold": 0.8125,
+        "odd": [1, 2],
+    }
     if what == "broken":
         (asked.out / "model.safetensors").write_bytes(b"nothing")
     tell("done", folder=str(asked.out), model=asked.out.name, figures=figures, listen="snn-voice listen")

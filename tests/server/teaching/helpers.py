@@ -22,6 +22,13 @@ from tests.server.helpers import wav
 # Run in the process of a service, it has a small program in place of `snn-voice teach`.
 WITH_FAKE = "from snn_voice_server.teaching import teacher\nteacher.Teacher.__init__.__defaults__ = ({!r},)\n"
 
+# What it says that it has measured.
+FIGURES = {
+    "missed": {"recordings": 0.125, "synthetic voices": 0.0},
+    "clips": {"recordings": 8},
+    "false_alarms": {"speech": 0.5},
+    "threshold": 0.8125,
+}
 FAKE = Path(__file__).with_name("fake_teach.py")
 
 

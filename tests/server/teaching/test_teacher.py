@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from snn_voice_server.teaching.lessons import Lesson
 from snn_voice_server.teaching.teacher import Teacher
 
 from tests.server.conftest import until
-from tests.server.teaching.helpers import asked, pids, runs, takes, teacher_of
+from tests.server.teaching.helpers import FIGURES, asked, pids, runs, takes, teacher_of
 
 
 async def ended(teacher: Teacher) -> Job:
@@ -41,9 +42,9 @@ def test_clips_become_a_model(checkpoint: Path, tmp_path: Path) -> None:
         assert (job.folder / "lumos-hey-nox" / "model.safetensors").exists()
         told = asked(job.folder)
         assert told["clips"] == [f"{w}/me_nohash_{i}.wav" for w in ("hey nox", "lumos") for i in (0, 1)]
-        assert (told["words"], told["synthetic"], told["seconds"]) == (["lumos", "hey nox"], False, 70)
-        assert told["nice"] == 10 + min(9, told["nice"] - 10) >= 10
-        assert job.progress.figures == {"missed": 0.125, "false_alarms_per_hour": 0.5, "voice": "Kokoro"}
+        assert (told["words"], told["synthetic"], told["count"]) == (["lumos", "hey nox"], False, 250)
+        assert told["nice"] == min(19, os.nice(0) + 10)
+        assert job.progress.figures == FIGURES
         assert list(job.progress.lines) == [
             "reads 4 clips in _clips",
             "a line that is no JSON",
@@ -60,11 +61,13 @@ def test_clips_become_a_model(checkpoint: Path, tmp_path: Path) -> None:
 def test_synthesisers_alone(checkpoint: Path, tmp_path: Path) -> None:
     async def main() -> None:
         teacher, _ = teacher_of(checkpoint, tmp_path)
-        await teacher.begin(Lesson(("lumos", "--help"[2:]), synthetic=True, name="mine"), "")
+        await teacher.begin(Lesson(("lumos", "help"), name="mine"), "")
         job = await ended(teacher)
         assert (job.state, job.name) == ("done", "mine")
         told = asked(job.folder)
         assert (told["words"], told["synthetic"], told["clips"]) == (["lumos", "help"], True, [])
+        await teacher.begin(Lesson(archive=takes("lumos"), synthetic=False), "")
+        assert asked((await ended(teacher)).folder)["count"] == 0
         await teacher.close()
 
     asyncio.run(main())
@@ -200,18 +203,16 @@ def test_failures(
     ("asked_for", "code"),
     [
         (Lesson(), "no_clips"),
-        (Lesson(("lumos",)), "no_clips"),
-        (Lesson(synthetic=True), "no_words"),
-        (Lesson(("lumos",), takes("lumos"), synthetic=True), "bad_synthetic"),
+        (Lesson(("lumos",), synthetic=False), "no_clips"),
         (Lesson(("lumos", "nox"), takes("lumos")), "no_clips"),
         (Lesson(("lumos",), takes("lumos", "nox")), "bad_word"),
-        (Lesson(("_silence_",), synthetic=True), "bad_word"),
-        (Lesson(("../x",), synthetic=True), "bad_word"),
-        (Lesson(("x" * 61,), synthetic=True), "bad_word"),
-        (Lesson(tuple("abcd"), synthetic=True), "too_many_words"),
-        (Lesson(("lumos",), synthetic=True, name="first"), "name_taken"),
-        (Lesson(("lumos",), synthetic=True, name="a/b"), "bad_name"),
-        (Lesson(("lumos",), synthetic=True, name=".."), "bad_name"),
+        (Lesson(("_silence_",)), "bad_word"),
+        (Lesson(("../x",)), "bad_word"),
+        (Lesson(("x" * 61,)), "bad_word"),
+        (Lesson(tuple("abcd")), "too_many_words"),
+        (Lesson(("lumos",), name="first"), "name_taken"),
+        (Lesson(("lumos",), name="a/b"), "bad_name"),
+        (Lesson(("lumos",), name=".."), "bad_name"),
         (Lesson(archive=b"no zip"), "bad_zip"),
     ],
 )

@@ -38,10 +38,23 @@ class Service:
     log: Path
 
     @classmethod
-    def start(cls, log: Path, *arguments: str, seconds: float = 90.0) -> Service:
-        """Start the bundled default model on a free port, and wait until it is ready."""
+    def start(cls, log: Path, *arguments: str, seconds: float = 90.0, before: str = "") -> Service:
+        """Start the bundled default model on a free port, and wait until it is ready.
+
+        What stands in `before` is run first, in its process.
+        """
         path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT), str(ROOT / "server")]))
-        command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "--device", "cpu", *arguments]
+        command = [
+            sys.executable,
+            "-c",
+            before + PROGRAM,
+            "serve",
+            "--port",
+            "0",
+            "--device",
+            "cpu",
+            *arguments,
+        ]
         with log.open("w") as errors:
             process = subprocess.Popen(
                 command,

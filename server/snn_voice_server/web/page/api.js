@@ -86,6 +86,30 @@ const LOADING_S = 60;
  */
 
 /**
+ * @typedef {object} ModelList
+ * @property {ModelEntry[]} entries
+ * @property {boolean} teaches Whether the service takes new words.
+ */
+
+/**
+ * @typedef {number | string | null} Figure
+ */
+
+/**
+ * @typedef {object} TeachJob A training on the service.
+ * @property {"running" | "done" | "failed" | "cancelled"} state
+ * @property {string[]} words
+ * @property {string} step What it does, in a word.
+ * @property {string} text The same for people.
+ * @property {number} done
+ * @property {number} of 0 where nobody knows.
+ * @property {number} seconds
+ * @property {string[]} lines The newest ones.
+ * @property {{message: string, hint: string} | null} error
+ * @property {{model: string, figures: Record<string, Figure | Record<string, Figure>>} | null} result
+ */
+
+/**
  * @typedef {object} ModelFacts
  * @property {string} name
  * @property {string[]} labels
@@ -118,14 +142,48 @@ export class Api {
     return typeof answer.model === "string" ? answer.model : "";
   }
 
-  /** @returns {Promise<ModelEntry[]>} What can be asked for; empty where the service does not list it. */
+  /** @returns {Promise<ModelList>} What can be asked for; no entries where the service does not list it. */
   async models() {
     const answer = await this.#json("models");
     /** @type {any[]} */
     const entries = Array.isArray(answer.models) ? answer.models : [];
-    return entries
-      .filter((entry) => typeof entry?.name === "string")
-      .map((entry) => ({ name: entry.name, loaded: entry.loaded !== false, isDefault: entry.default === true }));
+    return {
+      entries: entries
+        .filter((entry) => typeof entry?.name === "string")
+        .map((entry) => ({ name: entry.name, loaded: entry.loaded !== false, isDefault: entry.default === true })),
+      teaches: answer.teach === true,
+    };
+  }
+
+  /**
+   * Begin a training.
+   *
+   * @param {Blob} clips A zip; an empty one where only synthesisers are to say the words.
+   * @param {string[]} words
+   * @param {boolean} synthetic Whether synthesisers say the words, too.
+   * @returns {Promise<TeachJob | null>}
+   * @throws {Refusal} It was refused, or nobody answers.
+   */
+  async teach(clips, words, synthetic) {
+    const query = new URLSearchParams(words.map((word) => ["words", word]));
+    query.set("synthetic", synthetic ? "yes" : "no");
+    const { answer } = await this.#askOnce(`teach?${query}`, await read(clips), {
+      model: "",
+      signal: new AbortController().signal,
+      onSent: () => {},
+      onWait: () => {},
+    });
+    return jobOf(answer);
+  }
+
+  /** @returns {Promise<TeachJob | null>} The newest training. */
+  async teaching() {
+    return jobOf(await this.#json("teach"));
+  }
+
+  /** @returns {Promise<TeachJob | null>} It was cancelled. */
+  async unteach() {
+    return jobOf(await this.#json("teach", "DELETE"));
   }
 
   /**
@@ -248,13 +306,14 @@ export class Api {
 
   /**
    * @param {string} path
-   * @returns {Promise<any>} The JSON of a route that is asked by GET.
+   * @param {string} [method]
+   * @returns {Promise<any>} The JSON of a route that is asked without a body.
    */
-  async #json(path) {
+  async #json(path, method) {
     /** @type {Response} */
     let response;
     try {
-      response = await get(this.address(path), this.#headers());
+      response = await get(this.address(path), this.#headers(), method);
     } catch (error) {
       throw error instanceof Refusal ? error : unreachable();
     }
@@ -292,6 +351,18 @@ async function read(sound) {
   } catch {
     throw new Refusal("The file can't be read.", "Is it still there, and no folder?");
   }
+}
+
+/**
+ * @param {any} answer
+ * @returns {TeachJob | null}
+ */
+function jobOf(answer) {
+  const job = answer?.job ?? null;
+  if (job && !(Array.isArray(job.words) && Array.isArray(job.lines) && typeof job.state === "string")) {
+    throw unreadable();
+  }
+  return job;
 }
 
 /** @returns {Refusal} */

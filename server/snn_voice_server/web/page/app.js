@@ -2,7 +2,7 @@
 /** Puts the page together: a clip comes in, is drawn, is sent, and its words are shown. */
 
 import { Api } from "./api.js";
-import { CurlLine, curlLine, streamLine } from "./curl.js";
+import { CurlLine, curlLine, streamLine, teachLine } from "./curl.js";
 import { acceptDrops } from "./drop.js";
 import { byId, LampButton } from "./elements.js";
 import { KeyField, rememberedKey } from "./key.js";
@@ -10,13 +10,14 @@ import { Live } from "./live.js";
 import { Models } from "./models.js";
 import { Modes } from "./modes.js";
 import { bringIntoView, Notice } from "./notice.js";
-import { livePlaces, modelPlaces, resultPlaces, spikePlaces, stagePlaces } from "./places.js";
+import { livePlaces, modelPlaces, resultPlaces, spikePlaces, stagePlaces, teachPlaces } from "./places.js";
 import { Player } from "./player.js";
 import { record } from "./recorder.js";
 import { Refusal } from "./refusal.js";
 import { Results } from "./results.js";
 import { SpikePanel } from "./spikes.js";
 import { sizeOf, Stage } from "./stage.js";
+import { Teach } from "./teach.js";
 import { stageOf, Waiting } from "./waiting.js";
 import { decode } from "./waveform.js";
 import { encodeWav } from "./wav.js";
@@ -29,6 +30,7 @@ const notice = new Notice(byId("notice"));
 const status = byId("status");
 const recordButton = new LampButton(byId("record"), byId("record-text"));
 const fileInput = byId("file", HTMLInputElement);
+const takesInput = byId("teach-files", HTMLInputElement);
 const answerBox = byId("answer");
 
 /** @param {string} text Is said by a screen reader when it has time. */
@@ -48,7 +50,7 @@ const keyField = new KeyField(byId("key-form", HTMLFormElement), byId("key", HTM
 });
 const models = new Models(api, modelPlaces, {
   onChange: changeModel,
-  onKnown: showCurl,
+  onKnown: () => (modes.name === "teach" ? teach.enter() : teach.known()),
   onLearned: () => live.learned(),
   onKeyWanted: askForKey,
 });
@@ -56,6 +58,11 @@ const models = new Models(api, modelPlaces, {
 const spikes = new SpikePanel(spikePlaces, { onShow: () => void showSpikes() });
 
 const live = new Live(livePlaces, { api, models, speak, onProblem: tellProblem, onBegin: () => notice.tell("") });
+const teach = new Teach(teachPlaces, {
+  ...{ api, models, speak, onProblem: tellProblem, onBegin: () => notice.tell("") },
+  onChange: () => showCurl(),
+  onListen: (model) => void models.choose(model).then(() => modes.choose("live")),
+});
 const modes = new Modes(byId("modes"), changeMode);
 
 /** @type {Clip | null} */
@@ -114,7 +121,7 @@ function useKey(key) {
   void models.load();
   if (modes.name === "live") {
     live.again?.();
-  } else {
+  } else if (modes.name === "clip") {
     classifyAgain();
   }
 }
@@ -124,9 +131,14 @@ function changeMode(mode) {
   stopRecording();
   player.stop();
   live.stop();
+  teach.leave();
   notice.tell("");
   byId(`${mode}-slot`).append(byId("notice"), byId("key-form"));
+  byId("drop-text").textContent = mode === "teach" ? "Let go to add it" : "Let go to hear it";
   showCurl();
+  if (mode === "teach") {
+    teach.enter();
+  }
 }
 
 function changeModel() {
@@ -310,7 +322,9 @@ function showRecording(samples, filled, sampleRate) {
 /** @param {FileList | null} files */
 function takeFiles(files) {
   const file = files?.[0];
-  if (file && modes.name === "live") {
+  if (files?.length && modes.name === "teach") {
+    void teach.take([...files]);
+  } else if (file && modes.name === "live") {
     void live.play(file);
   } else if (file) {
     stopRecording();
@@ -327,10 +341,15 @@ function stopRecording() {
 function stopAll() {
   stopRecording();
   live.stop();
+  teach.stop();
 }
 
 function showCurl() {
   const { name: model } = models;
+  if (modes.name === "teach") {
+    curl.show(teachLine(teach.fileName, teach.words));
+    return;
+  }
   if (modes.name === "live") {
     curl.show(streamLine(api.address("stream"), { model, withKey }));
     return;
@@ -341,13 +360,21 @@ function showCurl() {
 recordButton.button.addEventListener("click", () => (recording ? stopRecording() : void startRecording()));
 document.addEventListener("keydown", (event) => event.key === "Escape" && stopAll());
 addEventListener("pagehide", () => stopAll());
-document.addEventListener("visibilitychange", () => document.hidden && live.stop("It stopped when this page went out of sight."));
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    live.stop("It stopped when this page went out of sight.");
+    teach.stop();
+  }
+});
 byId("choose").addEventListener("click", () => fileInput.click());
 byId("live-choose").addEventListener("click", () => fileInput.click());
-fileInput.addEventListener("change", () => {
-  takeFiles(fileInput.files);
-  fileInput.value = ""; // so that the same file can be chosen again
-});
+byId("teach-choose").addEventListener("click", () => takesInput.click());
+for (const input of [fileInput, takesInput]) {
+  input.addEventListener("change", () => {
+    takeFiles(input.files);
+    input.value = ""; // so that the same file can be chosen again
+  });
+}
 acceptDrops(byId("drop-veil"), takeFiles);
 
 api.key = rememberedKey();

@@ -32,6 +32,17 @@ export function streamLine(url, { model, withKey }) {
   return `python examples/stream_client.py examples/yes.wav --url ${address}${options}`;
 }
 
+/**
+ * @param {string} file Name of a zip of takes.
+ * @param {string[]} words
+ * @returns {string} What trains with it.
+ */
+export function teachLine(file, words) {
+  const quoted = (/** @type {string} */ text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  const named = words.length ? words : ["lumos"];
+  return `snn-voice teach ${named.map(quoted).join(" ")} --clips ${quoted(file)} --out runs/mine`;
+}
+
 export class CurlLine {
   /**
    * @param {HTMLElement} code

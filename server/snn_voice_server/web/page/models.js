@@ -39,16 +39,31 @@ export class Models {
     this.chosen = "";
     /** @type {import("./api.js").ModelEntry[]} */
     this.entries = [];
+    /** Whether the service takes new words. */
+    this.teaches = false;
     /** Is over when `facts` are those of the chosen model. */
     this.learning = Promise.resolve();
     this.pause = FIRST_PAUSE_MS;
     this.timer = 0;
-    elements.select.addEventListener("change", () => {
-      this.chosen = elements.select.value;
-      this.facts = null;
-      this.learning = this.#learn();
-      events.onChange();
-    });
+    elements.select.addEventListener("change", () => this.#choose(elements.select.value));
+  }
+
+  /**
+   * Ask another one from now on.
+   *
+   * @param {string} name
+   */
+  async choose(name) {
+    this.#choose(name);
+    await Promise.all([this.list(), this.learning]);
+  }
+
+  /** @param {string} name */
+  #choose(name) {
+    this.chosen = name;
+    this.facts = null;
+    this.learning = this.#learn();
+    this.events.onChange();
   }
 
   /** The name of what is asked, where there are several. */
@@ -120,7 +135,7 @@ export class Models {
     /** @type {import("./api.js").ModelEntry[]} */
     let entries;
     try {
-      entries = await this.api.models();
+      ({ entries, teaches: this.teaches } = await this.api.models());
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) {
         this.events.onKeyWanted();

@@ -74,3 +74,32 @@ export const livePlaces = {
   firing: byId("firing", HTMLCanvasElement),
   spikesLegend: byId("live-spikes-legend"),
 };
+
+export const teachPlaces = {
+  word: byId("teach-word", HTMLInputElement),
+  speaker: byId("teach-speaker", HTMLInputElement),
+  canvas: byId("teach-waveform", HTMLCanvasElement),
+  sign: byId("teach-sign"),
+  count: byId("teach-count"),
+  record: byId("teach-record", HTMLButtonElement),
+  recordText: byId("teach-record-text"),
+  refused: byId("teach-refused"),
+  list: byId("take-list"),
+  empty: byId("takes-empty"),
+  template: byId("take", HTMLTemplateElement),
+  download: byId("teach-download", HTMLButtonElement),
+  begin: byId("teach-begin", HTMLButtonElement),
+  synthetic: byId("teach-synthetic", HTMLInputElement),
+  how: byId("teach-how"),
+  howHere: byId("teach-how-here"),
+  lesson: {
+    box: byId("lesson"),
+    title: byId("lesson-title"),
+    bar: byId("lesson-bar", HTMLProgressElement),
+    note: byId("lesson-note"),
+    lines: byId("lesson-lines"),
+    figures: byId("lesson-figures"),
+    cancel: byId("lesson-cancel", HTMLButtonElement),
+    listen: byId("lesson-listen", HTMLButtonElement),
+  },
+};

@@ -6,11 +6,13 @@ export class Player {
    * @param {HTMLButtonElement} button Plays and stops.
    * @param {HTMLElement} text The button's text.
    * @param {(share: number) => void} onProgress From 0 to 1; 0 also when it has ended.
+   * @param {string} [name] What the button says while nothing is played.
    */
-  constructor(button, text, onProgress) {
+  constructor(button, text, onProgress, name = "Play the clip") {
     this.button = button;
     this.text = text;
     this.onProgress = onProgress;
+    this.name = name;
     this.audio = new Audio();
     this.audio.addEventListener("ended", () => this.stop());
     button.addEventListener("click", () => (this.audio.paused ? this.play() : this.stop()));
@@ -64,6 +66,6 @@ export class Player {
   /** @param {boolean} playing */
   #label(playing) {
     this.button.classList.toggle("playing", playing);
-    this.text.textContent = playing ? "Stop" : "Play the clip";
+    this.text.textContent = playing ? "Stop" : this.name;
   }
 }

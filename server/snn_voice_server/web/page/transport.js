@@ -7,18 +7,19 @@ import { Refusal } from "./refusal.js";
 const PATIENCE_MS = 90_000;
 
 /**
- * A GET.
+ * A GET, or another question without a body.
  *
  * @param {URL} url
  * @param {Headers} headers
+ * @param {string} [method]
  * @returns {Promise<Response>} Whatever its status.
  * @throws {Refusal | Error} It took too long; or the network failed.
  */
-export async function get(url, headers) {
+export async function get(url, headers, method = "GET") {
   const patience = new AbortController();
   const timer = setTimeout(() => patience.abort(), PATIENCE_MS);
   try {
-    return await fetch(url, { headers, cache: "no-store", signal: patience.signal });
+    return await fetch(url, { method, headers, cache: "no-store", signal: patience.signal });
   } catch (error) {
     throw patience.signal.aborted ? tooLong() : error;
   } finally {
