@@ -134,6 +134,9 @@ function changeMode(mode) {
   teach.leave();
   notice.tell("");
   byId(`${mode}-slot`).append(byId("notice"), byId("key-form"));
+  for (const head of document.querySelectorAll("[data-of]")) {
+    head.toggleAttribute("hidden", !head.getAttribute("data-of")?.split(" ").includes(mode));
+  }
   byId("drop-text").textContent = mode === "teach" ? "Let go to add it" : "Let go to hear it";
   showCurl();
   if (mode === "teach") {

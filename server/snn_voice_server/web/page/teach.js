@@ -213,6 +213,7 @@ export class Teach {
         this.button.show(`Stop (${((piece.length - filled) / rate).toFixed(1)} s)`, "running");
       },
     });
+    this.button.show("Stop", "opening");
     // The browser's decoder resamples well.
     const picture = await decode(encodeWav(samples, sampleRate), RATE);
     signal.throwIfAborted();
