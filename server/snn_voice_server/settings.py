@@ -188,8 +188,6 @@ class Settings(BaseSettings):
             raise ValueError("max_body_mb is more than max_body_memory_mb: no such body could be read")
         if self.allow_teach and self.teach_mb > self.max_body_memory_mb:
             raise ValueError("teach_mb is more than max_body_memory_mb: no such body could be read")
-        if self.allow_teach and self.ray:
-            raise ValueError("allow_teach and ray do not go together: replicas take in no new models")
         return self
 
     def limits(self, keys: int = 0) -> Limits:
@@ -224,6 +222,18 @@ class Settings(BaseSettings):
             keep=self.teach_keep,
             folder=self.teach_folder,
         )
+
+    def check_for_ray(self) -> None:
+        """Refuse what replicas can't do.
+
+        Raises:
+            ConfigError: The service is to teach.
+        """
+        if self.allow_teach:
+            raise ConfigError(
+                "--allow-teach is not possible on Ray: replicas take in no new models",
+                hint="snn-voice serve without --ray",
+            )
 
     @property
     def max_body_bytes(self) -> int:

@@ -90,8 +90,7 @@ def portable(settings: Settings) -> tuple[Settings, list[Source]]:
     Raises:
         ConfigError: Two models have the same name, or the service is to teach.
     """
-    if settings.allow_teach:
-        raise ConfigError("allow_teach is not possible on Ray", hint="its replicas take in no new models")
+    settings.check_for_ray()
     sources = [Source(source.name, _absolute(source.spec)) for source in sources_of(settings.model)]
     name_packages(settings.packages)
     changes = {"api_keys": [], "api_keys_file": None, "packages": named_packages()}

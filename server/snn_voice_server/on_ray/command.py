@@ -37,9 +37,11 @@ def on_ray(settings: Settings) -> Iterator[tuple[FastAPI, str]]:
         settings: All of the service.
 
     Raises:
+        ConfigError: The service is to teach.
         MissingExtraError: Ray is not installed.
         SnnVoiceError: The service can't be started; the message says why.
     """
+    settings.check_for_ray()
     with needs_extra("--ray", "ray", "Ray Serve", ("ray",)):
         from snn_voice_server.on_ray.app import deployment_name, make_app, model_application, portable
     address = os.environ.get("RAY_ADDRESS") or None

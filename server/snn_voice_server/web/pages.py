@@ -77,7 +77,7 @@ def list_of_routes(document: dict[str, Any]) -> str:
 
 def _about(route: dict[str, Any]) -> str:
     settings = [one for one in route.get("parameters", ()) if one["in"] == "query"]
-    usual = [(one["name"], json.dumps(one["schema"]["default"]).strip('"')) for one in settings]
+    usual = [(one["name"], json.dumps(one["schema"].get("default", "")).strip('"')) for one in settings]
     query = "&".join(f"{name}={value or 'NAME'}" for name, value in usual)
     summary: str = route["summary"]
     return f"{summary}; ?{query}" if query else summary

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from snn_voice_server.app import create_app
+from snn_voice_server.on_ray.command import on_ray
 from snn_voice_server.settings import Settings
 
 from snn_voice_hub import ConfigError, SnnVoice
@@ -162,8 +163,14 @@ def test_by_default_nobody_teaches(model: SnnVoice) -> None:
 
 
 def test_not_on_ray() -> None:
-    with pytest.raises(ValueError, match="allow_teach and ray do not go together"):
-        Settings(allow_teach=True, ray=True)
+    with (
+        pytest.raises(ConfigError, match="--allow-teach is not possible on Ray: replicas"),
+        on_ray(Settings(allow_teach=True, ray=True)),
+    ):
+        raise AssertionError("it has begun")
+
+
+def test_a_zip_has_to_fit_into_the_memory_of_bodies() -> None:
     with pytest.raises(ValueError, match="teach_mb is more than max_body_memory_mb"):
         Settings(allow_teach=True, teach_mb=300)
 

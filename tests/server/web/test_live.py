@@ -217,6 +217,8 @@ def test_keyboard_alone(opened: Any) -> None:
         assert page.inner_text("#live-words-title") == "Listens for backward"
         page.locator("#live-tab").focus()
         page.keyboard.press("ArrowRight")
+        assert page.evaluate("[document.activeElement.id, location.hash]") == ["teach-tab", "#teach"]
+        page.keyboard.press("ArrowRight")
         assert page.evaluate("[document.activeElement.id, location.hash]") == ["clip-tab", ""]
 
 
