@@ -140,8 +140,8 @@ _REQUEST: dict[str, Any] = {
     response_model=TeachState,
     responses={
         202: doc.answer(_EXAMPLE),
+        **{status: doc.REFUSALS[status] for status in (401, 408, 415, 503)},
         400: doc.refusal("The clips can't be used", "bad_zip", "the clips are no zip, or it is damaged"),
-        401: doc.UNAUTHORIZED,
         403: _FORBIDDEN,
         409: doc.refusal("One at a time", "teaching", "another training is under way", "see GET /teach"),
         413: doc.refusal("Too many bytes", "too_large", "the body is larger than 64 MB"),

@@ -163,8 +163,12 @@ def test_openapi(client: httpx.Client) -> None:
     assert set(batch["requestBody"]["content"]) == {"multipart/form-data"}
     spikes = document["paths"]["/spikes"]["post"]
     assert {p["name"] for p in spikes["parameters"]} == {"top_k", "words_only", "model"}
-    for operation in sounds:
-        for status in ("400", "401", "404", "408", "413", "415", "429", "503", "504"):
+    teach = document["paths"]["/teach"]["post"]
+    sounds.remove(teach)
+    refusals = [(sound, ("400", "401", "404", "408", "413", "415", "429", "503", "504")) for sound in sounds]
+    refusals.append((teach, ("400", "401", "403", "408", "409", "413", "415", "503")))
+    for operation, statuses in refusals:
+        for status in statuses:
             refusal = operation["responses"][status]["content"]["application/json"]
             assert refusal["schema"]["$ref"] == "#/components/schemas/ErrorAnswer"
             assert set(refusal["example"]["error"]) == {"code", "message", "hint"}
