@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from snn_voice_server.failures import RequestError, shown
 from snn_voice_server.http.forms import read_form
-from snn_voice_server.teaching.lessons import Lesson, told
+from snn_voice_server.teaching.lessons import TeachRequest, told
 
 SETTINGS = ("words", "synthetic", "name")
 # Both are usual.
@@ -16,7 +16,9 @@ _FORM = "multipart/form-data"
 _LEGAL = f"legal: {', '.join(SETTINGS)}"
 
 
-def read_lesson(body: bytes, content_type: str, query: Iterable[tuple[str, str]], max_words: int) -> Lesson:
+def read_lesson(
+    body: bytes, content_type: str, query: Iterable[tuple[str, str]], max_words: int
+) -> TeachRequest:
     """Read a request to teach: a zip as it is, or a form with it; takes a while for large ones.
 
     Args:
@@ -41,7 +43,7 @@ def read_lesson(body: bytes, content_type: str, query: Iterable[tuple[str, str]]
     return _lesson(fields, archives[0] if archives else b"")
 
 
-def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> Lesson:
+def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> TeachRequest:
     words: list[str] = []
     once: dict[str, str] = {}
     for name, text in fields:
@@ -57,4 +59,4 @@ def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> Lesson:
     if synthetic is None:
         given = told(once["synthetic"])
         raise RequestError(f"synthetic={given} is not legal", hint="yes or no", code="bad_synthetic")
-    return Lesson(tuple(words), archive, synthetic, once.get("name", ""))
+    return TeachRequest(tuple(words), archive, synthetic, once.get("name", ""))

@@ -25,7 +25,7 @@ from snn_voice_server.models.naming import Source
 from snn_voice_server.models.served import LAST_WORDS_SECONDS, Entry, Models
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
-from snn_voice_server.teaching.teacher import Teacher
+from snn_voice_server.teaching.teacher import Tutor
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Service:
         )
         share = settings.limits(len(keys)).share
         self.streams = OpenStreams(settings.max_streams, share, metrics.streams)
-        self.teacher = Teacher(settings.teaching, _Taught(self)) if settings.allow_teach else None
+        self.teacher = Tutor(settings.teaching, _NewModels(self)) if settings.allow_teach else None
         self._gatherings: WeakValueDictionary[tuple[Entry, str], Gathering] = WeakValueDictionary()
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
@@ -195,7 +195,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
 
 
-class _Taught:
+class _NewModels:
     """Takes new models in; see `School`."""
 
     def __init__(self, service: Service) -> None:

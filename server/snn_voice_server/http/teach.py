@@ -16,14 +16,14 @@ from snn_voice_server.http.questions import check_query
 from snn_voice_server.http.receiving import Caller, ServiceOf
 from snn_voice_server.http.schemas import ErrorBody
 from snn_voice_server.http.service import Service
-from snn_voice_server.teaching.jobs import Job
+from snn_voice_server.teaching.jobs import Training
 from snn_voice_server.teaching.progress import Figure
-from snn_voice_server.teaching.teacher import Teacher
+from snn_voice_server.teaching.teacher import Tutor
 
 router = APIRouter()
 
 
-class Taught(BaseModel):
+class TeachResult(BaseModel):
     """What has come of a training."""
 
     model: str = Field(description="As `model=` takes it, from now on.", examples=["lumos"])
@@ -49,7 +49,7 @@ class TeachJob(BaseModel):
     seconds: float = Field(description="How long it has run.")
     lines: list[str] = Field(description="The newest lines for people, the oldest first.")
     error: ErrorBody | None = Field(description="Why it failed.")
-    result: Taught | None = Field(description="What has come of it, when it is done.")
+    result: TeachResult | None = Field(description="What has come of it, when it is done.")
 
 
 class TeachBounds(BaseModel):
@@ -196,14 +196,14 @@ async def cancel(request: Request, service: ServiceOf, caller: Caller) -> TeachS
     return _state(teacher)
 
 
-def _teacher(service: Service) -> Teacher:
+def _teacher(service: Service) -> Tutor:
     if service.teacher is None:
         error = _FORBIDDEN["content"]["application/json"]["example"]["error"]
         raise RequestError(error["message"], hint=error["hint"], code="forbidden")
     return service.teacher
 
 
-def _state(teacher: Teacher) -> TeachState:
+def _state(teacher: Tutor) -> TeachState:
     limits = teacher.limits
     bounds = TeachBounds(
         words=limits.words, clips=limits.clips, bytes=limits.max_bytes, seconds=limits.seconds
@@ -211,7 +211,7 @@ def _state(teacher: Teacher) -> TeachState:
     return TeachState(job=None if teacher.job is None else _told(teacher.job), limits=bounds)
 
 
-def _told(job: Job) -> TeachJob:
+def _told(job: Training) -> TeachJob:
     progress, error = job.progress, job.error
     return TeachJob(
         id=job.identifier,
@@ -227,5 +227,5 @@ def _told(job: Job) -> TeachJob:
         seconds=round(job.seconds, 1),
         lines=list(progress.lines),
         error=None if error is None else ErrorBody(code=error.code, message=error.message, hint=error.hint),
-        result=Taught(model=job.name, figures=progress.figures) if job.state == "done" else None,
+        result=TeachResult(model=job.name, figures=progress.figures) if job.state == "done" else None,
     )

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_server.teaching.progress import Progress
+from snn_voice_server.teaching.progress import TeachProgress
 
 State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass(eq=False)
-class Job:
+class Training:
     """A training, while it runs and after it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Job:
     unwanted: bool = False
 
     def __post_init__(self) -> None:
-        self.progress = Progress(self.folder)
+        self.progress = TeachProgress(self.folder)
 
     @property
     def clips(self) -> Path:

@@ -41,7 +41,7 @@ class TeachLimits:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeachRequest:
     """What a client wants to be learned.
 
     Attributes:

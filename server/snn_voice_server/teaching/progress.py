@@ -16,7 +16,7 @@ _MOST_FIGURES: Final = 50
 Figure = float | str | None | dict[str, float | str | None]
 
 
-class Progress:
+class TeachProgress:
     """The newest state of a training; lines come in a thread, and are read in another.
 
     Args:

@@ -20,8 +20,8 @@ from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
 from snn_voice_hub.install import extra_hint
 from snn_voice_server.failures import RequestError, Stopped
 from snn_voice_server.teaching.child import Child
-from snn_voice_server.teaching.jobs import Job
-from snn_voice_server.teaching.lessons import Lesson, TeachLimits, name_for, told
+from snn_voice_server.teaching.jobs import Training
+from snn_voice_server.teaching.lessons import TeachLimits, TeachRequest, name_for, told
 from snn_voice_server.teaching.unpacking import unpack
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class School(Protocol):
         """Answer by that model no more."""
 
 
-class Teacher:
+class Tutor:
     """Trainings, one after the other, each in a process of its own.
 
     Args:
@@ -84,13 +84,13 @@ class Teacher:
     def __init__(self, limits: TeachLimits, school: School, program: Sequence[str] = PROGRAM) -> None:
         self.limits = limits
         self.program = tuple(program)
-        self.job: Job | None = None
+        self.job: Training | None = None
         self._school = school
         self._reserved = False
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._child: Child | None = None
-        self._kept: deque[Job] = deque()
+        self._kept: deque[Training] = deque()
         self._temporary: Path | None = None
 
     # --- what clients ask for ---------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Teacher:
                 code="teaching",
             )
 
-    async def begin(self, lesson: Lesson, key: str) -> Job:
+    async def begin(self, lesson: TeachRequest, key: str) -> Training:
         """Check the clips, and begin to train.
 
         Args:
@@ -141,7 +141,7 @@ class Teacher:
             self._task = asyncio.create_task(self._run(job))
         return job
 
-    async def cancel(self, key: str) -> Job:
+    async def cancel(self, key: str) -> Training:
         """End the training that runs, and wait until it has ended.
 
         Args:
@@ -200,7 +200,7 @@ class Teacher:
             base = self._temporary
         return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=base))
 
-    async def _prepared(self, lesson: Lesson, key: str, folder: Path) -> Job:
+    async def _prepared(self, lesson: TeachRequest, key: str, folder: Path) -> Training:
         counts: Counter[str] = Counter()
         words = list(dict.fromkeys(lesson.words))
         if lesson.archive:
@@ -208,9 +208,9 @@ class Teacher:
             _check_same(words, counts)
             words = list(counts)
         name = lesson.name or name_for(words, self._school.names)
-        return Job(name, words, counts, lesson.synthetic, key, folder)
+        return Training(name, words, counts, lesson.synthetic, key, folder)
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Training) -> None:
         logger.info("training %s begins", job.name)
         try:
             checkpoint = await self._train(job)
@@ -230,12 +230,12 @@ class Teacher:
         while len(self._kept) > self.limits.keep:
             await self._drop(self._kept.popleft())
 
-    async def _drop(self, job: Job) -> None:
+    async def _drop(self, job: Training) -> None:
         if job.state == "done":
             await self._school.forget(job.name)
         await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
 
-    async def _train(self, job: Job) -> Path | None:
+    async def _train(self, job: Training) -> Path | None:
         """The new checkpoint, or None where it was cancelled."""
         child = self._child = Child(self._command(job), job.progress.take, job.complaints.append)
         try:
@@ -254,7 +254,7 @@ class Teacher:
             raise _failure(job, code)
         return checkpoint
 
-    async def _watch(self, job: Job, child: Child) -> None:
+    async def _watch(self, job: Training, child: Child) -> None:
         """Until it has ended, is to end, or takes too much."""
         weighed = 0.0
         while child.code is None and not job.unwanted:
@@ -274,7 +274,7 @@ class Teacher:
                     )
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _command(self, job: Job) -> list[str]:
+    def _command(self, job: Training) -> list[str]:
         clips = ["--clips", str(job.clips)] if job.counts else ["--synthetic-only"]
         silent = [] if job.synthetic else ["--count", "0"]
         options = [*clips, *silent, "--out", str(job.folder / job.name), "--json"]
@@ -300,7 +300,7 @@ def _check_same(words: Collection[str], counts: Collection[str]) -> None:
     )
 
 
-def _failure(job: Job, code: int | None) -> SnnVoiceError:
+def _failure(job: Training, code: int | None) -> SnnVoiceError:
     """Why a training has ended without a model."""
     said = [line for line in job.complaints if line]
     logger.error("the training %s ended with %s: %s", job.name, code, " | ".join(said[-20:]))

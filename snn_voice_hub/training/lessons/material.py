@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from snn_voice_hub.config import UNKNOWN
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.cutting import joined, with_negatives
 from snn_voice_hub.training.clips.data import Clips, Reader, check_readable
@@ -23,6 +24,7 @@ from snn_voice_hub.training.lessons.noise import computed_noises, computed_rooms
 _KEPT: Final = 0.15
 _KEPT_RECORDINGS: Final = 0.2
 _KEPT_OTHERS: Final = 0.25
+_MOST_WINDOWS: Final = 400
 # Minutes of each kind that are listened to at the end: hours would take minutes and tell little more.
 _LISTENED: Final = {"speech": 30.0, "thin": 5.0, "words": 6.0, "noise": 10.0, "music": 5.0}
 
@@ -112,6 +114,7 @@ def gather(
         dataset, sound, num_samples=num_samples, share=_KEPT_OTHERS, unknown=unknown
     )
     kept = _thinned(kept)
+    dataset = dataclasses.replace(dataset, val=_fewer_windows(dataset.val))
     held = {"recordings": people_kept, "synthetic voices": voices_kept}
     return Material(
         dataset,
@@ -148,6 +151,14 @@ def _thinned(kept: Negatives) -> Negatives:
             left[sound.kind] -= len(sound.wave)
             chosen.add(sound.name)
     return dataclasses.replace(kept, sounds=tuple(sound for sound in kept.sounds if sound.name in chosen))
+
+
+def _fewer_windows(clips: Clips) -> Clips:
+    """Clips with some of their windows of other speech: each epoch hears them all."""
+    windows = [i for i, label in enumerate(clips.labels) if label == UNKNOWN]
+    step = max(1, -(-len(windows) // _MOST_WINDOWS))
+    left = set(windows) - set(windows[::step])
+    return clips.pick([i for i in range(len(clips)) if i not in left]) if left else clips
 
 
 def _none(num_samples: int) -> Clips:

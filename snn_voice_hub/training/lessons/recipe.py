@@ -24,9 +24,9 @@ _AUGMENTATION: Final = Augmentation(
 # Of a batch.
 _SILENCE: Final = 0.1
 _LEAST_WORDS, _WORD, _MOST_WORDS = 0.3, 0.04, 0.6
-_STEPS: Final = 40
+_STEPS: Final = 80
 _BATCH: Final = 64
-_EPOCHS: Final = 20
+_EPOCHS: Final = 10
 
 
 def lesson_recipe(config: VoiceConfig, words: int, *, recorded: int, machines: int) -> Recipe:

@@ -14,13 +14,13 @@ from typing import Any
 
 from snn_voice_server.failures import RequestError
 from snn_voice_server.teaching.lessons import TeachLimits
-from snn_voice_server.teaching.teacher import Teacher
+from snn_voice_server.teaching.teacher import Tutor
 
 from snn_voice_hub import ConfigError
 from tests.server.helpers import wav
 
 # Run in the process of a service, it has a small program in place of `snn-voice teach`.
-WITH_FAKE = "from snn_voice_server.teaching import teacher\nteacher.Teacher.__init__.__defaults__ = ({!r},)\n"
+WITH_FAKE = "from snn_voice_server.teaching import teacher\nteacher.Tutor.__init__.__defaults__ = ({!r},)\n"
 
 # What it says that it has measured.
 FIGURES = {
@@ -68,10 +68,10 @@ class Pupils:
         self.names.remove(name)
 
 
-def teacher_of(checkpoint: Path, folder: Path | None, **limits: Any) -> tuple[Teacher, Pupils]:
+def teacher_of(checkpoint: Path, folder: Path | None, **limits: Any) -> tuple[Tutor, Pupils]:
     pupils = Pupils()
     usual = {"seconds": 60.0, "folder": folder}
-    return Teacher(TeachLimits(**(usual | limits)), pupils, program(checkpoint)), pupils
+    return Tutor(TeachLimits(**(usual | limits)), pupils, program(checkpoint)), pupils
 
 
 def asked(folder: Path) -> dict[str, Any]:

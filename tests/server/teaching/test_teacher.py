@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from snn_voice_server.failures import RequestError, Stopped
-from snn_voice_server.teaching.jobs import Job
-from snn_voice_server.teaching.lessons import Lesson
-from snn_voice_server.teaching.teacher import Teacher
+from snn_voice_server.teaching.jobs import Training
+from snn_voice_server.teaching.lessons import TeachRequest
+from snn_voice_server.teaching.teacher import Tutor
 
 from tests.server.conftest import until
 from tests.server.teaching.helpers import FIGURES, asked, pids, runs, takes, teacher_of
 
 
-async def ended(teacher: Teacher) -> Job:
+async def ended(teacher: Tutor) -> Training:
     assert teacher.job is not None
     async with asyncio.timeout(120):  # of low priority, it waits for all others
         while teacher.job.state == "running":
@@ -24,8 +24,8 @@ async def ended(teacher: Teacher) -> Job:
     return teacher.job
 
 
-def lesson(*words: str) -> Lesson:
-    return Lesson(archive=takes(*words))
+def lesson(*words: str) -> TeachRequest:
+    return TeachRequest(archive=takes(*words))
 
 
 def test_clips_become_a_model(checkpoint: Path, tmp_path: Path) -> None:
@@ -61,12 +61,12 @@ def test_clips_become_a_model(checkpoint: Path, tmp_path: Path) -> None:
 def test_synthesisers_alone(checkpoint: Path, tmp_path: Path) -> None:
     async def main() -> None:
         teacher, _ = teacher_of(checkpoint, tmp_path)
-        await teacher.begin(Lesson(("lumos", "help"), name="mine"), "")
+        await teacher.begin(TeachRequest(("lumos", "help"), name="mine"), "")
         job = await ended(teacher)
         assert (job.state, job.name) == ("done", "mine")
         told = asked(job.folder)
         assert (told["words"], told["synthetic"], told["clips"]) == (["lumos", "help"], True, [])
-        await teacher.begin(Lesson(archive=takes("lumos"), synthetic=False), "")
+        await teacher.begin(TeachRequest(archive=takes("lumos"), synthetic=False), "")
         assert asked((await ended(teacher)).folder)["count"] == 0
         await teacher.close()
 
@@ -107,7 +107,7 @@ def test_one_at_a_time(checkpoint: Path, tmp_path: Path) -> None:
         both = await asyncio.gather(
             *(teacher.begin(lesson("slow"), "") for _ in range(2)), return_exceptions=True
         )
-        assert sorted(type(one).__name__ for one in both) == ["Job", "RequestError"]
+        assert sorted(type(one).__name__ for one in both) == ["Training", "RequestError"]
         with pytest.raises(RequestError, match=r"another training is under way.*DELETE /teach") as refusal:
             await teacher.begin(lesson("lumos"), "")
         assert refusal.value.code == "teaching"
@@ -179,7 +179,7 @@ def test_failures(
     code: str,
     message: str,
 ) -> None:
-    async def main() -> Job:
+    async def main() -> Training:
         teacher, _ = teacher_of(checkpoint, tmp_path, **limits)
         await teacher.begin(lesson(word), "")
         job = await ended(teacher)
@@ -202,21 +202,21 @@ def test_failures(
 @pytest.mark.parametrize(
     ("asked_for", "code"),
     [
-        (Lesson(), "no_clips"),
-        (Lesson(("lumos",), synthetic=False), "no_clips"),
-        (Lesson(("lumos", "nox"), takes("lumos")), "no_clips"),
-        (Lesson(("lumos",), takes("lumos", "nox")), "bad_word"),
-        (Lesson(("_silence_",)), "bad_word"),
-        (Lesson(("../x",)), "bad_word"),
-        (Lesson(("x" * 61,)), "bad_word"),
-        (Lesson(tuple("abcd")), "too_many_words"),
-        (Lesson(("lumos",), name="first"), "name_taken"),
-        (Lesson(("lumos",), name="a/b"), "bad_name"),
-        (Lesson(("lumos",), name=".."), "bad_name"),
-        (Lesson(archive=b"no zip"), "bad_zip"),
+        (TeachRequest(), "no_clips"),
+        (TeachRequest(("lumos",), synthetic=False), "no_clips"),
+        (TeachRequest(("lumos", "nox"), takes("lumos")), "no_clips"),
+        (TeachRequest(("lumos",), takes("lumos", "nox")), "bad_word"),
+        (TeachRequest(("_silence_",)), "bad_word"),
+        (TeachRequest(("../x",)), "bad_word"),
+        (TeachRequest(("x" * 61,)), "bad_word"),
+        (TeachRequest(tuple("abcd")), "too_many_words"),
+        (TeachRequest(("lumos",), name="first"), "name_taken"),
+        (TeachRequest(("lumos",), name="a/b"), "bad_name"),
+        (TeachRequest(("lumos",), name=".."), "bad_name"),
+        (TeachRequest(archive=b"no zip"), "bad_zip"),
     ],
 )
-def test_what_can_not_be_taught(checkpoint: Path, tmp_path: Path, asked_for: Lesson, code: str) -> None:
+def test_what_can_not_be_taught(checkpoint: Path, tmp_path: Path, asked_for: TeachRequest, code: str) -> None:
     """Nothing is left of it, and the next one may begin."""
 
     async def main() -> None:
