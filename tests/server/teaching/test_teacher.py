@@ -107,7 +107,7 @@ def test_one_at_a_time(checkpoint: Path, tmp_path: Path) -> None:
         both = await asyncio.gather(
             *(teacher.begin(lesson("slow"), "") for _ in range(2)), return_exceptions=True
         )
-        assert sorted(type(one).__name__ for one in both) == ["Training", "RequestError"]
+        assert sorted(type(one).__name__ for one in both) == ["RequestError", "Training"]
         with pytest.raises(RequestError, match=r"another training is under way.*DELETE /teach") as refusal:
             await teacher.begin(lesson("lumos"), "")
         assert refusal.value.code == "teaching"
