@@ -39,7 +39,7 @@ from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.sampling import Draw
 from snn_voice_hub.training.fitting.teaching import Teacher, adopt
 from snn_voice_hub.training.measuring.evaluate import calibrated
-from snn_voice_hub.training.measuring.listening import MOST_ALARMS, with_point
+from snn_voice_hub.training.measuring.listening import PointRule, with_point
 from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 from snn_voice_hub.writing import writing_into
@@ -94,7 +94,7 @@ def fit(
     synthetic: Clips | None = None,
     negatives: Negatives | None = None,
     kept: Negatives | None = None,
-    most_alarms: float = MOST_ALARMS,
+    rule: PointRule | None = None,
     resume: bool = False,
     accelerator: str = "auto",
     devices: int = 1,
@@ -111,7 +111,7 @@ def fit(
         synthetic: Clips of machines, which are drawn as well.
         negatives: Sound without the words: other speech, noise, music, rooms.
         kept: More of it that is not learned from: the operating point is chosen by it.
-        most_alarms: False alarms that may be in an hour of that.
+        rule: By what; None for the usual one.
         resume: Go on with the run in `out`, if there is one.
         accelerator: Lightning's: "auto", "cpu", "gpu", "mps".
         devices: How many of them; a batch is shared among them.
@@ -220,7 +220,7 @@ def fit(
         )
     if trainer.is_global_zero:
         with writing_into(out, GO_ON):
-            _finish(out, dataset, kept, most_alarms, keeper)
+            _finish(out, dataset, kept, rule or PointRule(), keeper)
             made = FinishedRun.of(out, int(keeper.best["epoch"]), keeper.stopped)
             # From here on the run is over.
             write_job(out, noted | {"made": dataclasses.asdict(made)}, GO_ON)
@@ -300,13 +300,13 @@ def _computed_once(features: Features, clips: Clips, synthetic: Clips | None, jo
     return torch.cat([features(waves) for each in sets for waves in each.batches(128)])
 
 
-def _finish(out: Path, dataset: Dataset, kept: Negatives | None, most_alarms: float, keeper: Keeper) -> None:
+def _finish(out: Path, dataset: Dataset, kept: Negatives | None, rule: PointRule, keeper: Keeper) -> None:
     """Calibrate the best weights, choose their operating point, and note how the run went."""
     voice = SnnVoice.from_pretrained(out, device="cpu", engine="torch")
     voice.config = calibrated(voice, dataset.val)
     if kept is not None:
         heard = [wave.numpy() for name, wave in dataset.noises.items() if name not in HELD_OUT_NOISE]
-        voice.config = with_point(voice, dataset.val, heard, kept, most_alarms)
+        voice.config = with_point(voice, dataset.val, heard, kept, rule)
     how = {"best_epoch": int(keeper.best["epoch"]), "stopped": keeper.stopped}
     config = voice.config
     dataclasses.replace(config, training={**config.training, **how}).save(out / CONFIG_FILE)

@@ -31,7 +31,7 @@ from snn_voice_hub.training.lessons.lesson import COUNT, ELSEWHERE, WORK, Lesson
 from snn_voice_hub.training.lessons.material import Material, gather
 from snn_voice_hub.training.lessons.recipe import lesson_recipe
 from snn_voice_hub.training.lessons.recordings import read_recordings
-from snn_voice_hub.training.measuring.listening import listen, rounded
+from snn_voice_hub.training.measuring.listening import PointRule, listen, rounded
 from snn_voice_hub.training.voices.batches import Spoken
 from snn_voice_hub.training.voices.synthesis import Synthesis, synthesize
 from snn_voice_hub.training.voices.wishes import wishes
@@ -49,7 +49,7 @@ _TOO_LONG: Final = 0.5
 _NOISE_DB: Final = 10
 # On what is kept: voices of other languages and of machines, which are met nowhere in training. English
 # speech of people, of which the default has heard hours, makes a fraction of that.
-_MOST_ALARMS: Final = 12.0
+_RULE: Final = PointRule(most_alarms=20.0, slack=0.02)
 
 # Of a lesson's own folder.
 _SAID: Final = "said"
@@ -191,7 +191,7 @@ def teach(
         synthetic=material.synthetic,
         negatives=material.learned,
         kept=material.kept,
-        most_alarms=_MOST_ALARMS,
+        rule=_RULE,
         resume=True,
         on_epoch=on_epoch,
     )

@@ -282,11 +282,31 @@ def listen(
 
 # Smoothing times that are tried, in seconds.
 _SMOOTHING = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-MOST_ALARMS = 10.0
+
+
+@dataclass(frozen=True)
+class PointRule:
+    """By what an operating point is chosen.
+
+    Attributes:
+        most_alarms: False alarms an hour on speech that are allowed, and on noise; where there is too little
+            sound to tell, none at all.
+        slack: Points that miss this much more than the best, as a share of the words, count as being as good.
+            Where few clips tell them apart, that spares false alarms.
+    """
+
+    most_alarms: float = 10.0
+    slack: float = 0.0
+
+
+_RULE = PointRule()
 
 
 def choose(
-    sounds: Sounds, words: Sequence[str] | None = None, most: float = MOST_ALARMS, stream: str = "10_db"
+    sounds: Sounds,
+    words: Sequence[str] | None = None,
+    rule: PointRule = _RULE,
+    stream: str = "10_db",
 ) -> DetectionConfig:
     """The operating point that misses the fewest words.
 
@@ -297,8 +317,7 @@ def choose(
     Args:
         sounds: What a model heard of validation speakers and of negatives that it has not learned from.
         words: What is listened for; None for all words.
-        most: False alarms an hour on speech that are allowed, and on noise; where there is too little sound
-            to tell, none at all.
+        rule: How many false alarms are allowed.
         stream: Where misses are counted.
 
     Returns:
@@ -310,12 +329,14 @@ def choose(
     for smoothing in _SMOOTHING:
         for threshold, figures in sounds.curve(dataclasses.replace(point, smoothing=smoothing), words):
             alarms = figures["false_alarms"]
-            if all(alarms[name] + once[name] <= max(most, once[name]) for name in alarms):
+            if all(alarms[name] + once[name] <= max(rule.most_alarms, once[name]) for name in alarms):
                 share = figures["missed"].get(stream, 1.0)
                 found.append((share, sum(alarms.values()), -smoothing, threshold))
     if not found:
         return dataclasses.replace(point, smoothing=_SMOOTHING[-1])
-    *_, smoothing, threshold = min(found)
+    fewest = min(found)[0]
+    as_good = [(fewest, *rest) if share <= fewest + rule.slack else (share, *rest) for share, *rest in found]
+    *_, smoothing, threshold = min(as_good)
     return dataclasses.replace(point, threshold=threshold, smoothing=-smoothing)
 
 
@@ -324,7 +345,7 @@ def with_point(
     clips: Clips,
     noises: Sequence[Floats],
     negatives: Negatives,
-    most: float = MOST_ALARMS,
+    rule: PointRule = _RULE,
 ) -> VoiceConfig:
     """A model's configuration with the operating point that suits it, and how it does there.
 
@@ -335,11 +356,11 @@ def with_point(
         clips: Clips of validation speakers; those that are no words of it are left out.
         noises: Recordings `[N]` to put behind the words where the negatives have none.
         negatives: Sound without the words that it has not learned from.
-        most: False alarms an hour of it that are allowed.
+        rule: How many false alarms are allowed.
     """
     behind = [as_floats(sound.wave) for sound in negatives.of_kind("noise")] or noises
     sounds = listen(model, clips, behind, negatives, snrs=(10,))
-    point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None, most)
+    point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None, rule)
     metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
     return dataclasses.replace(model.config, detection=point, metrics=metrics)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.measuring.listening import (
     HOP,
+    PointRule,
     Said,
     choose,
     hear,
@@ -226,3 +229,18 @@ def test_one_false_alarm_in_a_few_minutes_is_not_taken_for_few(clips: Clips) -> 
     # Every word is heard at any point: the longest time, and the lowest threshold that has no false alarm.
     assert point.smoothing == 0.6
     assert 0.5 < point.threshold < 0.7
+
+
+def test_points_that_miss_about_as_few_are_told_apart_by_false_alarms() -> None:
+    def curve(point: DetectionConfig, words: object) -> list[tuple[float, dict[str, dict[str, float]]]]:
+        at = {0.3: (0.01, 8.0), 0.6: (0.03, 1.0), 0.9: (0.2, 0.0)}
+        return [
+            (threshold, {"missed": {"10_db": share}, "false_alarms": {"speech": alarms}})
+            for threshold, (share, alarms) in at.items()
+        ]
+
+    sounds: Any = SimpleNamespace(hours=lambda: {"speech": 1.0}, curve=curve)
+    assert choose(sounds).threshold == 0.3
+    assert choose(sounds, rule=PointRule(slack=0.02)).threshold == 0.6
+    assert choose(sounds, rule=PointRule(most_alarms=1.5)).threshold == 0.9
+    assert choose(sounds, rule=PointRule(slack=0.02)).smoothing == 0.6
