@@ -6,7 +6,6 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from typing import Any, cast
 
 import numpy as np
