@@ -40,8 +40,8 @@ def with_head(network: Network, weight: Tensor, bias: Tensor) -> Network:
         for name, value in network.state_dict().items()
     }
     made = type(network).from_arguments({**network.arguments(), "num_classes": len(weight)})
-    shape = tuple(getattr(made.get_submodule(head), "weight", torch.empty(0)).shape)
-    if found.bias is None or shape != tuple(weight.shape):
+    last = getattr(made.get_submodule(head), "weight", None)
+    if found.bias is None or last is None or last.shape != weight.shape:
         raise SnnVoiceError(
             f"the last linear layer of {type(network).__name__} is none that gives the classes alone",
             hint="a network that ends in nn.Linear(..., num_classes)",

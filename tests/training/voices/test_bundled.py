@@ -110,6 +110,7 @@ def test_what_is_missing_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SNN_VOICE_KOKORO", raising=False)
+    monkeypatch.setenv("SNN_VOICE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.which", lambda name: None)
     for what in ("words", "kokoro"):
         with pytest.raises(SystemExit) as ended:
