@@ -75,6 +75,7 @@ NOT_RUN = {
     "snn-voice reproduce": "trains for days",
     'snn-voice synthesize "hey robot" lumos': "speaks for minutes; the tutorial and tests/cli do for seconds",
     "snn-voice train --from resmel-snn --data said": "learns from what that made",
+    "snn-voice train --from runs/robot": "goes on from what teach made; tests/cli/test_train.py has it",
     "snn-voice train --from resmel-snn --data own": "trains on hours of other speech",
     "snn-voice evaluate runs/own": "measures what that made",
 }
