@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snn_voice_hub.cli.completion import synthesiser_names
 from snn_voice_hub.cli.options import Quiet
 from snn_voice_hub.cli.output import say, show
+from snn_voice_hub.cli.speaking import Engines, KokoroFolder
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.training.voices.synthesiser import COUNT, ENGINES, MAX_SECONDS
+from snn_voice_hub.training.voices.synthesiser import COUNT, MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,21 +35,8 @@ def synthesize(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the clips, word/clip.wav; a second call goes on.")],
     count: Annotated[int, typer.Option(help="Clips a word.")] = COUNT,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Who speaks: {', '.join(ENGINES)}; may be repeated.",
-            show_default="all that are installed",
-            autocompletion=synthesiser_names,
-        ),
-    ] = None,
-    kokoro: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="what `voices` fetched"
-        ),
-    ] = None,
+    engine: Engines = None,
+    kokoro: KokoroFolder = None,
     max_seconds: Annotated[
         float, typer.Option(help="Longest clip: how much the model hears at once.")
     ] = MAX_SECONDS,

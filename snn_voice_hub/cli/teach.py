@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snn_voice_hub.cli.clips import tell_skipped, use_threads
-from snn_voice_hub.cli.completion import model_names, synthesiser_names
+from snn_voice_hub.cli.completion import model_names
 from snn_voice_hub.cli.options import Quiet
 from snn_voice_hub.cli.output import say, say_json, show
+from snn_voice_hub.cli.speaking import Engines, KokoroFolder
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.training.voices.synthesiser import ENGINES
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.lessons.teach import Step, Taught
@@ -60,21 +60,8 @@ def teach(
     count: Annotated[
         int | None, typer.Option(help="Synthetic clips a word; 0 for none.", show_default="400")
     ] = None,
-    engine: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Who speaks: {', '.join(ENGINES)}; may be repeated.",
-            show_default="all that are installed",
-            autocompletion=synthesiser_names,
-        ),
-    ] = None,
-    kokoro: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with Kokoro's files, kokoro.onnx and voices.", show_default="what `voices` fetched"
-        ),
-    ] = None,
+    engine: Engines = None,
+    kokoro: KokoroFolder = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     threads: Annotated[int | None, typer.Option(help="PyTorch's threads on the CPU.")] = None,
     json: Annotated[

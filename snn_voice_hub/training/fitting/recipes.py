@@ -14,7 +14,7 @@ from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
 
 _RESMEL_AUGMENTATION = Augmentation(shift=0.12, speed=0.12, noise=0.6, snr_db=(3.0, 30.0), bands=7, frames=15)
 # What a microphone that is always open hears.
-_ROBUST = Augmentation(
+ROBUST = Augmentation(
     shift=0.2,
     speed=0.15,
     gain_db=(-30.0, 10.0),
@@ -32,7 +32,7 @@ _ROBUST = Augmentation(
 )
 
 # Of models for such a microphone, which also hear when no word is said, and when one is that they don't know.
-_OPEN = Recipe(architecture="ResMelCNN", silence=0.05, unknown=0.2, augmentation=_ROBUST)
+_OPEN = Recipe(architecture="ResMelCNN", silence=0.05, unknown=0.2, augmentation=ROBUST)
 _SPIKING = dataclasses.replace(_OPEN, lr=2e-3, distil=0.5, threshold_percentile=95.0, epochs=25)
 # Networks whose steps are those of the sound learn from clips that follow one another.
 _CHAIN = 4

@@ -6,20 +6,12 @@ import dataclasses
 from typing import Final
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.training.fitting.recipe import Augmentation, Recipe
-from snn_voice_hub.training.fitting.recipes import fine_tuning
+from snn_voice_hub.training.fitting.recipe import Recipe
+from snn_voice_hub.training.fitting.recipes import ROBUST, fine_tuning
 
-_AUGMENTATION: Final = Augmentation(
-    shift=0.2,
-    speed=0.15,
-    gain_db=(-30.0, 10.0),
-    noise=0.6,
-    snr_db=(0.0, 30.0),
-    context=0.2,
-    music=0.1,
-    babble=0.2,
-    band=0.2,
-    rir=0.3,
+# Where rooms are computed and there are few clips, all of it is heard more often; a codec takes time.
+_AUGMENTATION: Final = dataclasses.replace(
+    ROBUST, context=0.2, rir=0.3, music=0.1, babble=0.2, band=0.2, clipping=0.0, codec=0.0
 )
 # Of a batch.
 _SILENCE: Final = 0.1
