@@ -97,7 +97,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     assert "no word or phrase" in refused("teach", "../up", *out, "--synthetic-only")
     assert "nothing to learn from" in refused("teach", "lumos", *out, "--count", "0")
     assert "does not exist" in refused("teach", "lumos", *out, "--clips", str(tmp_path / "none"))
-    assert "none.wav" not in str(list(tmp_path.iterdir()))
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_debian_the_way_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -84,3 +85,14 @@ class Lesson:
         with writing_into(out, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(asked, indent=1), hint=ELSEWHERE)
+
+    def undo(self, out: Path, *made: Path | None) -> None:
+        """Take back what was begun in the folder, so that another lesson can take its place.
+
+        Args:
+            out: The folder.
+            made: Folders of clips; what was recorded stays.
+        """
+        for folder in filter(None, made):
+            shutil.rmtree(folder, ignore_errors=True)
+        (out / WORK / _ASKED).unlink(missing_ok=True)

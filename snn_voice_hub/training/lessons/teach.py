@@ -144,12 +144,13 @@ def teach(
     checkpoint = resolve(model)
     config = read_config(checkpoint)
     c = config.features
-    lesson.begin(folder)
-    if (figures := _finished(folder)) is not None:
-        return Taught(folder, tuple(wanted), figures, tuple(notes), ())
+    # What they are refused for is mended in the same folder.
     recordings = read_recordings(
         map(Path, lesson.clips), wanted, sample_rate=c.sample_rate, num_samples=c.num_samples
     )
+    lesson.begin(folder)
+    if (figures := _finished(folder)) is not None:
+        return Taught(folder, tuple(wanted), figures, tuple(notes), ())
     said = None
     if count:
         made = _spoken(lesson, config, folder, engines, kokoro, tell)
@@ -253,8 +254,12 @@ def _spoken(
         )
 
     tried = said(min(_TRIED, lesson.count))
-    for word in tried.words:
-        _check_length(word, seconds)
+    try:
+        for word in tried.words:
+            _check_length(word, seconds)
+    except SnnVoiceError:
+        lesson.undo(folder, tried.folder, tried.neighbours_folder)
+        raise
     return said(max(1, round(share * lesson.count)), max(1, round(share * _NEIGHBOURS)), _SENTENCES)
 
 
