@@ -52,9 +52,10 @@ configs: $(VENV)/.created ## Write the bundled config.json anew, after a field h
 		[VoiceConfig.load(path).save(path) for path in map(Path, sys.argv[1:])]' \
 		snn_voice_hub/weights/*/config.json model_cards/*/config.json examples/*/*/config.json
 
-cards: $(VENV)/.created ## Write model_cards/ anew, from the bundled checkpoints and Piczak's figures
+cards: $(VENV)/.created ## Write model_cards/ and its table anew, from the bundled checkpoints and Piczak's figures
 	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \
 		$(BIN)/snn-voice card $$name > model_cards/$$name.md || exit 1; done
+	@$(BIN)/snn-voice models --csv > model_cards/results.csv
 	@$(BIN)/snn-voice card model_cards/piczak-snn --repo-id runs/piczak-snn --write
 
 clean: ## Remove the virtual environment and caches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -175,6 +175,13 @@ class SnnVoice(Streamed, Observed, Enroller, HubModel, Classifier):
         known = get_architecture(self.config.architecture)
         config = dataclasses.replace(self.config, architecture_package=package_of(known))
         return config, self._bare_network().state_dict()
+
+    def _in_formats(self, formats: Sequence[str], folder: Path) -> Mapping[str, Path]:
+        from snn_voice_hub.export.formats import write_formats  # brings what tracing needs
+
+        network = self._bare_network()
+        assert isinstance(network, Network), "what is no Network could not be saved"
+        return write_formats(network, self.config, folder, formats)
 
     # --- what it is -------------------------------------------------------------------------------
 

@@ -26,8 +26,18 @@ def models(
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many of the Hub's.", min=1)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Every figure of all bundled models, as CSV.")
+    ] = False,
 ) -> None:
     """List the bundled models, the default first; or those on the Hub."""
+    if as_csv:
+        if as_json or hub is not None or pattern != "*":
+            raise SnnVoiceError("--csv goes alone", hint="snn-voice models --csv")
+        from snn_voice_hub.hub.catalog import results_csv
+
+        typer.echo(results_csv(), nl=False)
+        return
     if hub is None:
         from snn_voice_hub.hub.catalog import list_models
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -33,6 +35,14 @@ def push(
             "requirements.txt names this package, which is not on PyPI yet.",
         ),
     ] = False,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Push the model in these formats, too: onnx, onnx-int8, or both with a comma. Needs the "
+            "extra export.",
+        ),
+    ] = None,
     token: Token = None,
     quiet: Quiet = False,
 ) -> None:
@@ -48,16 +58,28 @@ def push(
     if exists(path) and path.is_dir():
         check_checkpoint(path)  # that somebody can load it; publishing knows no networks
     given = {} if message is None else {"commit_message": message}
-    url = push_folder(
-        path,
-        repo_id,
-        private=private,
-        branch=branch,
-        create_pr=create_pr,
-        replace_card=replace_card,
-        endpoint_handler=endpoint_handler,
-        token=token,
-        quiet=quiet,
-        **given,
-    )
+    with TemporaryDirectory() as exports:
+        url = push_folder(
+            path,
+            repo_id,
+            private=private,
+            branch=branch,
+            create_pr=create_pr,
+            replace_card=replace_card,
+            endpoint_handler=endpoint_handler,
+            beside={} if formats is None else _written(path, Path(exports), formats),
+            token=token,
+            quiet=quiet,
+            **given,
+        )
     say(url)
+
+
+def _written(path: Path, folder: Path, formats: str) -> dict[str, Path]:
+    from snn_voice_hub.export.formats import write_formats
+    from snn_voice_hub.models.base import Network
+    from snn_voice_hub.voice import SnnVoice
+
+    voice = SnnVoice.from_pretrained(path, engine="torch")
+    assert isinstance(voice.network, Network), "a checkpoint of another one can't be opened"
+    return write_formats(voice.network, voice.config, folder, formats.replace(",", " ").split())

@@ -1,10 +1,15 @@
-"""What is bundled: the table behind `list_models` and `snn-voice models`."""
+"""What is bundled: the tables behind `list_models`, `snn-voice models` and the README."""
 
 from __future__ import annotations
 
+import csv
 import fnmatch
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL, bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.hub.choice import WEIGHTS_FILE
@@ -102,3 +107,64 @@ def list_models(pattern: str = "*") -> list[ModelInfo]:
                 )
             )
     return found
+
+
+def _at(*path: str) -> Callable[[VoiceConfig], object]:
+    """What stands in `metrics` at this path; None where it was not measured."""
+
+    def found(config: VoiceConfig) -> object:
+        value: Any = config.metrics
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    return found
+
+
+def _spikes(config: VoiceConfig) -> object:
+    rates = list((_at("test", "spike_rates")(config) or {}).values())  # type: ignore[attr-defined]
+    return round(sum(rates) / len(rates), 4) if rates else None
+
+
+# Every figure of the bundled checkpoints that compares them: column -> where it stands.
+_RESULTS: Final[dict[str, Callable[[VoiceConfig], object]]] = {
+    "architecture": lambda config: config.architecture,
+    "spiking": lambda config: config.is_spiking,
+    "num_steps": lambda config: config.network.get("num_steps"),
+    "step_seconds": lambda config: config.step_seconds,
+    "sample_rate": lambda config: config.features.sample_rate,
+    "labels": lambda config: len(config.labels),
+    "parameters": _at("parameters"),
+    "test_clips": _at("test", "clips"),
+    "top1": _at("test", "top1"),
+    "top2": _at("test", "top2"),
+    "top5": _at("test", "top5"),
+    "covered_mean": _at("test", "covered_mean"),
+    "thin_top1": _at("test", "thin_top1"),
+    "validation_top1": _at("validation", "top1"),
+    "calibration_error": _at("test", "calibration_error"),
+    "top1_recorded_noise_10_db": _at("test", "robustness", "recorded_noise", "10_db"),
+    "spike_rate": _spikes,
+    "cpu_ms_one_clip": _at("test", "cpu_ms_one_clip"),
+    "energy_uj_a_clip": _at("energy", "energy_uj"),
+    "energy_uj_a_second_of_a_stream": _at("energy", "second", "energy_uj"),
+    "listening_threshold": lambda config: config.detection.threshold if config.detection else None,
+    "commands_missed_10_db": _at("listening_validation", "commands", "missed", "10_db"),
+    "commands_false_alarms_an_hour": _at("listening_validation", "commands", "false_alarms", "speech"),
+    "license": lambda config: config.license,
+}
+
+
+def results_csv() -> str:
+    """What was measured of each bundled checkpoint, as CSV with a header; empty where it was not.
+
+    Shares are 0 to 1. The commands and their false alarms are of validation speakers, the rest is of test
+    clips.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["model", *_RESULTS])
+    for name in bundled_names():
+        config = read_config(bundled_root() / name)
+        writer.writerow([name, *(value(config) for value in _RESULTS.values())])
+    return out.getvalue()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, RepoUrl, constants
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
@@ -13,6 +14,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
+from snn_voice_hub.hub.beside import PLACES
 from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
@@ -47,6 +49,7 @@ def push_folder(
     create_pr: bool = False,
     replace_card: bool = False,
     endpoint_handler: bool = False,
+    beside: Mapping[str, Path] = MappingProxyType({}),
     token: str | bool | None = None,
     quiet: bool = False,
 ) -> str:
@@ -69,6 +72,8 @@ def push_folder(
         endpoint_handler: Push what Hugging Face Inference Endpoints need as well: a `handler.py` and a
             `requirements.txt`, those of the folder where it has them. A `handler.py` on the Hub that
             somebody wrote is never replaced by ours.
+        beside: The same model in other formats: the file's place in the repository, one of
+            `hub.beside.PLACES`, and where it lies here. The card names them.
         token: Hub token; by default the one of `hf auth login`.
         quiet: No progress bars.
 
@@ -119,13 +124,17 @@ def push_folder(
         def theirs(name: str) -> bytes | None:
             return _remote_file(repo_id, there, name, token)
 
-        card = _card(repo_id, None if replace_card else theirs(CARD_FILE), folder, config)
+        card = _card(repo_id, None if replace_card else theirs(CARD_FILE), folder, config, beside)
         made = {CARD_FILE: card.encode()}
         if endpoint_handler:
             made |= endpoint_files(repo_id, folder, theirs, config.architecture_package)
         files = [CONFIG_FILE, WEIGHTS_FILE, *_legal_files(folder, made)]
         additions = [CommitOperationAdd(name, folder / name) for name in files]
         additions += [CommitOperationAdd(name, content) for name, content in made.items()]
+        additions += [CommitOperationAdd(place, path) for place, path in beside.items()]
+        if older := sorted(set(PLACES) & set(there.files) - set(beside)):
+            what = "of the weights that were there before: push them anew, or delete them there"
+            logger.warning("%s keeps %s, %s", repo_id, ", ".join(older), what)
         commit: CommitInfo = api.create_commit(
             repo_id,
             additions,
@@ -182,9 +191,11 @@ def _legal_files(folder: Path, made: Collection[str]) -> list[str]:
     return legal
 
 
-def _card(repo_id: str, there: bytes | None, folder: Path, config: VoiceConfig) -> str:
+def _card(
+    repo_id: str, there: bytes | None, folder: Path, config: VoiceConfig, beside: Collection[str]
+) -> str:
     """The card to push: with somebody's words from the Hub, else from the folder, else as generated."""
-    fresh = make_card(config, repo_id)
+    fresh = make_card(config, repo_id, beside)
     mine = read_card(folder / CARD_FILE)
     theirs = None if there is None else _text(there, f"{CARD_FILE} of {repo_id}")
     if theirs is not None and (mine is None or has_own_words(theirs)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypedDict
@@ -183,6 +184,7 @@ class HubModel(
         create_pr: bool = False,
         replace_card: bool = False,
         endpoint_handler: bool = False,
+        formats: Sequence[str] = (),
         dtype: str | torch.dtype | None = None,
         token: str | bool | None = None,
         quiet: bool = False,
@@ -200,6 +202,8 @@ class HubModel(
             replace_card: Write a fresh card even where the one on the Hub holds other words.
             endpoint_handler: Push the `handler.py` and `requirements.txt` that Hugging Face Inference
                 Endpoints need as well. A `handler.py` there that somebody wrote is never replaced.
+            formats: Formats in which the model is to lie there as well, for programs without PyTorch: "onnx",
+                "onnx-int8". The card names the files. They need the extra `[export]`, and an `SnnVoice`.
             dtype: Of the weights; see `save_pretrained`.
             token: Hub token; by default the one of `hf auth login`.
             quiet: No progress bars.
@@ -210,10 +214,13 @@ class HubModel(
         Raises:
             CheckpointError: The Hub can't be reached, or refuses; the message says what to do. Or the model
                 can't be saved, see `save_pretrained`; nothing reaches the Hub then.
-            ConfigError: The model can't be saved.
+            ConfigError: The model can't be saved, or a format does not exist.
+            MissingExtraError: Formats are asked for, and the extra `[export]` is not installed.
+            SnnVoiceError: The model can't be exported.
         """
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, TemporaryDirectory() as exports:
             self.save_pretrained(folder, dtype=dtype)
+            beside = self._in_formats(formats, Path(exports)) if formats else {}
             return push_folder(
                 folder,
                 repo_id,
@@ -223,9 +230,17 @@ class HubModel(
                 create_pr=create_pr,
                 replace_card=replace_card,
                 endpoint_handler=endpoint_handler,
+                beside=beside,
                 token=token,
                 quiet=quiet,
             )
+
+    def _in_formats(self, formats: Sequence[str], folder: Path) -> Mapping[str, Path]:
+        """Write files in these formats; place in a repository -> file."""
+        raise ConfigError(
+            "other formats hold a front end, which a network alone has not",
+            hint="SnnVoice(network, ...).push_to_hub(..., formats=[...])",
+        )
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self._write(save_directory, None)

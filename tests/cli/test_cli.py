@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -95,6 +96,15 @@ def test_models_and_version() -> None:
         assert info.name in table
     rows = json.loads(run("models", "--json", "m5*").stdout)
     assert {row["name"] for row in rows} == {"m5-cnn", "m5-snn"}
+
+
+def test_models_as_csv() -> None:
+    rows = list(csv.DictReader(run("models", "--csv").stdout.decode().splitlines()))
+    assert [row["model"] for row in rows] == [info.name for info in sv.list_models()]
+    for row, info in zip(rows, sv.list_models(), strict=True):
+        assert float(row["top1"]) == info.accuracy
+        assert row["num_steps"] == ("" if info.num_steps is None else str(info.num_steps))
+    assert "--csv goes alone" in one_line(run("models", "m5*", "--csv"))
 
 
 def test_serve_is_a_command() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import snn_voice_hub as sv
-from snn_voice_hub.hub.catalog import models_table
+from snn_voice_hub.hub.catalog import models_table, results_csv
 from tests.places import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -21,3 +21,8 @@ def test_the_words_are_the_models() -> None:
     words = re.search(r"words are \*(.*?)\*", README, re.DOTALL)
     assert words is not None
     assert tuple(words[1].split()) == tuple(sv.SnnVoice.from_pretrained("m5-snn").labels)
+
+
+def test_the_table_of_results_is_the_measured_one() -> None:
+    """To mend it: `make cards`."""
+    assert (ROOT / "model_cards" / "results.csv").read_text() == results_csv()

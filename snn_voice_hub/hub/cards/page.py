@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # comes with huggingface_hub
@@ -56,7 +56,7 @@ _FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- snn-voice-hub ([0-9a-f]{12}):[^\n]*-->\n(.*?)\n<!-- /snn-voice-hub -->", re.DOTALL)
 
 
-def make_card(config: VoiceConfig, repo_id: str | None = None) -> ModelCard:
+def make_card(config: VoiceConfig, repo_id: str | None = None, beside: Collection[str] = ()) -> ModelCard:
     """The card of a checkpoint, made of what its configuration knows.
 
     Figures that were not measured are left out. The same configuration gives the same text.
@@ -64,12 +64,13 @@ def make_card(config: VoiceConfig, repo_id: str | None = None) -> ModelCard:
     Args:
         config: The checkpoint's configuration.
         repo_id: Where it will be published; stands in the examples.
+        beside: Files in the repository that hold the model in other formats, of `hub.beside.PLACES`.
 
     Returns:
         The card, with its metadata.
     """
     data = _metadata(config, repo_id)
-    body = card_body(config, repo_id or ".")
+    body = card_body(config, repo_id or ".", beside)
     block = (
         f"<!-- snn-voice-hub {_checksum(body)}: made from config.json. Write above or below; what you change "
         f"in here is kept too, but no longer updated. -->\n{body}\n<!-- /snn-voice-hub -->"

@@ -6,11 +6,12 @@ A figure that the configuration does not hold is left out: nothing here is estim
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, UNKNOWN, VoiceConfig, is_word
+from snn_voice_hub.hub.beside import PLACES
 from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section
 from snn_voice_hub.hub.paper import LAYOUTS
 from snn_voice_hub.notation import markdown_table
@@ -51,12 +52,13 @@ _BIBTEX = """\
 }"""
 
 
-def card_body(config: VoiceConfig, source: str) -> str:
+def card_body(config: VoiceConfig, source: str, beside: Collection[str] = ()) -> str:
     """The card without its metadata.
 
     Args:
         config: The checkpoint's configuration.
         source: What the examples load: a repository id, or "." for the card's own folder.
+        beside: Files beside the checkpoint that hold the model in other formats, of `hub.beside.PLACES`.
 
     Returns:
         Markdown, without a newline at its end.
@@ -64,6 +66,7 @@ def card_body(config: VoiceConfig, source: str) -> str:
     sections = (
         _introduction(config),
         _usage(config, source),
+        _formats(source, beside),
         _labels(config),
         figures(config),
         _neuron(config),
@@ -137,6 +140,20 @@ for answer in model.classify("{clip}", top_k=3):
         "A clip is a WAV, FLAC, OGG, MP3 or AIFF file of any rate from 4 to 192 kHz, its bytes, or an array "
         "with `sample_rate=`. On the command line, and as a service over HTTP:",
         f"```sh\n{shell}\n```",
+    )
+
+
+def _formats(source: str, beside: Collection[str]) -> str:
+    if not beside:
+        return ""
+    place = next(iter(beside))
+    where = f'hf_hub_download({json.dumps(source)}, "{place}")' if "/" in source else json.dumps(place)
+    return section(
+        "Other formats",
+        "The same model for programs that do not have PyTorch:",
+        markdown_table(("file", "what it is"), ((f"`{name}`", PLACES[name]) for name in beside)),
+        "Labels, rate, window and the like are in the metadata of each file. In Python, the path of one is "
+        f"`{where}`.",
     )
 
 

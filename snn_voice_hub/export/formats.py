@@ -1,0 +1,51 @@
+"""The formats in which a model is published beside its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from snn_voice_hub.config import VoiceConfig, check_choice
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.export.whole import export_onnx
+from snn_voice_hub.models.base import Network
+
+# Name -> place in the repository, of `hub.beside.PLACES`, and what writes it.
+_FORMATS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
+    "onnx": ("onnx/model.onnx", export_onnx),
+    "onnx-int8": ("onnx/model_int8.onnx", partial(export_onnx, int8=True)),
+}
+
+
+def write_formats(
+    network: Network, config: VoiceConfig, folder: Path, formats: Sequence[str]
+) -> dict[str, Path]:
+    """Write a model in several formats, each checked against PyTorch first.
+
+    Args:
+        network: The network.
+        config: The model's configuration.
+        folder: Where the files go; it exists.
+        formats: "onnx", "onnx-int8".
+
+    Returns:
+        Place in a repository -> file.
+
+    Raises:
+        ConfigError: There is no such format.
+        MissingExtraError: The extra `[export]` is not installed.
+        SnnVoiceError: The model can't be exported, or a file does not answer as PyTorch does.
+    """
+    if isinstance(formats, str):
+        raise ConfigError(f"formats={formats!r} is no list", hint=f"formats=[{formats!r}]")
+    for name in formats:
+        check_choice("formats", name, tuple(_FORMATS))
+    found = {}
+    for name in dict.fromkeys(formats):
+        place, write = _FORMATS[name]
+        path = folder / Path(place).name
+        write(network, config, path)
+        found[place] = path
+    return found
