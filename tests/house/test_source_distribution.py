@@ -8,7 +8,7 @@ import tomllib
 from tests.places import ROOT
 
 # Of whoever works on a clone: what CI runs, hooks, what git leaves out. hatch adds pyproject.toml by itself.
-LEFT_OUT = {".ci", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml"}
+LEFT_OUT = {".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml"}
 
 
 def test_nothing_is_forgotten() -> None:
