@@ -14,7 +14,7 @@ from snn_voice_hub.models.framed import LEAD, Framed
 from snn_voice_hub.models.network import Pass
 from tests.models.lively import lively
 
-TWINS = ("TempoCNN", "TempoSNN")
+TWINS = ("TempoCNN", "TempoSNN", "MicroCNN", "MicroSNN")
 
 
 class Slowing(TempoSNN):
@@ -192,3 +192,15 @@ def test_other_encodings_are_refused() -> None:
     with pytest.raises(ConfigError, match="encoding"):
         sv.ResMelSNN(encoding="frames")
     assert TempoCNN(num_classes=3).num_steps == 50
+
+
+def test_micro_fits_a_microcontroller() -> None:
+    for name in ("MicroCNN", "MicroSNN"):
+        network = framed(name)
+        assert sum(p.numel() for p in network.parameters()) < 100_000
+        assert network.state_size() < 4_000
+    # What the last layer looks back at: a second.
+    assert isinstance(network, TempoSNN)
+    blocks = sum(2 * (shape.dilation1 + shape.dilation2) for shape in network.block_shapes)
+    frames = network.stem_shape[1] - 1 + network.frames_per_step * blocks
+    assert 100 <= frames <= 120

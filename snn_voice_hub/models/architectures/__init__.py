@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from snn_voice_hub.models.architectures.hjh import HjhCNN, HjhSCNN, HjhSNN
     from snn_voice_hub.models.architectures.m5 import M5CNN, M5SNN
+    from snn_voice_hub.models.architectures.micro import MicroCNN, MicroSNN
     from snn_voice_hub.models.architectures.piczak import PiczakCNN, PiczakSNN
     from snn_voice_hub.models.architectures.resmel import ResMelCNN, ResMelSNN
     from snn_voice_hub.models.architectures.tcy import TcyCNN, TcySNN
@@ -24,6 +25,8 @@ __all__ = [
     "HjhCNN",
     "HjhSCNN",
     "HjhSNN",
+    "MicroCNN",
+    "MicroSNN",
     "PiczakCNN",
     "PiczakSNN",
     "ResMelCNN",

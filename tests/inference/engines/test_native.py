@@ -41,7 +41,7 @@ def _two_threads() -> Iterator[None]:
 
 
 # Networks of which the kernels gain something.
-TAKEN = ("M5SNN", "PiczakSNN", "ResMelSNN", "TempoSNN")
+TAKEN = ("M5SNN", "MicroSNN", "PiczakSNN", "ResMelSNN", "TempoSNN")
 
 
 @pytest.mark.parametrize("name", TAKEN)
