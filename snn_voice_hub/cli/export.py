@@ -22,7 +22,8 @@ def export(
         typer.Option(
             metavar="FORMAT",
             help="onnx: waveforms in, scores out. torch: the same, for torch.export.load. nir: features in, "
-            "spikes and logits out, for neuromorphic tools.",
+            "spikes and logits out, for neuromorphic tools. c: a folder of C99 for microcontrollers, "
+            "samples in, words out.",
             autocompletion=format_names,
         ),
     ] = "onnx",
@@ -30,7 +31,9 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="The file.", show_default="such as resmel-snn.onnx, resmel-snn-int8.onnx"
+            metavar="PATH",
+            help="The file; of C the folder.",
+            show_default="such as resmel-snn.onnx, resmel-snn-int8.onnx, tempo-snn-c",
         ),
     ] = None,
     features_outside: Annotated[
@@ -46,6 +49,12 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="onnx: weights in a quarter of the space, nearly the same answers.")
     ] = False,
+    int16: Annotated[
+        bool,
+        typer.Option(
+            "--int16", help="c: weights of 16 bits instead of 8: twice the flash, more of the same answers."
+        ),
+    ] = False,
     neurons: Annotated[
         str | None,
         typer.Option(
@@ -58,22 +67,24 @@ def export(
 ) -> None:
     """Write a model as a file for other programs, and check its answers against PyTorch's.
 
-    Needs the extra export, but for --to torch.
+    Needs the extra export, but for --to torch and --to c.
     """
     check_choice("--to", to, tuple(SUFFIXES))
     given = {
         "--features-outside": features_outside,
         "--step": step,
         "--int8": int8,
+        "--int16": int16,
         "--neurons": neurons is not None,
     }
     for option, wanted in given.items():
-        place = "nir" if option == "--neurons" else "onnx"
+        place = {"--neurons": "nir", "--int16": "c"}.get(option, "onnx")
         if wanted and to != place:
             raise ConfigError(f"{option} does not go with --to {to}", hint=f"it is for --to {place}")
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
 
+    from snn_voice_hub.export.c.files import export_c
     from snn_voice_hub.export.nir.files import export_nir
     from snn_voice_hub.export.step import export_onnx_step
     from snn_voice_hub.export.whole import export_onnx, export_torch
@@ -85,13 +96,23 @@ def export(
     assert isinstance(network, Network)
     # Each form has its own name: a second command does not write over what the first one has made.
     form = "-step" if step else "-features" if features_outside else ""  # a step takes features as it is
-    form += "-int8" if int8 else ""
+    form += "-int8" if int8 else "-int16" if int16 else ""
     form += f"-{neurons}" if neurons not in (None, "lif") else ""
     target = out or Path(config.title.replace("/", "-") + form + SUFFIXES[to])
     if to == "nir":
         graph = export_nir(network, config, target, neurons=neurons)
         say(f"{target}: {graph.size / 1e6:.2f} MB, features of one step in, its logits out")
         say(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
+        return
+    if to == "c":
+        made = export_c(network, config, target, bits=16 if int16 else 8)
+        flash, ram = ((made.cost.weights + made.cost.tables) / 1000, made.cost.ram / 1000)
+        say(f"{target}: {flash:.0f} kB of tables, {ram:.1f} kB of RAM; its README.md says how to build it")
+        if made.compared is None:
+            say("not compared with PyTorch: no C compiler (install gcc or clang, or name one in CC)")
+        else:
+            same, clips = made.compared.same, made.compared.clips
+            say(f"compared with PyTorch: {same} of {clips} signals with the same best label")
         return
     if step:
         written = export_onnx_step(network, config, target, int8=int8)

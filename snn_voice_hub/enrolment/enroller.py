@@ -16,10 +16,9 @@ from snn_voice_hub.enrolment.rows import Floats, Ints, LastLayer, Windows, learn
 from snn_voice_hub.enrolment.shown import ShownClip, Wave, checked_words, no_words, read_shown
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.inference.ends import Ends
-from snn_voice_hub.inference.listener import UNTUNED
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.head import head_of, headless, with_head
-from snn_voice_hub.streaming.detector import against_no_word
+from snn_voice_hub.streaming.detector import UNTUNED, against_no_word
 
 # Of windows that run together.
 _BATCH: Final = 32

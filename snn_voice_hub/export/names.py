@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Format -> ending of its files.
-SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2"}
+# Format -> ending of its files; of C it is a folder.
+SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2", "c": "-c"}
 
 # How a NIR graph says a neuron; see `nir.graph.GraphBuilder`.
 FORMS = ("lif", "parts")

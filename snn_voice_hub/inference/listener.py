@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -15,15 +15,9 @@ from snn_voice_hub.audio import check_rate
 from snn_voice_hub.config import DetectionConfig, VoiceConfig, check_bool, check_choice, check_number
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.streaming.chunks import ENCODINGS, Samples
-from snn_voice_hub.streaming.detector import Detector, Event, Scores, chosen_words
+from snn_voice_hub.streaming.detector import UNTUNED, Detector, Event, Scores, chosen_words
+from snn_voice_hub.streaming.ring import GATE
 from snn_voice_hub.streaming.session import Due, Hearing, VoiceStream
-
-# Of a checkpoint for which nobody chose an operating point: its scores over speech that holds none of its
-# words are often high, so a word has to be sure, and for a while.
-UNTUNED: Final = DetectionConfig(threshold=0.9, smoothing=0.3)
-
-# In dB of full scale; a room is louder in every microphone.
-GATE: Final = -70.0
 
 _MIN_HOP = 0.01
 _LOUDEST, _QUIETEST = 0.0, -120.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,13 @@ from snn_voice_hub.streaming.chunks import Samples
 
 Scores = npt.NDArray[np.float32]
 
+# Of a checkpoint for which nobody chose an operating point: its scores over speech that holds none of its
+# words are often high, so a word has to be sure, and for a while.
+UNTUNED: Final = DetectionConfig(threshold=0.9, smoothing=0.3)
+
 # The first window that is sure of a word ends so many seconds before the word, in the median
 # (`benchmarks/stream.py`): its end is known without it.
-_EARLY = 0.2
+EARLY = 0.2
 _ROUNDING = 1e-6
 
 
@@ -175,7 +180,7 @@ class Detector:
             time = float(ends[i])
             if time - self._last >= self._refractory:
                 self._last = time
-                end = round(min(time, time - self._held + _EARLY), 6)
-                start = min(end, max(0.0, round(time - self._window + _EARLY, 6)))
+                end = round(min(time, time - self._held + EARLY), 6)
+                start = min(end, max(0.0, round(time - self._window + EARLY, 6)))
                 events.append(Event(self._words[best[i]], float(top[i]), start, end, time))
         return events

@@ -14,6 +14,9 @@ from snn_voice_hub.streaming.chunks import Samples
 # Of digital silence, in dB.
 FLOOR: Final = -120.0
 
+# What is not louder is silence, unless somebody says otherwise; a room is louder in every microphone.
+GATE: Final = -70.0
+
 
 @dataclass(frozen=True)
 class RingWindow:

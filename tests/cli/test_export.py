@@ -67,7 +67,7 @@ def test_a_network_on_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("arguments", "message"),
     [
         (("nothing-here",), "no checkpoint 'nothing-here'"),
-        (("tcy-snn", "--to", "pdf"), "--to='pdf' is not legal (one of 'onnx', 'nir', 'torch')"),
+        (("tcy-snn", "--to", "pdf"), "--to='pdf' is not legal (one of 'onnx', 'nir', 'torch', 'c')"),
         (("tcy-snn", "--to", "nir", "--int8"), "--int8 does not go with --to nir (it is for --to onnx)"),
         (
             ("tcy-snn", "--to", "torch", "--features-outside"),

@@ -18,7 +18,6 @@ from snn_voice_hub.hub.bundled import bundled_names, bundled_root
 from snn_voice_hub.hub.checkpoints import read_config
 from snn_voice_hub.hub.choice import CONFIG_FILE
 from snn_voice_hub.inference.ends import Clip, Ends
-from snn_voice_hub.inference.listener import UNTUNED
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
@@ -28,6 +27,7 @@ from snn_voice_hub.spikes.energy.count import Counter
 from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.second import Second, Windowed, in_windows, shapes_alone
 from snn_voice_hub.spikes.energy.stream import CountedStream
+from snn_voice_hub.streaming.detector import UNTUNED
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.writing import writing_into
 

@@ -1,0 +1,1 @@
+"""Networks on frames as portable C99, in integers, for microcontrollers."""
