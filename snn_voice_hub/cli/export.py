@@ -47,13 +47,7 @@ def export(
         ),
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="onnx: weights in a quarter of the space, nearly the same answers.")
-    ] = False,
-    int16: Annotated[
-        bool,
-        typer.Option(
-            "--int16", help="c: weights of 16 bits instead of 8: twice the flash, more of the same answers."
-        ),
+        bool, typer.Option("--int8", help="onnx, c: weights in 8 bits, nearly the same answers.")
     ] = False,
     neurons: Annotated[
         str | None,
@@ -74,12 +68,11 @@ def export(
         "--features-outside": features_outside,
         "--step": step,
         "--int8": int8,
-        "--int16": int16,
         "--neurons": neurons is not None,
     }
     for option, wanted in given.items():
-        place = {"--neurons": "nir", "--int16": "c"}.get(option, "onnx")
-        if wanted and to != place:
+        place = "nir" if option == "--neurons" else "onnx"
+        if wanted and to != place and (option, to) != ("--int8", "c"):
             raise ConfigError(f"{option} does not go with --to {to}", hint=f"it is for --to {place}")
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
@@ -96,7 +89,7 @@ def export(
     assert isinstance(network, Network)
     # Each form has its own name: a second command does not write over what the first one has made.
     form = "-step" if step else "-features" if features_outside else ""  # a step takes features as it is
-    form += "-int8" if int8 else "-int16" if int16 else ""
+    form += "-int8" if int8 else ""
     form += f"-{neurons}" if neurons not in (None, "lif") else ""
     target = out or Path(config.title.replace("/", "-") + form + SUFFIXES[to])
     if to == "nir":
@@ -105,14 +98,14 @@ def export(
         say(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
         return
     if to == "c":
-        made = export_c(network, config, target, bits=16 if int16 else 8)
+        made = export_c(network, config, target, int8=int8)
         flash, ram = ((made.cost.weights + made.cost.tables) / 1000, made.cost.ram / 1000)
         say(f"{target}: {flash:.0f} kB of tables, {ram:.1f} kB of RAM; its README.md says how to build it")
         if made.compared is None:
             say("not compared with PyTorch: no C compiler (install gcc or clang, or name one in CC)")
         else:
-            same, clips = made.compared.same, made.compared.clips
-            say(f"compared with PyTorch: {same} of {clips} signals with the same best label")
+            equal, clips = made.compared.same, made.compared.clips
+            say(f"compared with PyTorch: {equal} of {clips} signals with the same best label")
         return
     if step:
         written = export_onnx_step(network, config, target, int8=int8)

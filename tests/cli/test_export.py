@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_a_network_on_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert load(tmp_path / "TempoSNN.nir").encoding == "frames"
 
 
+def test_a_folder_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stir(sv.MicroSNN(num_classes=3)).save_pretrained("mine")
+    assert invoke("export", "mine", "--to", "c").stdout.startswith("MicroSNN-c: 1")
+    made = invoke("export", "mine", "--to", "c", "--int8", "--out", "small").stdout
+    assert re.match(r"small: 9\d kB of tables, 10\.\d kB of RAM; its README\.md says how to build it\n", made)
+    assert re.search(r"of 28 signals with the same best label|no C compiler", made)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "MicroSNN-c", "small"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -75,6 +86,9 @@ def test_a_network_on_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
         (("tcy-snn", "--neurons", "lif"), "--neurons does not go with --to onnx (it is for --to nir)"),
         (("tcy-snn", "--to", "nir", "--neurons", "x"), "--neurons='x' is not legal (one of 'lif', 'parts')"),
+        (("tcy-snn", "--to", "c"), "this model can't be exported to C: TcySNN hears windows of sound"),
+        (("tempo-cnn", "--to", "c"), "this model can't be exported to C: TempoCNN has no spikes"),
+        (("tempo-snn", "--to", "c", "--step"), "--step does not go with --to c (it is for --to onnx)"),
         (("tcy-snn", "--to", "nir", "--step"), "--step does not go with --to nir (it is for --to onnx)"),
         (("tcy-snn", "--step"), "TcySNN can't be exported as one step: it hears a window of sound"),
         (("tcy-cnn", "--to", "nir"), "TcyCNN can't be said in NIR: it has no spiking neurons"),

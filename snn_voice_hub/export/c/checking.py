@@ -77,7 +77,7 @@ def compared(files: Mapping[str, str], network: FramedSNN, config: VoiceConfig) 
         raise SnnVoiceError(
             f"the exported C does not answer as PyTorch does: {same} of {len(best)} signals with the same "
             "best label",
-            hint="--int16 keeps more of the weights",
+            hint="without --int8, where it was given",
             code="not_equal",
         )
     return Compared(len(best), same)

@@ -53,8 +53,8 @@ void hear(const int16_t *samples, size_t count) {{
 | additions of weights a second, if every neuron spiked at every step | {cost.dense:,.0f} |
 | additions of weights a second, measured on built-in signals | {cost.measured:,.0f} |
 
-Silence costs less: where nothing was louder than {GATE:g} dB of full scale for as long as an answer looks back,
-no step is run.
+Silence costs less: where nothing was louder than {GATE:g} dB of full scale for as long as an answer looks
+back, no step is run.
 
 | file | |
 | --- | --- |
