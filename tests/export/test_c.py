@@ -242,9 +242,10 @@ def test_a_cortex_m4_hears_the_same(tempo: sv.SnnVoice, folder: Path, tmp_path: 
     subprocess.run([str(ARM), *FLAGS, *flags, *sources, *link], check=True)
     pause = np.zeros(8_000, np.int16)
     pcm = np.concatenate([pause, second_of(EXAMPLES / "yes.wav"), pause])
+    machine = ("-M", "mps2-an386", "-icount", "shift=0", "-display", "none")
+    streams = ("-semihosting-config", "enable=on,target=native")
     done = subprocess.run(
-        [str(QEMU), "-M", "mps2-an386", "-icount", "shift=0", "-display", "none"]
-        + ["-semihosting-config", "enable=on,target=native", "-kernel", str(program)],
+        [str(QEMU), *machine, *streams, "-kernel", str(program)],
         input=pcm.astype("<i2").tobytes(),
         capture_output=True,
         check=True,
