@@ -1,8 +1,7 @@
 """Do exported ONNX files run in a browser, with the same answer?
 
 Exports models into a copy of `examples/web_onnx`, opens it in headless Chromium, and compares the scores of
-ONNX Runtime Web with PyTorch's on the repository's clips. `--modules` names a folder `node_modules` that has
-onnxruntime-web (`npm install onnxruntime-web`).
+ONNX Runtime Web with PyTorch's on the repository's clips. It needs `npm ci` in `web/`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import argparse
 import functools
 import http.server
 import shutil
-import sys
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -30,16 +29,16 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.voice import SnnVoice
 
 _RUN = """async ([file, clips]) => {
-  const { classify, load } = await import("./classify.js");
-  const model = await load(file);
+  const { Voice } = await import("@snn-voice/web");
+  const voice = await Voice.load(file);
   const answers = [];
   let spent = 0;
   for (let round = 0; round < 4; round++) {
     for (const clip of clips) {
       const began = performance.now();
-      const words = await classify(model, new Float32Array(clip));
+      const found = await voice.classify(new Float32Array(clip), { topK: voice.labels.length });
       if (round > 0) spent += performance.now() - began;
-      if (round === 0) answers.push(model.labels.map((l) => words.find((w) => w.label === l).score));
+      if (round === 0) answers.push(voice.labels.map((l) => found.find(({ label }) => label === l).score));
     }
   }
   return { answers, milliseconds: spent / clips.length / 3 };
@@ -61,6 +60,12 @@ def serve(folder: Path) -> http.server.ThreadingHTTPServer:
     return server
 
 
+def laid_out(folder: Path) -> None:
+    """The page in a folder, with all that it needs but a model."""
+    shutil.copytree(ROOT / "examples" / "web_onnx", folder, dirs_exist_ok=True)
+    subprocess.run(["node", ROOT / "web" / "bin" / "fill.js", folder], check=True, capture_output=True)
+
+
 def by_hand(page: Any, address: str, clip: Path) -> str:
     """The page itself: a file is chosen, and its best word read."""
     page.goto(address)
@@ -74,20 +79,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--modules", type=Path, required=True, help="folder node_modules")
     parser.add_argument("--models", nargs="+", default=bundled_names())
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if not (given.modules / "onnxruntime-web").is_dir():
-        sys.exit(f"{given.modules} has no onnxruntime-web; run npm install onnxruntime-web")
     torch.set_num_threads(1)
     clips = sorted((ROOT / "examples").glob("*.wav"))
     waves = torch.stack([fit(audio.load(clip, target_rate=16_000), 16_000) for clip in clips])
     table = Table("model", "weights", "MB", "largest difference of a score", "same best word", "ms a clip")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as started:
         folder = Path(scratch)
-        shutil.copytree(ROOT / "examples" / "web_onnx", folder, dirs_exist_ok=True)
-        (folder / "node_modules").symlink_to(given.modules.resolve())
+        laid_out(folder)
         server = serve(folder)
         address = f"http://127.0.0.1:{server.server_address[1]}/index.html"
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -6,15 +6,22 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.places import ROOT
 
 WEB = ROOT / "web"
 MODULES = WEB / "node_modules"
+
+Samples = npt.NDArray[np.float32]
+# Puts samples where the page can fetch them, and gives the name.
+Laid = Callable[[Samples], str]
 
 needs_node = pytest.mark.skipif(not shutil.which("node"), reason="no node: `apt-get install nodejs npm`")
 needs_modules = pytest.mark.skipif(

@@ -3,6 +3,10 @@
 import { SnnVoiceError } from "./errors.js";
 import { resampled } from "./resampling.js";
 import { checkSound } from "./session.js";
+import { readWav } from "./wav.js";
+
+// Of the rates that a context may have, those that every browser takes.
+const [LOWEST, HIGHEST] = [8_000, 96_000];
 
 /**
  * @param {AudioBuffer | Blob | ArrayBuffer} sound Decoded sound, or a file that the browser can decode.
@@ -11,21 +15,33 @@ import { checkSound } from "./session.js";
  * @throws {SnnVoiceError} It can't be decoded.
  */
 export async function decode(sound, sampleRate) {
-  const buffer = "getChannelData" in sound ? sound : await decoded(sound, sampleRate);
+  if ("getChannelData" in sound) return resampled(mixed(sound), sound.sampleRate, sampleRate);
+  const bytes = sound instanceof Blob ? await sound.arrayBuffer() : sound.slice(0); // decoding takes the bytes away
+  const wav = readWav(bytes);
+  if (wav?.mono) return resampled(wav.mono, wav.rate, sampleRate);
+  const known = wav && wav.rate >= LOWEST && wav.rate <= HIGHEST;
+  const buffer = await decoded(bytes, known ? wav.rate : sampleRate);
+  return resampled(mixed(buffer), buffer.sampleRate, sampleRate);
+}
+
+/**
+ * @param {AudioBuffer} buffer
+ * @returns {Float32Array} The mean of its channels.
+ */
+function mixed(buffer) {
   const mono = new Float32Array(buffer.length);
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
     buffer.getChannelData(channel).forEach((value, i) => (mono[i] += value / buffer.numberOfChannels));
   }
-  return resampled(mono, buffer.sampleRate, sampleRate);
+  return mono;
 }
 
 /**
- * @param {Blob | ArrayBuffer} file
- * @param {number} rate The browser's own decoder resamples to it.
+ * @param {ArrayBuffer} bytes
+ * @param {number} rate To which the browser resamples.
  * @returns {Promise<AudioBuffer>}
  */
-async function decoded(file, rate) {
-  const bytes = file instanceof Blob ? await file.arrayBuffer() : file.slice(0); // decoding takes the bytes away
+async function decoded(bytes, rate) {
   try {
     return await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch (cause) {

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser import chromium_hearing
 from tests.server.web.helpers import OTHER_NAME, Service, spoken_into_microphone
 
 
@@ -23,26 +22,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="package")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser whose microphone hears "yes".
-
-    It goes with the folder's last test: as long as Playwright runs, this thread has a running event loop, in
-    which no other test could start its own.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    """A browser whose microphone hears "yes"; it goes with the folder's last test."""
     spoken = spoken_into_microphone(tmp_path_factory.mktemp("microphone") / "yes.wav")
-    flags = [
-        "--no-sandbox",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={spoken}%noloop",
-        f"--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1",
-    ]
-    system = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as started:
-        if not system and not Path(started.chromium.executable_path).exists():
-            pytest.skip("no chromium: `apt-get install chromium`, or `playwright install chromium`")
-        browser = started.chromium.launch(executable_path=system, args=flags)
+    with chromium_hearing(spoken, f"--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 @dataclass
