@@ -13,9 +13,7 @@ import soundfile as sf
 import snn_voice_hub as sv
 from tests.browser import chromium_hearing
 from tests.places import EXAMPLES
-from tests.web_package.helpers import MODULES, Laid, Samples
-
-SPOKEN = ("yes", "stop", "seven", "left", "go")
+from tests.web_package.helpers import MODULES, SPOKEN, Laid, Samples
 
 
 @pytest.fixture(scope="package")

