@@ -3,6 +3,7 @@
 import { Voice, decode } from "@snn-voice/web";
 
 const MOST_LINES = 12;
+const MEANINGS = { _silence_: "(nobody speaks)", _unknown_: "(none of the words)" };
 const [listen, file, level, state, heard, answer, about, words] = [
   ...["listen", "file", "level", "state", "heard", "answer", "about", "words"],
 ].map((id) => document.getElementById(id));
@@ -43,7 +44,7 @@ async function load(source) {
 
 function show({ label, score, start }) {
   const line = document.createElement("li");
-  const parts = { word: label, score: `${(100 * score).toFixed(0)} %`, when: `${start.toFixed(1)} s` };
+  const parts = { word: label, score: `${(100 * score).toFixed(0)} %`, when: `at ${start.toFixed(1)} s` };
   for (const [kind, text] of Object.entries(parts)) {
     const part = line.appendChild(document.createElement("span"));
     part.className = kind;
@@ -92,7 +93,7 @@ async function hear(sound) {
   const samples = await decode(sound, voice.sampleRate);
   for (const { label, score } of await voice.classify(samples)) {
     const row = answer.insertRow();
-    row.insertCell().textContent = label;
+    row.insertCell().textContent = MEANINGS[label] ?? label;
     row.insertCell().textContent = `${(100 * score).toFixed(1)} %`;
     const bar = document.createElement("meter");
     bar.value = score;
