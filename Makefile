@@ -18,7 +18,7 @@ help: ## Show the commands
 serve: $(VENV)/.serve ## Install, then classify sound at http://127.0.0.1:$(PORT)/classify
 	@$(BIN)/snn-voice serve --port $(PORT) $(ARGS)
 
-test: $(VENV)/.dev ## Install, then run the checks and the tests
+test: $(VENV)/.dev $(VENV)/.web ## Install, then run the checks and the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -81,3 +81,7 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.train
+
+# The tests of web/; without npm, or the registry, they are skipped.
+$(VENV)/.web: $(VENV)/.created web/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix web --silent --no-audit --no-fund && touch $@ || true; fi

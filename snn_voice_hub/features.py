@@ -22,7 +22,7 @@ from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, no_autocast
 
 # Under "clip", deviations below these are noise of the recorder, or digital silence; dividing by them
 # would blow it up to speech. The unit is that of the waveform (1.0 = full scale), and of its logarithm.
-_MIN_WAVEFORM_STD = 1e-4
+MIN_WAVEFORM_STD = 1e-4
 _MIN_FEATURE_STD = 1e-2
 
 # Clips whose spectra are computed together on a CPU: those of more do not fit into its cache.
@@ -181,7 +181,7 @@ class Features(nn.Module):
         if c.normalization == "fixed":
             return (x - c.waveform_mean) / c.waveform_std
         if c.normalization == "clip":
-            std = x.std(dim=-1, keepdim=True, correction=0).clamp(min=_MIN_WAVEFORM_STD)
+            std = x.std(dim=-1, keepdim=True, correction=0).clamp(min=MIN_WAVEFORM_STD)
             return (x - x.mean(dim=-1, keepdim=True)) / std
         return (x - x.mean()) / _not_zero(x.std())
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.features import Features, MelPower
+from snn_voice_hub.features import MIN_WAVEFORM_STD, Features, MelPower
 from snn_voice_hub.tensors import FLOAT32, Kind
 
 # Of `models.encoding`: a magnitude below it never spikes under "latency"; what keeps its logarithm finite.
@@ -48,10 +48,16 @@ class FrontEnd(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Features of waveforms `[B, num_samples]`; see `Features.forward`."""
-        x = self._features._standardise_waveform(self._resample(waveforms))
+        x = self._standardised(self._resample(waveforms))
         if self._mel is None:
             return x.unsqueeze(1)
         return self._features.of_power(self._mel(x), self._mel.offset)
+
+    def _standardised(self, x: Tensor) -> Tensor:
+        if self._features.config.normalization != "clip":
+            return self._features._standardise_waveform(x)
+        x = x - _mean(x)
+        return x / _mean(x.square()).sqrt().clamp(min=MIN_WAVEFORM_STD)
 
     def _resample(self, x: Tensor) -> Tensor:
         r = self._features.resample
@@ -61,6 +67,16 @@ class FrontEnd(nn.Module):
         padded = functional.pad(x, (r.width, r.width + step)).unsqueeze(1)
         resampled = functional.conv1d(padded, cast(Tensor, r.kernel), stride=step)  # [B, phases, frames]
         return resampled.transpose(1, 2).flatten(1)[:, : -(-x.shape[-1] * phases // step)]
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Of samples `[B, N]`, `[B, 1]`, by way of the means of short parts.
+
+    ONNX Runtime in a browser adds one value after the other to a single float32. Over 4,000 samples that made a
+    clip's deviation wrong by 1.6e-5, a hundred times what rounding costs elsewhere.
+    """
+    parts = next(n for n in range(math.isqrt(x.shape[-1]), 0, -1) if x.shape[-1] % n == 0)
+    return x.unflatten(-1, (parts, -1)).mean(-1).mean(-1, keepdim=True)
 
 
 class _Mel(nn.Module):
