@@ -72,8 +72,8 @@ class FrontEnd(nn.Module):
 def _mean(x: Tensor) -> Tensor:
     """Of samples `[B, N]`, `[B, 1]`, by way of the means of short parts.
 
-    ONNX Runtime in a browser adds one value after the other to a single float32. Over 4,000 samples that made a
-    clip's deviation wrong by 1.6e-5, a hundred times what rounding costs elsewhere.
+    ONNX Runtime in a browser adds one value after the other to a single float32. Over 4,000 samples that
+    made a clip's deviation wrong by 1.6e-5, a hundred times what rounding costs elsewhere.
     """
     parts = next(n for n in range(math.isqrt(x.shape[-1]), 0, -1) if x.shape[-1] % n == 0)
     return x.unflatten(-1, (parts, -1)).mean(-1).mean(-1, keepdim=True)
