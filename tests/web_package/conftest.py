@@ -38,16 +38,14 @@ def folder(voices: dict[str, sv.SnnVoice], tmp_path_factory: pytest.TempPathFact
     if not shutil.which("node") or not (MODULES / "onnxruntime-web").is_dir():
         pytest.skip("no onnxruntime-web: `npm ci` in web/")
     from benchmarks.onnx_web import laid_out
-    from snn_voice_hub.export.whole import export_onnx
-    from tests.web_package.lite_file import write_lite
+    from tests.web_package.lite_file import write_lite, write_plain
 
     folder = tmp_path_factory.mktemp("site")
     laid_out(folder)
     for name, voice in voices.items():
         write_lite(voice, folder / f"{name}.onnx")
     shutil.copy(folder / "resmel-snn.onnx", folder / "model.onnx")
-    plain = sv.SnnVoice.from_pretrained("tcy-cnn", engine="torch")
-    export_onnx(plain.network, plain.config, folder / "plain.onnx")  # type: ignore[arg-type]
+    write_plain(sv.SnnVoice.from_pretrained("tcy-cnn", engine="torch"), folder / "plain.onnx")
     return folder
 
 

@@ -16,8 +16,21 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import LEAD, Framed
 
 
+def write_plain(voice: SnnVoice, path: Path) -> Path:
+    """Write what a lite file is made of: a whole graph, or one step of a network on frames."""
+    network = voice.network
+    assert isinstance(network, Network)
+    (export_onnx_step if isinstance(network, Framed) else export_onnx)(network, voice.config, path)
+    return path
+
+
 def write_lite(voice: SnnVoice, path: Path) -> Path:
     """Write a model's lite file."""
+    return with_key(voice, write_plain(voice, path))
+
+
+def with_key(voice: SnnVoice, path: Path) -> Path:
+    """Write into a plain file what makes it a lite one."""
     network, config = voice.network, voice.config
     assert isinstance(network, Network)
     c = config.features
@@ -36,7 +49,6 @@ def write_lite(voice: SnnVoice, path: Path) -> Path:
         "metrics": {},
     }
     if isinstance(network, Framed):
-        export_onnx_step(network, config, path)
         said["kind"] = "frames"
         said["frames"] = {
             "frames_per_step": network.frames_per_step,
@@ -46,8 +58,6 @@ def write_lite(voice: SnnVoice, path: Path) -> Path:
             "step_seconds": network.frames_per_step * c.hop_length / c.feature_rate,
             "features": dataclasses.asdict(c),
         }
-    else:
-        export_onnx(network, config, path)
     model = onnx.load(path)
     model.metadata_props.add(key="snn_voice_lite", value=json.dumps(said))
     onnx.save(model, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,18 +173,15 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def files(cases: Path) -> Path:
     """Files of both kinds, with and without the key that lite files have."""
-    from snn_voice_hub.export.step import export_onnx_step
-    from snn_voice_hub.export.whole import export_onnx
-    from tests.web_package.lite_file import write_lite
+    from tests.web_package.lite_file import with_key, write_plain
 
     said, pairs = [], []
     for name in ("tcy-cnn", "tempo-cnn"):
         voice = sv.SnnVoice.from_pretrained(name, engine="torch")
-        plain = cases / f"{name}.onnx"
-        export = export_onnx_step if name == "tempo-cnn" else export_onnx
-        export(voice.network, voice.config, plain)  # type: ignore[operator]
+        plain = write_plain(voice, cases / f"{name}.onnx")
+        lite = with_key(voice, shutil.copy(plain, cases / f"{name}-lite.onnx"))
         found = []
-        for path in (plain, write_lite(voice, cases / f"{name}-lite.onnx")):
+        for path in (plain, lite):
             facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
             said.append({"file": path.name, "expected": facts})
             found.append(facts)

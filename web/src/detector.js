@@ -20,8 +20,9 @@ const ROUNDING = 1e-6;
 export function chosenWords(labels, words) {
   const known = labels.filter(isWord);
   if (words == null) return known;
-  if (typeof words === "string") {
-    throw new SnnVoiceError("words is a text", { code: "bad_option", hint: `a list: [${JSON.stringify(words)}]` });
+  if (typeof words === "string" || typeof words[Symbol.iterator] !== "function") {
+    const hint = `a list: [${JSON.stringify(words)}]`;
+    throw new SnnVoiceError("words is no list of words", { code: "bad_option", hint });
   }
   const wanted = [...new Set(words)];
   const strange = wanted.find((word) => !known.includes(word));

@@ -116,6 +116,7 @@ export class Voice {
    * @throws {SnnVoiceError} There is no microphone, or the page may not use it.
    */
   async listen(options) {
+    options ??= /** @type {ListenOptions} */ ({}); // from JavaScript anything may come
     const { onKeyword, onScores, onError, stream: media, ...rest } = options;
     checkNames(rest, STREAM_OPTIONS);
     if (typeof onKeyword !== "function") {

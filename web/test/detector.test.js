@@ -46,7 +46,7 @@ test("a word that the model does not know is refused", () => {
   const settings = { threshold: 0.5, thresholds: {}, smoothing: 0, refractory: 1, hop: 0.1 };
   const listening = { window: 1, hop: 0.1 };
   const code = "bad_option";
-  for (const words of [["_silence_"], ["maybe"], [], "yes"]) {
+  for (const words of [["_silence_"], ["maybe"], [], "yes", 5]) {
     assert.throws(() => new Detector(["yes", "_silence_"], settings, { ...listening, words }), { code });
   }
 });
