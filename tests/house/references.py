@@ -19,7 +19,7 @@ _DATA = (".json", ".csv", ".npz", ".png", ".yaml")
 # What is called as a module is, variables, fields, groups of entry points; and files of others.
 _OTHERS = re.compile(
     r"config\.(sample_rate|num_samples)|metrics\.test|app\.state\..*|snn_voice_hub\.(commands|architectures)"
-    r"|state/|logs/|folder/name\.md|kokoro\.onnx|huggingface/huggingface\.js|.*NAME.*"
+    r"|state/|logs/|\w+\.[ch]|folder/name\.md|kokoro\.onnx|huggingface/huggingface\.js|.*NAME.*"
 )
 
 

@@ -26,7 +26,7 @@ _SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Compared:
+class BestLabels:
     """How the best labels compare.
 
     Attributes:
@@ -45,7 +45,7 @@ def find_c_compiler() -> list[str] | None:
     return next(([found] for name in ("gcc", "clang", "cc") if (found := shutil.which(name))), None)
 
 
-def compared(files: Mapping[str, str], network: FramedSNN, config: VoiceConfig) -> Compared | None:
+def compared(files: Mapping[str, str], network: FramedSNN, config: VoiceConfig) -> BestLabels | None:
     """Build the files, and compare the best labels of the built-in signals with the network's.
 
     Args:
@@ -80,7 +80,7 @@ def compared(files: Mapping[str, str], network: FramedSNN, config: VoiceConfig) 
             hint="without --int8, where it was given",
             code="not_equal",
         )
-    return Compared(len(best), same)
+    return BestLabels(len(best), same)
 
 
 def _run(command: list[str], folder: str, given: bytes = b"") -> bytes:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.export.agreement import signals
-from snn_voice_hub.export.c.front import FrontEnd
-from snn_voice_hub.export.c.plan import Plan
+from snn_voice_hub.export.c.front import FixedFrontEnd
+from snn_voice_hub.export.c.plan import IntegerPlan
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.framed import FramedSNN
 
 
 @dataclass(frozen=True)
-class Cost:
+class Footprint:
     """What it takes.
 
     Attributes:
@@ -39,8 +39,8 @@ class Cost:
 
 
 def cost_of(
-    plan: Plan, front: FrontEnd, config: VoiceConfig, network: FramedSNN, sizes: dict[str, str]
-) -> Cost:
+    plan: IntegerPlan, front: FixedFrontEnd, config: VoiceConfig, network: FramedSNN, sizes: dict[str, str]
+) -> Footprint:
     """Count.
 
     Args:
@@ -70,7 +70,7 @@ def cost_of(
             measured += each.table.weights.size * steps * rates[plan.layers[each.source].name]
     # What enters the sums of an answer leaves them later.
     head = 2 * plan.head.weights.size * steps
-    return Cost(
+    return Footprint(
         weights=weights * plan.bits // 8,
         tables=4 * numbers + 2 * halves + 36 * len(plan.layers) + 12 * len(heard),
         ram=ram_of(size),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.export.c.checking import Compared, compared
-from snn_voice_hub.export.c.cost import Cost, cost_of
+from snn_voice_hub.export.c.checking import BestLabels, compared
+from snn_voice_hub.export.c.cost import Footprint, cost_of
 from snn_voice_hub.export.c.front import make_front_end
 from snn_voice_hub.export.c.plan import make_plan
 from snn_voice_hub.export.c.readme import readme
@@ -38,8 +38,8 @@ class ExportedC:
     """
 
     folder: Path
-    cost: Cost
-    compared: Compared | None
+    cost: Footprint
+    compared: BestLabels | None
 
 
 def export_c(

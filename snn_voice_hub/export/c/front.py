@@ -19,7 +19,7 @@ _NO_FRONT_END = "a front end such as that of tempo-snn"
 
 
 @dataclass(frozen=True, eq=False)
-class FrontEnd:
+class FixedFrontEnd:
     """The tables and constants of front_end.c.
 
     Attributes:
@@ -53,7 +53,7 @@ class FrontEnd:
     unit: float
 
 
-def make_front_end(config: FeatureConfig) -> FrontEnd:
+def make_front_end(config: FeatureConfig) -> FixedFrontEnd:
     """Lay out a front end.
 
     Raises:
@@ -83,7 +83,7 @@ def make_front_end(config: FeatureConfig) -> FrontEnd:
     shift = min(40, 38 - math.frexp(slope / unit)[1])
     added = -slope * point - (math.log(scale) + config.feature_mean) / config.feature_std
     begins, sizes, weights = _bands(np.rint(filters * _ONE).astype(np.int64))
-    return FrontEnd(
+    return FixedFrontEnd(
         window=np.rint(window * _ONE).astype(np.int64),
         window_shift=15 - room,
         sines=np.minimum(np.rint(_quarter(config.n_fft) * 2.0**31), 2.0**31 - 1).astype(np.int64),

@@ -20,7 +20,7 @@ _WIDEST = 60_000
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class IntegerProjection:
     """A projection.
 
     Attributes:
@@ -39,7 +39,7 @@ class Heard:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class IntegerLayer:
     """A layer of neurons.
 
     Attributes:
@@ -59,7 +59,7 @@ class Layer:
     """
 
     name: str
-    heard: tuple[Heard, ...]
+    heard: tuple[IntegerProjection, ...]
     channels: int
     bias: Integers
     decays: Integers
@@ -74,7 +74,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class IntegerPlan:
     """A network.
 
     Attributes:
@@ -89,7 +89,7 @@ class Plan:
         bits: Of a weight.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[IntegerLayer, ...]
     head: Quantised
     head_bias: Integers
     num_steps: int
@@ -130,7 +130,7 @@ def refused(why: str, hint: str) -> SnnVoiceError:
     return SnnVoiceError(f"this model can't be exported to C: {why}", hint=hint, code="not_exportable")
 
 
-def make_plan(network: Network, *, bits: int, feature_unit: float) -> Plan:
+def make_plan(network: Network, *, bits: int, feature_unit: float) -> IntegerPlan:
     """Lay out a network, with its weights as integers.
 
     Args:
@@ -155,7 +155,7 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> Plan:
     _check(found, network)
     depths = _depths(found, network.num_steps)
     places, buffers = _buffers(found)
-    layers: list[Layer] = []
+    layers: list[IntegerLayer] = []
     neurons = spikes = 0
     for number, layer in enumerate(found.layers):
         channels = layer.projections[0].conv.conv.out_channels
@@ -166,7 +166,7 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> Plan:
             heard.append(_heard(projection, _array(folded.weight), bits, feature_unit))
         decays, shift = _decays(layer, channels)
         layers.append(
-            Layer(
+            IntegerLayer(
                 name=layer.name,
                 heard=tuple(heard),
                 channels=channels,
@@ -188,7 +188,7 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> Plan:
     rows = _array(head.weight).T / network.num_steps
     bias = np.zeros(head.out_features) if head.bias is None else _array(head.bias) / network.num_steps
     kernels = [heard.kernel for layer in layers for heard in layer.heard if heard.source < 0]
-    return Plan(
+    return IntegerPlan(
         layers=tuple(layers),
         head=quantised(rows, bits=bits, largest=network.num_steps),
         head_bias=np.rint(bias * 2.0**24).astype(np.int64),
@@ -225,7 +225,7 @@ def _check(found: Wiring, network: FramedSNN) -> None:
                 raise refused(f"{heard.name} looks {conv.past} steps back", hint)
 
 
-def _heard(projection: Projection, weights: Floats, bits: int, feature_unit: float) -> Heard:
+def _heard(projection: Projection, weights: Floats, bits: int, feature_unit: float) -> IntegerProjection:
     conv, source = projection.conv, projection.source
     on_features = source is None
     table = quantised(
@@ -234,7 +234,9 @@ def _heard(projection: Projection, weights: Floats, bits: int, feature_unit: flo
         largest=32768 if on_features else 1,
         unit=feature_unit if on_features else 1.0,
     )
-    return Heard(projection.name, -1 if source is None else source, conv.kernel, conv.dilation, table)
+    return IntegerProjection(
+        projection.name, -1 if source is None else source, conv.kernel, conv.dilation, table
+    )
 
 
 def _decays(layer: NeuronLayer, channels: int) -> tuple[Integers, int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from snn_voice_hub.config import VoiceConfig, is_word
-from snn_voice_hub.export.c.cost import Cost
+from snn_voice_hub.export.c.cost import Footprint
 from snn_voice_hub.streaming.ring import GATE
 from snn_voice_hub.visible import visible
 
 
-def readme(config: VoiceConfig, cost: Cost, bits: int, constants: dict[str, str]) -> str:
+def readme(config: VoiceConfig, cost: Footprint, bits: int, constants: dict[str, str]) -> str:
     """The text."""
     words = ", ".join(visible(label) for label in config.labels if is_word(label))
     rate, step = config.features.sample_rate, int(constants["STEP_SAMPLES"].rstrip("u"))

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from snn_voice_hub.config import UNKNOWN, VoiceConfig, is_word
-from snn_voice_hub.export.c.front import LOG_BITS, FrontEnd
-from snn_voice_hub.export.c.plan import Heard, Layer, Plan, refused
+from snn_voice_hub.export.c.front import LOG_BITS, FixedFrontEnd
+from snn_voice_hub.export.c.plan import IntegerLayer, IntegerPlan, IntegerProjection, refused
 from snn_voice_hub.export.c.quantise import Quantised
 from snn_voice_hub.models.framed import LEAD
 from snn_voice_hub.streaming.detector import EARLY, UNTUNED, Detector
@@ -23,7 +23,7 @@ _WIDTH = 110
 _ONE = 1 << 15
 
 
-def header(plan: Plan, numbers: dict[str, str], config: VoiceConfig) -> str:
+def header(plan: IntegerPlan, numbers: dict[str, str], config: VoiceConfig) -> str:
     """`model.h`: what `constants` gives, and the names of the tables."""
     lines = "\n".join(f"#define SNN_{name} {value}" for name, value in numbers.items())
     sums = "int64_t" if plan.bits > 8 else "int32_t"
@@ -62,7 +62,7 @@ extern const uint32_t snn_powers_of_2[];
 """
 
 
-def constants(plan: Plan, front: FrontEnd, config: VoiceConfig) -> dict[str, str]:
+def constants(plan: IntegerPlan, front: FixedFrontEnd, config: VoiceConfig) -> dict[str, str]:
     """The names of `model.h` and their values."""
     c, detection = config.features, config.detection or UNTUNED
     step = plan.frames_per_step * c.hop_length
@@ -116,7 +116,7 @@ def constants(plan: Plan, front: FrontEnd, config: VoiceConfig) -> dict[str, str
     return {name: f"{value}u" for name, value in sizes.items()} | large | signed
 
 
-def tables(plan: Plan, front: FrontEnd, config: VoiceConfig) -> str:
+def tables(plan: IntegerPlan, front: FixedFrontEnd, config: VoiceConfig) -> str:
     """`model.c`: the tables."""
     detection = config.detection or UNTUNED
     words = [i for i, label in enumerate(config.labels) if is_word(label)]
@@ -154,7 +154,7 @@ def tables(plan: Plan, front: FrontEnd, config: VoiceConfig) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _layer(number: int, layer: Layer) -> list[str]:
+def _layer(number: int, layer: IntegerLayer) -> list[str]:
     parts = [f"/* {layer.name} */"]
     entries = []
     for place, heard in enumerate(layer.heard):
@@ -178,7 +178,7 @@ def _layer(number: int, layer: Layer) -> list[str]:
     ]
 
 
-def _entry(number: int, layer: Layer) -> str:
+def _entry(number: int, layer: IntegerLayer) -> str:
     fields = {
         "projections": f"projections_{number}",
         "bias": f"bias_{number}",
@@ -198,7 +198,7 @@ def _entry(number: int, layer: Layer) -> str:
     return "    {" + ",\n     ".join(f".{name} = {value}" for name, value in fields.items()) + "},"
 
 
-def _laid_out(heard: Heard) -> list[int]:
+def _laid_out(heard: IntegerProjection) -> list[int]:
     """Of features a row for each output, which is one product; of spikes a row for each input."""
     weights = _weights(heard.table)
     found: list[int] = (weights.T if heard.source < 0 else weights).flatten().tolist()
