@@ -27,19 +27,22 @@ WORKDIR /src
 # the same needs is installed first.
 COPY pyproject.toml README.md LICENSE ./
 COPY snn_voice_hub/_version.py snn_voice_hub/_version.py
+COPY lite/pyproject.toml lite/README.md lite/LICENSE lite/
+COPY lite/snn_voice_lite/_version.py lite/snn_voice_lite/_version.py
 # hadolint ignore=DL3013,SC2086
 RUN mkdir -p server/snn_voice_server server/snn_voice_wyoming server/snn_hub_sandbox \
-    && touch snn_voice_hub/__init__.py server/snn_voice_server/__init__.py \
+    && touch lite/snn_voice_lite/__init__.py snn_voice_hub/__init__.py server/snn_voice_server/__init__.py \
         server/snn_voice_wyoming/__init__.py server/snn_hub_sandbox/__init__.py \
-    && pip install ${PIP_EXTRA_ARGS} ".[${EXTRAS}]"
+    && pip install ${PIP_EXTRA_ARGS} ./lite ".[${EXTRAS}]"
 
+COPY lite lite
 COPY snn_voice_hub snn_voice_hub
 COPY server/snn_voice_server server/snn_voice_server
 COPY server/snn_voice_wyoming server/snn_voice_wyoming
 COPY server/snn_hub_sandbox server/snn_hub_sandbox
 # The event-driven kernels for each generation of processor; the image itself has no compiler.
 # hadolint ignore=DL3013,SC2086
-RUN pip install ${PIP_EXTRA_ARGS} --no-deps --force-reinstall . \
+RUN pip install ${PIP_EXTRA_ARGS} --no-deps --force-reinstall ./lite . \
     && python -m snn_voice_hub.native /opt/snn-voice/kernels
 
 # More models, as "owner/name owner/other": each becomes the folder /models/owner/name. The token of private

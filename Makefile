@@ -7,13 +7,16 @@ ARGS ?=
 # Tests run in so many processes; each takes up to 2 GB.
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$n || echo 4)
 
+# What snn-voice-lite brings along.
+LITE_MODELS := resmel-snn tempo-snn
+
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize words piczak configs cards clean help
+.PHONY: serve test lint format sanitize words piczak configs lite-models cards clean help
 
 help: ## Show the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
 
 serve: $(VENV)/.serve ## Install, then classify sound at http://127.0.0.1:$(PORT)/classify
 	@$(BIN)/snn-voice serve --port $(PORT) $(ARGS)
@@ -52,6 +55,10 @@ configs: $(VENV)/.created ## Write the bundled config.json anew, after a field h
 		[VoiceConfig.load(path).save(path) for path in map(Path, sys.argv[1:])]' \
 		snn_voice_hub/weights/*/config.json model_cards/*/config.json examples/*/*/config.json
 
+lite-models: $(VENV)/.dev ## Write the models inside of snn-voice-lite anew, after weights have been exchanged
+	@for name in $(LITE_MODELS); do \
+		$(BIN)/snn-voice export $$name --to lite --out lite/snn_voice_lite/models/$$name.onnx || exit 1; done
+
 cards: $(VENV)/.created ## Write model_cards/ and its table anew, from the bundled checkpoints and Piczak's figures
 	@for folder in snn_voice_hub/weights/*/; do name=$$(basename $$folder); \
 		$(BIN)/snn-voice card $$name > model_cards/$$name.md || exit 1; done
@@ -67,19 +74,19 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No venv module: on Debian or Ubuntu, apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.serve: $(VENV)/.created pyproject.toml
+$(VENV)/.serve: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[serve]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[serve]'
 	@touch $@
 
-$(VENV)/.train: $(VENV)/.created pyproject.toml
+$(VENV)/.train: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[train]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.created pyproject.toml
+$(VENV)/.dev: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.train
 
 # The tests of web/; without npm, or the registry, they are skipped.

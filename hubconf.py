@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snn_voice_hub import SnnVoice
     from snn_voice_hub.models.base import Network
+
+# What needs no PyTorch is a package of its own, in a folder beside this file.
+_LITE = str(Path(__file__).resolve().parent / "lite")
+if _LITE not in sys.path:
+    sys.path.insert(0, _LITE)
 
 # What `torch.hub` looks for before it calls an entry point; the packages that the library needs.
 dependencies = ["torch", "torchaudio", "snntorch", "huggingface_hub", "safetensors", "soundfile", "soxr"]

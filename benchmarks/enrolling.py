@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from snn_voice_lite.streaming.detector import UNTUNED
 
 from benchmarks.common import begin_training, make_parser, stop
 from benchmarks.fine_tuning import divided, few, learn, told
@@ -28,7 +29,6 @@ from snn_voice_hub.config import is_word
 from snn_voice_hub.hub.checkpoints import resolve
 from snn_voice_hub.notation import percent, points
 from snn_voice_hub.plotting import COLOURS, DPI, STYLE, matplotlib, picture
-from snn_voice_hub.streaming.detector import UNTUNED
 from snn_voice_hub.training.clips.data import Clips, as_floats, load_clips
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.clips.sources import Dataset

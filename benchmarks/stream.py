@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from snn_voice_lite.streaming.detector import Event
+from snn_voice_lite.streaming.session import VoiceStream
 
 from benchmarks.common import begin, disturbance, interleave, load_clips, make_parser
 from benchmarks.report import Report, Table
@@ -24,8 +26,6 @@ from snn_voice_hub.config import is_word
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.inference.hearing.frames import outputs_of_frames
 from snn_voice_hub.inference.hearing.windows import outputs_of_rows
-from snn_voice_hub.streaming.detector import Event
-from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_hub.training.measuring.listening import Stream, missed, word_stream
 from snn_voice_hub.voice import SnnVoice
 

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from snn_voice_lite.streaming.detector import Detector, Event
 
 from benchmarks.common import begin, make_parser, stop
 from benchmarks.report import Report, Table
 from snn_voice_hub.config import DetectionConfig
 from snn_voice_hub.notation import percent
 from snn_voice_hub.spoken import extent
-from snn_voice_hub.streaming.detector import Detector, Event
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives

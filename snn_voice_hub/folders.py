@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import PurePath
 from typing import Final, NamedTuple
 
-from snn_voice_hub.audio import SUFFIXES
+from snn_voice_lite.audio import SUFFIXES
+
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.notation import some
 

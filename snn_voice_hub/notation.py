@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from snn_voice_hub.visible import LINE_LIMIT, visible
+from snn_voice_lite.visible import LINE_LIMIT, visible
 
 
 def points(share: float, sign: bool = False) -> str:

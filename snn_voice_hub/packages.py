@@ -15,9 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.config import ArchitecturePackage
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.visible import visible
 
 # `importlib.metadata` takes a tenth of the time in which the program prints its help.
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from snn_voice_hub.visible import LINE_LIMIT, visible
+from snn_voice_lite.visible import LINE_LIMIT, visible
 
 if TYPE_CHECKING:
     from rich.table import Table

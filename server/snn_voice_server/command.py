@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+from snn_voice_lite.containers.quiet import keep_stderr
 
-from snn_voice_hub.containers.quiet import keep_stderr
 from snn_voice_server.options import ServeCommand
 from snn_voice_server.process.extra import serve_extra
 from snn_voice_server.process.starting import minding_signals

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Annotated
 
 import typer
+from snn_voice_lite.shell.words import threshold_of, words_of
 from snn_voice_server.process import logs
 from snn_voice_server.process.listening import bind, url_of
 from snn_voice_server.process.starting import minding_signals
@@ -13,7 +14,7 @@ from snn_voice_server.process.starting import minding_signals
 from snn_voice_hub.cli.completion import model_names
 from snn_voice_hub.cli.options import MODEL_HELP, Engine
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.cli.words import Thresholds, Words, threshold_of, words_of
+from snn_voice_hub.cli.words import Thresholds, Words
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import needs_extra
 from snn_voice_hub.inference.engines.names import check_engine

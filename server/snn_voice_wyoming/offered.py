@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from snn_voice_lite.streaming.detector import chosen_words
+from snn_voice_lite.streaming.session import VoiceStream
+
 from snn_voice_hub import ConfigError, SnnVoice
 from snn_voice_hub.config import is_word
-from snn_voice_hub.streaming.detector import chosen_words
-from snn_voice_hub.streaming.session import VoiceStream
 
 
 class Vocabulary:

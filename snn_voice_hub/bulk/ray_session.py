@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from snn_voice_lite.visible import module_logger
+
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

@@ -14,15 +14,15 @@ from typing import Any, BinaryIO, TypeAlias
 
 import pyarrow as pa
 import torch
+from snn_voice_lite.answers import Prediction
+from snn_voice_lite.visible import module_logger
 
 from snn_voice_hub.bulk.options import BulkOptions
 from snn_voice_hub.bulk.output import SCHEMA, digest
 from snn_voice_hub.bulk.sources import ClipEntry, Sources
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
-from snn_voice_hub.inference.answers import Prediction
 from snn_voice_hub.packages import use_packages
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
 logger = module_logger(__name__)

@@ -7,13 +7,13 @@ import sys
 from typing import Any, NoReturn
 
 import typer
+from snn_voice_lite.containers.quiet import keep_stderr
+from snn_voice_lite.shell.streams import finish_stdout, open_streams
 
 from snn_voice_hub._version import __version__
 from snn_voice_hub.cli.commands import Commands
 from snn_voice_hub.cli.importing import Imports
 from snn_voice_hub.cli.output import say
-from snn_voice_hub.cli.streams import finish_stdout, open_streams
-from snn_voice_hub.containers.quiet import keep_stderr
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.packages import name_packages
 

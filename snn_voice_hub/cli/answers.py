@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO
 
 import typer
+from snn_voice_lite.shell.lines import answer_line, answer_row, failure_row
+from snn_voice_lite.visible import LINE_LIMIT, visible
 
 from snn_voice_hub.cli.output import say, say_json
-from snn_voice_hub.config import meaning
 from snn_voice_hub.errors import AudioError, SnnVoiceError
-from snn_voice_hub.visible import LINE_LIMIT, visible
 from snn_voice_hub.writing import check_target
 
 if TYPE_CHECKING:
-    from snn_voice_hub.inference.answers import Prediction
+    from snn_voice_lite.answers import Prediction
 
 STDOUT = Path("-")
 
@@ -68,13 +68,8 @@ class Text:
     def answer(self, path: str, parts: Sequence[Part]) -> None:
         """See `Form`."""
         for part in parts:
-            when = "" if part.start is None else f"  {part.start:.2f}-{part.end:.2f} s"
-            words = (
-                "  ".join(f"{visible(meaning(p.label))} {p.score:.2f}" for p in part.predictions)
-                or "(no word)"
-            )
-            after = f"  after step {part.steps}" if part.steps else ""
-            say(f"{visible(path, LINE_LIMIT):<{self._width}}{when}  {words}{after}")
+            line = answer_line(path, part.predictions, width=self._width, start=part.start, end=part.end)
+            say(line + (f"  after step {part.steps}" if part.steps else ""))
 
     def failure(self, path: str, error: AudioError) -> None:
         """See `Form`."""
@@ -96,18 +91,14 @@ class Json:
     def answer(self, path: str, parts: Sequence[Part]) -> None:
         """See `Form`."""
         for part in parts:
-            row: dict[str, object] = {"file": path}
-            if part.start is not None and part.end is not None:
-                row |= {"start": round(part.start, 6), "end": round(part.end, 6)}
-            row["predictions"] = [{"label": p.label, "score": round(p.score, 6)} for p in part.predictions]
+            row = answer_row(path, part.predictions, start=part.start, end=part.end)
             if self._steps:
                 row["steps"] = part.steps
             say_json(row)
 
     def failure(self, path: str, error: AudioError) -> None:
         """See `Form`."""
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
-        say_json({"file": path, "error": told})
+        say_json(failure_row(path, error))
 
     def close(self) -> None:
         """See `Form`."""

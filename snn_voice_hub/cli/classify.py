@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from snn_voice_lite.shell.live import STDIN, sound_of
 
 from snn_voice_hub.cli.answers import Csv, Form, Json, Part, Text
-from snn_voice_hub.cli.files import STDIN, Failures, Given, given_files, sound_of
-from snn_voice_hub.cli.options import Device, Engine, OptionalModel, Revision
+from snn_voice_hub.cli.completion import LITE
+from snn_voice_hub.cli.files import Failures, Given, given_files
+from snn_voice_hub.cli.options import Device, EngineOrLite, OptionalModel, Revision
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import check_number
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.inference.engines.names import check_engine
 
 if TYPE_CHECKING:
+    from snn_voice_lite.voice import Voice
+
     from snn_voice_hub.inference.ends import ClassifyOptions
     from snn_voice_hub.voice import SnnVoice
 
@@ -44,7 +48,7 @@ def classify(
         bool, typer.Option("--windows", help="An answer for each window of a file, with its time.")
     ] = False,
     device: Device = "auto",
-    engine: Engine = "auto",
+    engine: EngineOrLite = "auto",
     early_exit: Annotated[
         float | None,
         typer.Option(
@@ -100,7 +104,10 @@ def classify(
     Folders are walked, links in them followed, hidden files left out. A file that can't be used is named at
     the end, on stderr; the others are still answered, and the exit code is 2.
     """
-    check_engine(engine)
+    if engine == LITE:
+        _check_lite(device, {"--ray": ray, "--early-exit": early_exit, "--revision": revision})
+    else:
+        check_engine(engine)
     if min_score is not None:
         check_number("--min-score", min_score, low=0.0, high=1.0)
     if early_exit is not None:
@@ -129,21 +136,28 @@ def classify(
         raise SnnVoiceError(f"--{option} goes with --ray", hint="--ray OUT.PARQUET names where answers go")
     if as_json and as_csv is not None:
         raise SnnVoiceError("--json and --csv do not go together", hint="one of the two")
-    from snn_voice_hub.voice import SnnVoice
-
     options: ClassifyOptions = {
         "top_k": top_k,
         "min_score": min_score,
         "words_only": words_only,
-        "early_exit": early_exit,
         "on_error": "return",
     }
+    if early_exit is not None:
+        options["early_exit"] = early_exit
     files = list(given_files(clips))
     steps = early_exit is not None
     form: Form = Json(steps) if as_json else Text([file.path for file in files])
     if as_csv is not None:
         form = Csv(as_csv, windows=windows, steps=steps)
-    voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
+    voice: SnnVoice | Voice
+    if engine == LITE:
+        from snn_voice_lite.voice import Voice
+
+        voice = Voice(model)
+    else:
+        from snn_voice_hub.voice import SnnVoice
+
+        voice = SnnVoice.from_pretrained(model, revision=revision, device=device, engine=engine)
     failures, answered = Failures(), 0
     try:
         for file, answer in zip(files, _answers(voice, files, windows, options), strict=True):
@@ -160,8 +174,18 @@ def classify(
         raise typer.Exit(2)
 
 
+def _check_lite(device: str, given: Mapping[str, object]) -> None:
+    """Refuse what does not go with `--engine lite`."""
+    if device not in ("auto", "cpu"):
+        raise SnnVoiceError(
+            f"--device {device} and --engine lite do not go together", hint="it runs on the CPU"
+        )
+    for option in (name for name, value in given.items() if value is not None):
+        raise SnnVoiceError(f"{option} and --engine lite do not go together", hint="another engine")
+
+
 def _answers(
-    voice: SnnVoice, files: Sequence[Given], windows: bool, options: ClassifyOptions
+    voice: SnnVoice | Voice, files: Sequence[Given], windows: bool, options: ClassifyOptions
 ) -> Iterator[Sequence[Part] | AudioError]:
     """For each file the answer, or those for its windows, or why there is none."""
     if windows:
@@ -177,7 +201,7 @@ def _answers(
         yield answer if isinstance(answer, AudioError) else [Part(answer)]
 
 
-def _windows(voice: SnnVoice, file: Given, options: ClassifyOptions) -> list[Part] | AudioError:
+def _windows(voice: SnnVoice | Voice, file: Given, options: ClassifyOptions) -> list[Part] | AudioError:
     try:
         found = voice.classify_windows(sound_of(file.path), **options)
     except AudioError as error:

@@ -9,6 +9,9 @@ from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.inference.engines.names import ENGINES
 from snn_voice_hub.training.voices.synthesiser import ENGINES as SYNTHESISERS
 
+# Beside the engines: what answers in place of all that they are for.
+LITE = "lite"
+
 
 def model_names(incomplete: str) -> list[str]:
     """Of the bundled models. Folders are completed by the shell, where none of these fits."""
@@ -25,6 +28,11 @@ def recipe_names(incomplete: str) -> list[str]:
 def engine_names(incomplete: str) -> list[str]:
     """Of the engines."""
     return _beginning(ENGINES, incomplete)
+
+
+def engine_or_lite_names(incomplete: str) -> list[str]:
+    """Of the engines, and of the runtime that needs no PyTorch."""
+    return _beginning((*ENGINES, LITE), incomplete)
 
 
 def synthesiser_names(incomplete: str) -> list[str]:

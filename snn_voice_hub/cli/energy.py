@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.completion import model_names
@@ -15,7 +16,6 @@ from snn_voice_hub.cli.files import Failures, given_files
 from snn_voice_hub.cli.options import Device, Model, Revision
 from snn_voice_hub.cli.output import say_json, show
 from snn_voice_hub.errors import AudioError
-from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from snn_voice_hub.inference.ends import Clip

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.cli.clips import tell_skipped
 from snn_voice_hub.cli.options import Device, Engine, Model, Revision
@@ -15,7 +16,6 @@ from snn_voice_hub.hub.cards.figures import changed_clips, heard_by, listened, r
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.notation import percent, whole
 from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table

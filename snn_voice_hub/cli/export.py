@@ -21,9 +21,9 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="onnx: waveforms in, scores out. torch: the same, for torch.export.load. nir: features in, "
-            "spikes and logits out, for neuromorphic tools. c: a folder of C99 for microcontrollers, "
-            "samples in, words out.",
+            help="onnx: waveforms in, scores out. lite: what snn-voice-lite runs without PyTorch. "
+            "torch: as onnx, for torch.export.load. nir: features in, spikes and logits out, for "
+            "neuromorphic tools. c: a folder of C99 for microcontrollers, samples in, words out.",
             autocompletion=format_names,
         ),
     ] = "onnx",
@@ -47,7 +47,7 @@ def export(
         ),
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="onnx, c: weights in 8 bits, nearly the same answers.")
+        bool, typer.Option("--int8", help="onnx, lite, c: weights in 8 bits, nearly the same answers.")
     ] = False,
     neurons: Annotated[
         str | None,
@@ -70,14 +70,17 @@ def export(
         "--int8": int8,
         "--neurons": neurons is not None,
     }
+    places = {"--int8": ("onnx", "lite", "c"), "--neurons": ("nir",)}
     for option, wanted in given.items():
-        place = "nir" if option == "--neurons" else "onnx"
-        if wanted and to != place and (option, to) != ("--int8", "c"):
-            raise ConfigError(f"{option} does not go with --to {to}", hint=f"it is for --to {place}")
+        legal = places.get(option, ("onnx",))
+        if wanted and to not in legal:
+            hint = f"it is for --to {' and --to '.join(legal)}"
+            raise ConfigError(f"{option} does not go with --to {to}", hint=hint)
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
 
     from snn_voice_hub.export.c.files import export_c
+    from snn_voice_hub.export.lite import export_lite
     from snn_voice_hub.export.nir.files import export_nir
     from snn_voice_hub.export.step import export_onnx_step
     from snn_voice_hub.export.whole import export_onnx, export_torch
@@ -89,6 +92,7 @@ def export(
     assert isinstance(network, Network)
     # Each form has its own name: a second command does not write over what the first one has made.
     form = "-step" if step else "-features" if features_outside else ""  # a step takes features as it is
+    form = "-lite" if to == "lite" else form
     form += "-int8" if int8 else ""
     form += f"-{neurons}" if neurons not in (None, "lif") else ""
     target = out or Path(config.title.replace("/", "-") + form + SUFFIXES[to])
@@ -107,7 +111,9 @@ def export(
             equal, clips = made.compared.same, made.compared.clips
             say(f"compared with PyTorch: {equal} of {clips} signals with the same best label")
         return
-    if step:
+    if to == "lite":
+        written = export_lite(network, config, target, int8=int8)
+    elif step:
         written = export_onnx_step(network, config, target, int8=int8)
     elif to == "onnx":
         written = export_onnx(network, config, target, features_outside=features_outside, int8=int8)
@@ -120,6 +126,8 @@ def export(
             "the frames of one step and a state",
             f"logits [batch, {len(config.labels)}] and a state",
         )
+    if to == "lite":
+        given_in, result = "for snn-voice-lite: sound", "words"
     say(f"{target}: {written.size / 1e6:.2f} MB, {given_in} in, {result} out")
     found = written.agreement
     if int8:

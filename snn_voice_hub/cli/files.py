@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
+
+from snn_voice_lite.shell.live import STDIN, closed
+from snn_voice_lite.visible import LINE_LIMIT, visible
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.notation import some
-from snn_voice_hub.visible import LINE_LIMIT, visible
-
-STDIN = "-"
 
 # Of the files without an answer, so many are named once more in the closing line.
 _NAMED = 6
@@ -44,7 +44,7 @@ def given_files(arguments: Iterable[str | os.PathLike[str]]) -> Iterator[Given]:
     for given in arguments:
         argument = os.fspath(given)
         if argument == STDIN:
-            yield Given(argument, _closed() if sys.stdin is None else None)
+            yield Given(argument, closed() if sys.stdin is None else None)
             continue
         if not os.path.isdir(argument):  # noqa: PTH112  (False where it may not be looked at)
             yield Given(argument)
@@ -60,23 +60,6 @@ def given_files(arguments: Iterable[str | os.PathLike[str]]) -> Iterator[Given]:
         if empty:
             lacking = no_sound(argument)
             yield Given(argument, AudioError(lacking.message, hint=lacking.hint, code="no_sound"))
-
-
-def sound_of(path: str) -> str | BinaryIO:
-    """What to read a file from, or stdin.
-
-    Raises:
-        AudioError: stdin was closed by whoever started the program.
-    """
-    if path != STDIN:
-        return path
-    if sys.stdin is None:
-        raise _closed()
-    return sys.stdin.buffer
-
-
-def _closed() -> AudioError:
-    return AudioError("stdin is closed", code="unreadable")
 
 
 class Failures:

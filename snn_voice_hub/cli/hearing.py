@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from snn_voice_lite.shell.lines import event_line, event_row
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.cli.output import say, say_json
 from snn_voice_hub.config import meaning
-from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from snn_voice_hub.streaming.detector import Event
-    from snn_voice_hub.streaming.session import VoiceStream
+    from snn_voice_lite.streaming.detector import Event
+    from snn_voice_lite.streaming.session import VoiceStream
 
 # Of the live view.
 _LIKELY = 3
@@ -47,7 +48,7 @@ class WordLines:
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """See `Show`."""
         for event in events:
-            say(_line(event))
+            say(event_line(event))
 
     def close(self) -> None:
         """See `Show`."""
@@ -61,15 +62,7 @@ class JsonWords:
     def heard(self, stream: VoiceStream, events: Sequence[Event]) -> None:
         """See `Show`."""
         for event in events:
-            say_json(
-                {
-                    "label": event.label,
-                    "score": round(event.score, 6),
-                    "start": round(event.start, 3),
-                    "end": round(event.end, 3),
-                    "time": round(event.time, 3),
-                }
-            )
+            say_json(event_row(event))
 
     def close(self) -> None:
         """See `Show`."""
@@ -98,7 +91,7 @@ class Live:
         """See `Show`."""
         console = self._live.console
         for event in events:
-            console.print(_text(_line(event), "bold"))
+            console.print(_text(event_line(event), "bold"))
         self._live.update(view(self._name, stream, console.width))
 
     def close(self) -> None:
@@ -139,7 +132,3 @@ def _text(line: str, style: str) -> RenderableType:
 def _bar(share: float, size: int) -> str:
     filled = round(min(1.0, max(0.0, share)) * size)
     return "█" * filled + "·" * (size - filled)
-
-
-def _line(event: Event) -> str:
-    return f"{event.start:8.2f}-{event.end:.2f} s  {visible(event.label)}  {event.score:.2f}"

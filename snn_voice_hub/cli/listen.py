@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from snn_voice_lite.shell.live import STDIN, LiveSound, check_stdin, inputs, of_file, of_microphone, of_stdin
+from snn_voice_lite.shell.words import threshold_of, words_of
 
-from snn_voice_hub.cli.chunks import LiveSound, check_stdin, inputs, of_file, of_microphone, of_stdin
-from snn_voice_hub.cli.files import STDIN
 from snn_voice_hub.cli.hearing import JsonWords, Live, Show, WordLines
 from snn_voice_hub.cli.options import Engine, OptionalModel, Revision
 from snn_voice_hub.cli.output import show
 from snn_voice_hub.cli.saving import MOST, SavedSound
-from snn_voice_hub.cli.words import Thresholds, Words, threshold_of, words_of
+from snn_voice_hub.cli.words import Thresholds, Words
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.inference.engines.names import check_engine
 
 if TYPE_CHECKING:
-    from snn_voice_hub.streaming.detector import Event
+    from snn_voice_lite.streaming.detector import Event
 
 _STDIN_RATE = 16_000
 

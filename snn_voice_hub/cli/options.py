@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from snn_voice_hub.cli.completion import engine_names, model_names
+from snn_voice_hub.cli.completion import LITE, engine_names, engine_or_lite_names, model_names
 from snn_voice_hub.inference.engines.names import ENGINES
 
 MODEL_HELP = "Bundled name, folder or Hub id: owner/name, owner/name@revision."
@@ -24,6 +24,14 @@ Revision: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 Engine: TypeAlias = Annotated[
     str, typer.Option(help=f"How the network is run: {', '.join(ENGINES)}.", autocompletion=engine_names)
+]
+# Of commands that `snn-voice-lite` can answer, too.
+EngineOrLite: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help=f"How the network is run: {', '.join(ENGINES)}; or {LITE}: by snn-voice-lite, without PyTorch.",
+        autocompletion=engine_or_lite_names,
+    ),
 ]
 
 Token: TypeAlias = Annotated[

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import typer
-
-from snn_voice_hub.visible import LINE_LIMIT, visible, visible_json
+from snn_voice_lite.visible import LINE_LIMIT, visible, visible_json
 
 
 def say(line: object, *, err: bool = False) -> None:

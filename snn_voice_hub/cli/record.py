@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
+from snn_voice_lite.shell.live import of_microphone, play_back
 
-from snn_voice_hub.cli.chunks import of_microphone, play_back
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.cli.wav import write_wav
 from snn_voice_hub.errors import SnnVoiceError
@@ -159,9 +159,9 @@ class _MicrophoneRoom:
     def take(self, seconds: float) -> Samples:
         """See `_Room`."""
         import numpy as np
+        from snn_voice_lite.streaming.chunks import ChunkReader
 
         from snn_voice_hub.audio import load
-        from snn_voice_hub.streaming.chunks import ChunkReader
         from snn_voice_hub.training.clips.takes import RATE
 
         sound, reader = of_microphone(self._device, None), ChunkReader()

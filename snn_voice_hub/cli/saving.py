@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.cli.wav import write_wav
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import writing_into
 
 if TYPE_CHECKING:
-    from snn_voice_hub.streaming.detector import Event
+    from snn_voice_lite.streaming.detector import Event
 
 INDEX: Final = "saved.jsonl"
 MOST: Final = 1_000

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from snn_voice_lite.shell.live import sound_of
+from snn_voice_lite.visible import visible, visible_json
 
-from snn_voice_hub.cli.files import sound_of
 from snn_voice_hub.cli.output import say, show
 from snn_voice_hub.notation import microjoules, percent, whole
 from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.visible import visible, visible_json
 from snn_voice_hub.writing import write_whole
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from snn_voice_lite.shell.live import sound_of
 
-from snn_voice_hub.cli.files import sound_of
 from snn_voice_hub.cli.options import Device, OptionalModel, Revision
 from snn_voice_hub.cli.output import say, show
 from snn_voice_hub.cli.sentences import figures_table, show_sentence, write_json
@@ -65,8 +65,9 @@ def spikes(
         raise SnnVoiceError(f"--out {out} is no picture's name", hint="--out yes.png; --gif adds yes.gif")
     traced = _neurons(neuron) if neuron else None
 
+    from snn_voice_lite.answers import clearest
+
     from snn_voice_hub import audio
-    from snn_voice_hub.inference.answers import clearest
     from snn_voice_hub.inference.windows import fitted
     from snn_voice_hub.models.framed import FramedSNN
     from snn_voice_hub.spikes.decision import decide

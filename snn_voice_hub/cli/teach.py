@@ -123,7 +123,7 @@ def _wants_to_record(recorded: Path) -> bool:
     """Whether somebody sits there with a microphone, and would like to; nobody else is asked."""
     if recorded.is_dir() or not sys.stdin.isatty() or not sys.stderr.isatty():
         return False
-    from snn_voice_hub.cli.chunks import of_microphone
+    from snn_voice_lite.shell.live import of_microphone
 
     try:
         of_microphone(None, None)

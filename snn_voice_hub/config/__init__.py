@@ -5,21 +5,28 @@ Reading is strict: an unknown field, a wrong type, an illegal value or one that 
 waveform into words.
 """
 
-from snn_voice_hub.config.detection import DetectionConfig
-from snn_voice_hub.config.features import FeatureConfig, kinds_of
-from snn_voice_hub.config.labels import MAX_CLASSES, SILENCE, SPEECH_COMMANDS, UNKNOWN, is_word, meaning
-from snn_voice_hub.config.package import ArchitecturePackage
-from snn_voice_hub.config.values import (
+from snn_voice_lite.config import (
+    MAX_CLASSES,
     MAX_THREADS,
+    SILENCE,
+    SPEECH_COMMANDS,
+    UNKNOWN,
+    DetectionConfig,
+    FeatureConfig,
     check_bool,
     check_choice,
     check_int,
     check_number,
     check_plain,
     check_text,
+    is_word,
+    kinds_of,
+    meaning,
     read_dataclass,
     shown,
 )
+
+from snn_voice_hub.config.package import ArchitecturePackage
 from snn_voice_hub.config.voice import (
     FORMAT_VERSION,
     FRAMES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from snn_voice_hub.config.values import refusal
+from snn_voice_lite.config.values import refusal
 
 # They come from anybody's repository and are put into commands that a person may copy.
 _MODULE = re.compile(r"[A-Za-z_][\w-]*(\.\w+)*", re.ASCII)

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.config.values import shown
+from snn_voice_lite.config.values import shown
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.errors import ConfigError
-from snn_voice_hub.visible import visible
 
 # 20,000 labels and all figures take a tenth of it.
 MAX_BYTES = 4 << 20

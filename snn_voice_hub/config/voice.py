@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snn_voice_hub.config.detection import DetectionConfig
-from snn_voice_hub.config.features import FeatureConfig
-from snn_voice_hub.config.labels import check_labels
-from snn_voice_hub.config.package import ArchitecturePackage
-from snn_voice_hub.config.reading import read_json
-from snn_voice_hub.config.upgrade import upgraded
-from snn_voice_hub.config.values import (
+from snn_voice_lite.config.detection import DetectionConfig
+from snn_voice_lite.config.features import FeatureConfig
+from snn_voice_lite.config.labels import check_labels
+from snn_voice_lite.config.values import (
     check_choice,
     check_int,
     check_number,
@@ -25,6 +22,10 @@ from snn_voice_hub.config.values import (
     refusal,
     shown,
 )
+
+from snn_voice_hub.config.package import ArchitecturePackage
+from snn_voice_hub.config.reading import read_json
+from snn_voice_hub.config.upgrade import upgraded
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.install import UPGRADE
 from snn_voice_hub.writing import write_together

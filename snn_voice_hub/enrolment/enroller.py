@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import torch
+from snn_voice_lite.streaming.detector import UNTUNED, against_no_word
 from torch import Tensor, nn
 
 from snn_voice_hub.config import UNKNOWN, DetectionConfig, VoiceConfig, check_bool, check_text, is_word
@@ -18,7 +19,6 @@ from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.inference.ends import Ends
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.head import head_of, headless, with_head
-from snn_voice_hub.streaming.detector import UNTUNED, against_no_word
 
 # Of windows that run together.
 _BATCH: Final = 32

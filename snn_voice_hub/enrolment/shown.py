@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from snn_voice_lite.samples import are_several
+from snn_voice_lite.streaming.ring import GATE, level_of
 
 from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.inference.ends import Clip, Ends
-from snn_voice_hub.samples import are_several
 from snn_voice_hub.spoken import SAME_REVERSED, at_edge, extent, part, side_by_side
-from snn_voice_hub.streaming.ring import GATE, level_of
 
 Wave = npt.NDArray[np.float32]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Format -> ending of its files; of C it is a folder.
-SUFFIXES = {"onnx": ".onnx", "nir": ".nir", "torch": ".pt2", "c": "-c"}
+SUFFIXES = {"onnx": ".onnx", "lite": ".onnx", "nir": ".nir", "torch": ".pt2", "c": "-c"}
 
 # How a NIR graph says a neuron; see `nir.graph.GraphBuilder`.
 FORMS = ("lif", "parts")

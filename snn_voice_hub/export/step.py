@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,6 +46,27 @@ def export_onnx_step(
         SnnVoiceError: The network hears windows, it can't be exported, the file does not answer as PyTorch
             does, or it can't be written.
     """
+    target = check_target(path)
+    content, found = step_file(network, config, int8=int8)
+    write_whole(target, content)
+    return Exported(target, len(content), found)
+
+
+def step_file(
+    network: Network, config: VoiceConfig, *, int8: bool = False, more: Mapping[str, str] | None = None
+) -> tuple[bytes, Agreement]:
+    """The content of the file of `export_onnx_step`, compared with PyTorch.
+
+    Args:
+        network: See there.
+        config: See there.
+        int8: See there.
+        more: Texts by name, for the metadata.
+
+    Raises:
+        MissingExtraError: See there.
+        SnnVoiceError: See there.
+    """
     with export_extra("export to ONNX"):
         import onnxruntime
 
@@ -58,11 +79,10 @@ def export_onnx_step(
             hint="without --step; a network on frames has such a step",
             code="not_exportable",
         )
-    target = check_target(path)
     twin = plain_copy(network)
     assert isinstance(twin, Framed)
     model = export_step(twin)
-    describe(model, facts(twin, config) | _facts(twin, config))
+    describe(model, facts(twin, config) | _facts(twin, config) | dict(more or {}))
     if int8:
         store_as_int8(model)
     content: bytes = model.SerializeToString()
@@ -70,8 +90,7 @@ def export_onnx_step(
     found = _checked(twin, config, step_of(session))
     if not int8 and not found.good:
         raise SnnVoiceError(f"the exported graph does not answer as PyTorch does: {found}", code="not_equal")
-    write_whole(target, content)
-    return Exported(target, len(content), found)
+    return content, found
 
 
 def step_of(session: Any) -> Step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,13 +127,39 @@ def export_onnx(
         SnnVoiceError: The model can't be exported, the file does not answer as PyTorch does, or it can't be
             written.
     """
+    target = check_target(path)
+    content, agreed = onnx_file(network, config, features_outside=features_outside, int8=int8)
+    write_whole(target, content)
+    return Exported(target, len(content), agreed)
+
+
+def onnx_file(
+    network: Network,
+    config: VoiceConfig,
+    *,
+    features_outside: bool = False,
+    int8: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> tuple[bytes, Agreement]:
+    """The content of the file of `export_onnx`, compared with PyTorch.
+
+    Args:
+        network: See there.
+        config: See there.
+        features_outside: See there.
+        int8: See there.
+        more: Texts by name, for the metadata.
+
+    Raises:
+        MissingExtraError: See there.
+        SnnVoiceError: See there.
+    """
     with export_extra("export to ONNX"):
         import onnxruntime
         import onnxscript  # noqa: F401
 
     from snn_voice_hub.export.int8 import store_as_int8
 
-    target = check_target(path)
     network = plain_copy(network)
     module = Whole(network, config, AllSteps(network), features_outside=features_outside)
     inputs = graph_inputs(config, features_outside=features_outside)
@@ -145,7 +171,7 @@ def export_onnx(
         names=(name, *_OUTPUTS),
         title=type(network).__name__,
     )
-    describe(model, facts(network, config) | {"input": name})
+    describe(model, facts(network, config) | {"input": name} | dict(more or {}))
     if int8:
         store_as_int8(model)
     content: bytes = model.SerializeToString()
@@ -154,9 +180,7 @@ def export_onnx(
     def run(x: Tensor) -> Tensor:
         return torch.from_numpy(session.run(["logits"], {name: x.numpy()})[0])
 
-    agreed = _checked(network, config, run, inputs, exact=not int8)
-    write_whole(target, content)
-    return Exported(target, len(content), agreed)
+    return content, compared(network, config, run, inputs, exact=not int8)
 
 
 def export_torch(network: Network, config: VoiceConfig, path: str | os.PathLike[str]) -> Exported:
@@ -198,7 +222,7 @@ def export_torch(network: Network, config: VoiceConfig, path: str | os.PathLike[
         logits: Tensor = loaded(x)[1]
         return logits
 
-    agreed = _checked(network, config, run, inputs, exact=True)
+    agreed = compared(network, config, run, inputs, exact=True)
     file = io.BytesIO()
     torch.export.save(program, file, extra_files={"snn_voice_hub.json": json.dumps(facts(network, config))})
     content = file.getvalue()
@@ -228,8 +252,19 @@ def facts(network: Network, config: VoiceConfig) -> dict[str, str]:
     } | neuron_facts(network)
 
 
-def _checked(network: Network, config: VoiceConfig, run: Runner, inputs: Tensor, *, exact: bool) -> Agreement:
-    """Compare with PyTorch, in two sizes of batch."""
+def compared(network: Network, config: VoiceConfig, run: Runner, inputs: Tensor, *, exact: bool) -> Agreement:
+    """Compare with PyTorch, in two sizes of batch.
+
+    Args:
+        network: The network, in evaluation mode, in float32 on the CPU.
+        config: The model's configuration.
+        run: What is compared.
+        inputs: What it takes: waveforms `[n, N]`, or features.
+        exact: Whether it has to be equal.
+
+    Raises:
+        SnnVoiceError: It is not.
+    """
     with torch.inference_mode(False), torch.no_grad(), no_autocast(inputs.device):
         features = Features(config.features)(inputs) if inputs.ndim == 2 else inputs
         # Seeds, for encodings that look at a clip by itself or at the batch as a whole.

@@ -18,6 +18,7 @@ from huggingface_hub import cached_assets_path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from safetensors.torch import save
+from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
@@ -31,7 +32,6 @@ from snn_voice_hub.hub.remote.loads import RepoRequest
 from snn_voice_hub.hub.remote.repository import fetch
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.hub.weights import apart, checked, read_tensors
-from snn_voice_hub.visible import module_logger, visible
 from snn_voice_hub.writing import write_together
 
 logger = module_logger(__name__)

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from snn_voice_lite.visible import module_logger
+
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.notation import some
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

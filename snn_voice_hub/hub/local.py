@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.choice import (
     CONFIG_FILE,
@@ -20,7 +22,6 @@ from snn_voice_hub.hub.choice import (
     is_run_state,
 )
 from snn_voice_hub.hub.loading import Loading
-from snn_voice_hub.visible import visible
 
 # Files and folders that one is searched for checkpoints; "/" given by mistake has millions.
 _MAX_ENTRIES = 20_000

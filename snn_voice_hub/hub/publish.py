@@ -11,6 +11,7 @@ from types import MappingProxyType
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, RepoUrl, constants
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
@@ -26,7 +27,6 @@ from snn_voice_hub.hub.remote.listing import COMMIT, Listed, Listing, is_revisio
 from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained, progress
 from snn_voice_hub.hub.remote.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
-from snn_voice_hub.visible import module_logger, visible
 from snn_voice_hub.writing import replacing, write_together
 
 logger = module_logger(__name__)

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from snn_voice_lite.visible import module_logger
 from torch import Tensor, nn
 
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.dtypes import DTYPES, cast_weight
 from snn_voice_hub.hub.strangers import check_file
 from snn_voice_hub.notation import some
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Never, Unpack, overload
 
+from snn_voice_lite.answers import Prediction, Window
+from snn_voice_lite.samples import are_several
+from snn_voice_lite.windows import HOP_SECONDS
+
 from snn_voice_hub.errors import AudioError
-from snn_voice_hub.inference.answers import Prediction, Window
-from snn_voice_hub.inference.ends import HOP_SECONDS, ClassifyOptions, Clip, check_names
+from snn_voice_hub.inference.ends import ClassifyOptions, Clip, check_names
 from snn_voice_hub.inference.pipeline import Pipeline
-from snn_voice_hub.samples import are_several
 
 
 class Classifier:

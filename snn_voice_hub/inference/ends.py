@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict, Unpack
 
 import torch
+from snn_voice_lite.answers import Floats, Prediction, Window, best, check_asked, combine
+from snn_voice_lite.audio import check_peak
+from snn_voice_lite.windows import HOP_SECONDS, distances
 from torch import Tensor
 
 from snn_voice_hub import audio
 from snn_voice_hub.config import VoiceConfig, check_bool, check_choice, check_int, check_number
-from snn_voice_hub.errors import AudioError, ConfigError
-from snn_voice_hub.inference.answers import FUNCTIONS, Prediction, Window, best, combine, scores
-from snn_voice_hub.inference.windows import CUT_SECONDS, views
+from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.inference.answers import scores
+from snn_voice_hub.inference.windows import views
 
 Clip: TypeAlias = audio.AudioSource
 Answer: TypeAlias = list[Prediction]
 Windows: TypeAlias = list[Tensor]
 Steps: TypeAlias = Sequence[int] | None
-
-HOP_SECONDS = 0.5
-
-# Far beyond any mistake of scale (32-bit integers as floats are 2e9), and the power of a spectrum overflows
-# not far above.
-_MAX_PEAK = 1e12
 
 
 class ClassifyOptions(TypedDict, total=False):
@@ -77,16 +74,14 @@ def _checked(options: ClassifyOptions) -> ClassifyOptions:
     """All options, those that are not given by their defaults; what `audio.load` checks is left to it."""
     check_names(options)
     full: ClassifyOptions = {**_DEFAULTS, **options}
-    check_int("top_k", full["top_k"], low=1)
+    check_asked(
+        top_k=full["top_k"],
+        min_score=full["min_score"],
+        words_only=full["words_only"],
+        function_to_apply=full["function_to_apply"],
+    )
     check_int("batch_size", full["batch_size"], low=1)
-    check_choice("function_to_apply", full["function_to_apply"], FUNCTIONS)
     check_choice("on_error", full["on_error"], ("raise", "return"))
-    if full["min_score"] is not None:
-        if full["function_to_apply"] == "none":  # a logit may be any number
-            check_number("min_score", full["min_score"])
-        else:
-            check_number("min_score", full["min_score"], low=0.0, high=1.0)
-    check_bool("words_only", full["words_only"])
     if full["progress"] is not None:
         check_bool("progress", full["progress"])
     if full["early_exit"] is not None:
@@ -151,11 +146,7 @@ class Ends:
         """
         rate, o = self.config.features.sample_rate, self.options
         wave = audio.load(clip, sample_rate=o["sample_rate"], target_rate=rate, max_seconds=o["max_seconds"])
-        samples = wave.numpy()  # of PyTorch's threads, every thread that decodes would start its own
-        peak = float(max(samples.max(), -samples.min()))
-        if peak > _MAX_PEAK:
-            what = f"samples of up to {peak:.3g} are no sound"
-            raise AudioError(what, hint="full scale is 1.0", code="not_finite")
+        check_peak(wave.numpy())  # of PyTorch's threads, every thread that decodes would start its own
         return wave
 
     def split(self, wave: Tensor, hop_seconds: float = HOP_SECONDS) -> Prepared:
@@ -163,8 +154,7 @@ class Ends:
         c = self.config.features
         if c.normalization == "batch" and len(wave) <= c.num_samples:
             return Prepared([wave], [0], len(wave))  # the paper does not pad a clip that is alone
-        hop, cut = max(1, round(hop_seconds * c.sample_rate)), round(CUT_SECONDS * c.sample_rate)
-        windows, begins = views(wave, c.num_samples, hop, cut)
+        windows, begins = views(wave, c.num_samples, *distances(c.sample_rate, hop_seconds))
         return Prepared(windows, begins, c.num_samples if len(begins) > 1 else len(wave))
 
     # --- after ------------------------------------------------------------------------------------
@@ -176,7 +166,7 @@ class Ends:
 
     def answer(self, rows: Tensor, steps: Steps = None) -> Answer:
         """The answer for a clip from the scores `[W, C]` of its windows, and the steps that each took."""
-        return self._best(combine(rows, self.config.labels), max(steps) if steps else None)
+        return self._best(combine(rows.numpy(), self.config.labels), max(steps) if steps else None)
 
     def window_answers(self, prepared: Prepared, rows: Tensor, steps: Steps = None) -> list[Window]:
         """The answer for each window of a clip, from what `answer` takes."""
@@ -184,16 +174,9 @@ class Ends:
         taken: Sequence[int | None] = steps or [None] * len(rows)
         return [
             Window(begin / rate, (begin + prepared.length) / rate, self._best(row, count))
-            for begin, row, count in zip(prepared.begins, rows, taken, strict=True)
+            for begin, row, count in zip(prepared.begins, rows.numpy(), taken, strict=True)
         ]
 
-    def _best(self, row: Tensor, steps: int | None) -> Answer:
+    def _best(self, row: Floats, steps: int | None) -> Answer:
         o = self.options
         return best(row, self.config.labels, o["top_k"], o["min_score"], o["words_only"], steps=steps)
-
-
-def too_loud(what: str) -> AudioError:
-    """The error on a clip to which a sound network gives scores that are not finite."""
-    return AudioError(
-        f"{what} is so loud that its scores are not finite", hint="full scale is 1.0", code="not_finite"
-    )

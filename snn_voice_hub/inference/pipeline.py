@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 
 import torch
+from snn_voice_lite.answers import Window, too_loud
 from torch import Tensor
 
 from snn_voice_hub.errors import AudioError, CheckpointError
-from snn_voice_hub.inference.answers import Window
 from snn_voice_hub.inference.decode import Loaded, ReadAhead, decoding_threads
 from snn_voice_hub.inference.early_exit import StoppedEarly
-from snn_voice_hub.inference.ends import Answer, Clip, Ends, Steps, Windows, too_loud
+from snn_voice_hub.inference.ends import Answer, Clip, Ends, Steps, Windows
 from snn_voice_hub.inference.progress import with_progress
 from snn_voice_hub.tensors import FLOAT32
 

@@ -8,24 +8,27 @@ from functools import partial
 from typing import Any, cast
 
 import torch
+from snn_voice_lite.hearing.frames import FrameHearing
+from snn_voice_lite.listening import Listener
+from snn_voice_lite.streaming.session import Hearing
 from torch import Tensor, nn
 
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.features import Features
 from snn_voice_hub.inference.engines.slot import EngineSlot
-from snn_voice_hub.inference.hearing.frames import FrameFront, FrameHearing, outputs_of_frames, step_samples
-from snn_voice_hub.inference.hearing.windows import WindowHearing, outputs_of_rows
-from snn_voice_hub.inference.listener import Listener
+from snn_voice_hub.inference.hearing.frames import front_of, outputs_of_frames
+from snn_voice_hub.inference.hearing.windows import SlidingHearing, outputs_of_rows
 from snn_voice_hub.models.encoding import DRAWN
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.streaming.session import Hearing
 from snn_voice_hub.tensors import no_autocast
 
 
 class Streamed(nn.Module, Listener):
     """The part of a model that is about streams; what it needs of the others is named here."""
 
+    config: VoiceConfig
     features: Features
     _engine: EngineSlot
 
@@ -91,11 +94,10 @@ class Streamed(nn.Module, Listener):
         return self.to_device(values).to(self.dtype)
 
     def _hop_of(self, seconds: float) -> int:
-        network, c = self._bare_network(), self.config.features
+        network = self._bare_network()
         if not isinstance(network, Framed):
             return super()._hop_of(seconds)
-        step = step_samples(c, network)
-        return step * max(1, round(seconds * c.sample_rate / step))
+        return network.facts().hop_samples(seconds, self.config.features)
 
     def _hearing(
         self, hop: int, gate: float | None, back: int, *, spikes: bool = False, sound: bool = False
@@ -106,10 +108,10 @@ class Streamed(nn.Module, Listener):
                 raise ConfigError(
                     f"{type(network).__name__} has no neurons that spike", hint="a spiking network"
                 )
-            steps = hop // step_samples(self.config.features, network)
-            front = FrameFront(self.features, network, steps)
+            facts = network.facts()
+            front = front_of(self.features, facts, hop // facts.step_samples(self.config.features))
             return FrameHearing(
-                self.config, front, network, gate, raster=spikes, sound=sound, trouble=self._trouble
+                self.config, front, facts, gate, raster=spikes, sound=sound, trouble=self._trouble
             )
         if spikes:
             raise ConfigError(
@@ -117,7 +119,7 @@ class Streamed(nn.Module, Listener):
                 hint="a network whose steps are those of the sound; record_spikes() tells of a clip",
             )
         reuse = not self._draws()
-        return WindowHearing(
+        return SlidingHearing(
             self.config, self.features, hop, gate, back=back, reuse=reuse, trouble=self._trouble
         )
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import torch
+from snn_voice_lite.windows import CUT_SECONDS, starts
 from torch import Tensor
 from torch.nn import functional
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.errors import AudioError
-
-# A clip at most this much longer than the window is still one window: recorders rarely stop on the sample.
-CUT_SECONDS = 0.25
 
 
 def fit(waveforms: Tensor, num_samples: int) -> Tensor:
@@ -57,24 +55,6 @@ def fitted(waveforms: Tensor, config: FeatureConfig) -> Tensor:
             code="too_long",
         )
     return fit(waveforms, config.num_samples)
-
-
-def starts(length: int, num_samples: int, hop: int, cut: int) -> list[int]:
-    """Where the windows of a clip begin, in samples.
-
-    Args:
-        length: Length of the clip.
-        num_samples: Window length.
-        hop: Distance between windows; the last one ends with the clip, so it may come sooner.
-        cut: A clip at most this much longer than a window is one window.
-
-    Returns:
-        At least one position, rising.
-    """
-    last = length - num_samples
-    if last <= cut:
-        return [0]
-    return [*range(0, last, hop), last]
 
 
 def views(waveform: Tensor, num_samples: int, hop: int, cut: int) -> tuple[list[Tensor], list[int]]:

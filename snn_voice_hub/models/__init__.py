@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from snn_voice_hub.models.network import SpikingNetwork as SpikingNetwork
     from snn_voice_hub.models.network import over_time as over_time
 else:
-    from snn_voice_hub.lazy import lazily
+    from snn_voice_lite.lazy import lazily
+
     from snn_voice_hub.models import architectures
 
     _HOMES = {

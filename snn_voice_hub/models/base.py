@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
+from snn_voice_lite.visible import visible
 from torch import Tensor, nn
 
 from snn_voice_hub.config import (
@@ -29,7 +30,6 @@ from snn_voice_hub.models.pretrained import HubModel
 from snn_voice_hub.models.saving import unwrapped, without_values
 from snn_voice_hub.packages import is_announced, package_of
 from snn_voice_hub.tensors import autocasts, float32_on_cpu
-from snn_voice_hub.visible import visible
 
 # What a recorder or counter wants to see of a forward pass: (layer name, tensor [T, B, ...]).
 Tap = Callable[[str, Tensor], None]

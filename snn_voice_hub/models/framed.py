@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
+from snn_voice_lite.hearing.frames import FrameFacts, LayerInState
 from torch import Tensor
 from torch.nn import functional
 
@@ -197,6 +198,13 @@ class Framed(Network):
                 found[name] = slice(begin, end)
             begin = end
         return found
+
+    def facts(self) -> FrameFacts:
+        """What whoever runs it elsewhere has to know besides its weights."""
+        thresholds = self.thresholds()
+        parts = self.membranes().items()
+        layers = (LayerInState(name, part.start, part.stop, thresholds[name]) for name, part in parts)
+        return FrameFacts(self.frames_per_step, LEAD, self.num_steps, self.state_size(), tuple(layers))
 
     def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`steps` with the state as one row for each stream, so that streams can be stacked.

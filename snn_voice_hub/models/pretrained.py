@@ -10,6 +10,7 @@ from typing import Any, Self, TypedDict
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from snn_voice_lite.visible import module_logger
 from torch import Tensor, nn
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
@@ -21,7 +22,6 @@ from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.publish import push_folder
 from snn_voice_hub.models.saving import check_described
 from snn_voice_hub.tensors import float32_on_cpu
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.writing import write_whole, writing_into
 
 logger = module_logger(__name__)

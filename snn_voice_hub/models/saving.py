@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -16,7 +17,6 @@ from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import WRAPPERS, plain_name
 from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.tensors import FLOAT32, on_meta
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

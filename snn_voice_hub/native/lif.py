@@ -12,13 +12,13 @@ import os
 from typing import Any
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.native.build import BuildError, Kernels
 from snn_voice_hub.native.kernels import load_kernels
-from snn_voice_hub.visible import module_logger
 
 _LANES = 16  # channels of a row, in channels-last tensors
 _MOST = 1 << 31  # values of a step: the kernels count the positions of a row in 32 bits

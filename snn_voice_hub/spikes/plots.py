@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from snn_voice_lite.visible import visible
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,7 +29,6 @@ from snn_voice_hub.spikes.membranes import Neurons, draw_membranes, traced_neuro
 from snn_voice_hub.spikes.raster import grid_of
 from snn_voice_hub.spikes.record import Row
 from snn_voice_hub.tensors import FLOAT32
-from snn_voice_hub.visible import visible
 
 _WIDTH = 11.0  # inches
 _WORDS = 5

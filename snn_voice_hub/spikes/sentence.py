@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from snn_voice_lite.streaming.detector import Event
+from snn_voice_lite.visible import visible
 from torch import Tensor, nn
 
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.hearing.frames import step_samples
 from snn_voice_hub.inference.windows import fit
 from snn_voice_hub.models.framed import FramedSNN
 from snn_voice_hub.notation import percent
@@ -27,9 +28,7 @@ from snn_voice_hub.spikes.decision import running_scores
 from snn_voice_hub.spikes.figures import LayerFigures, layer_figures
 from snn_voice_hub.spikes.plots import dots_of, shade, write_figure
 from snn_voice_hub.spikes.record import Recording, Row, run_recorded
-from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.tensors import device_of, dtype_of, no_autocast
-from snn_voice_hub.visible import visible
 
 LONGEST = 60.0  # seconds
 
@@ -131,7 +130,7 @@ def hear(network: nn.Module, features: Features, wave: Tensor) -> Row:
 
 def step_seconds(network: FramedSNN, features: Features) -> float:
     """How much sound a step of the network hears."""
-    return step_samples(features.config, network) / features.config.sample_rate
+    return network.facts().step_samples(features.config) / features.config.sample_rate
 
 
 def told(sentence: Sentence) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import pytest
 import soundfile as sf
 import soxr
 import torch
+from snn_voice_lite.containers.view import FileView
 
 from snn_voice_hub import audio
-from snn_voice_hub.containers.view import FileView
 from tests.audio.helpers import (
     LOSSY,
     LOSSY_RATES,
@@ -276,7 +276,7 @@ def test_hours_of_silence_stop_early(total: int | None, tmp_path: Path) -> None:
 
 
 def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "MAX_ENCODED_BYTES", 3 << 20)
+    monkeypatch.setattr("snn_voice_lite.audio.MAX_ENCODED_BYTES", 3 << 20)
 
     class Endless:
         count = 0

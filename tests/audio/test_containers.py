@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from snn_voice_lite.containers.marks import Marks
+from snn_voice_lite.decoding import open_decoder
 
 from snn_voice_hub import audio
-from snn_voice_hub.containers.marks import Marks
-from snn_voice_hub.decoding import open_decoder
 from tests.audio.helpers import encode, fails, noise, tone
 
 X = noise(16_000, 1)

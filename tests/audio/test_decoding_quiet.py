@@ -15,7 +15,7 @@ import soundfile as sf
 PROGRAM = """
 import os, sys, threading
 from snn_voice_hub import AudioError, audio
-from snn_voice_hub.containers.quiet import keep_stderr
+from snn_voice_lite.containers.quiet import keep_stderr
 if sys.argv[2] == "program":
     keep_stderr()
 data = open(sys.argv[1], "rb").read()

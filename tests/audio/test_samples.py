@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from snn_voice_lite.samples import are_several
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, ConfigError
-from snn_voice_hub.samples import are_several
 from tests.audio.helpers import encode, fails, noise
 from tests.places import EXAMPLES
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,45 @@ def test_what_failed_is_told_where_the_run_is_interrupted(
         main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "snn-voice: error: 'a.wav' is broken\n"
+
+
+# --- without PyTorch --------------------------------------------------------------------------------------
+
+
+_CHILD = """
+import sys
+from snn_voice_hub.cli import main
+
+sys.argv[0] = "snn-voice"
+try:
+    main()
+finally:
+    print([name for name in ("torch", "torchaudio", "snntorch") if name in sys.modules])
+"""
+
+
+def test_the_lite_engine_answers_without_pytorch() -> None:
+    arguments = ("classify", "--engine", "lite", str(EXAMPLES), "--json", "--top-k", "2")
+    line = [sys.executable, "-c", _CHILD, *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=120)
+    *found, heavy = done.stdout.splitlines()
+    assert heavy == "[]"
+    expected = rows_of(invoke("classify", str(EXAMPLES), "--json", "--top-k", "2").stdout)
+    for row, wanted in zip(rows_of("\n".join(found)), expected, strict=True):
+        assert row["file"] == wanted["file"]
+        for one, other in zip(row["predictions"], wanted["predictions"], strict=True):
+            assert one["label"] == other["label"]
+            assert one["score"] == pytest.approx(other["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "m5-snn"), "there is no model m5-snn"),
+        (("--device", "cuda"), "--device cuda and --engine lite"),
+        (("--early-exit", "0.9"), "--early-exit and --engine lite"),
+        (("--revision", "main"), "--revision and --engine lite"),
+    ],
+)
+def test_what_does_not_go_with_the_lite_engine(arguments: tuple[str, ...], said: str) -> None:
+    assert said in refused("classify", "--engine", "lite", str(EXAMPLES / "yes.wav"), *arguments)

@@ -133,7 +133,7 @@ def test_without_matplotlib_the_rest_is_written(
     assert done.exit_code == 0, done.output
     assert {path.name for path in out.iterdir()} == {"report.json", "words.csv", "confusion.csv"}
     (line,) = [line for line in done.stderr.splitlines() if "confusion.png" in line]
-    assert 'the extra snn-voice-hub[plots]; in a clone: pip install ".[plots]"' in line
+    assert 'the extra snn-voice-hub[plots]; in a clone: pip install ./lite ".[plots]"' in line
 
 
 def test_write_fills_the_configuration_and_the_card(data: Path, tmp_path: Path) -> None:

@@ -78,8 +78,12 @@ def test_a_folder_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (("nothing-here",), "no checkpoint 'nothing-here'"),
-        (("tcy-snn", "--to", "pdf"), "--to='pdf' is not legal (one of 'onnx', 'nir', 'torch', 'c')"),
-        (("tcy-snn", "--to", "nir", "--int8"), "--int8 does not go with --to nir (it is for --to onnx)"),
+        (("tcy-snn", "--to", "pdf"), "--to='pdf' is not legal (one of 'onnx', 'lite', 'nir', 'torch', 'c')"),
+        (
+            ("tcy-snn", "--to", "nir", "--int8"),
+            "--int8 does not go with --to nir (it is for --to onnx and --to lite and --to c)",
+        ),
+        (("tempo-snn", "--to", "lite", "--step"), "--step does not go with --to lite (it is for --to onnx)"),
         (
             ("tcy-snn", "--to", "torch", "--features-outside"),
             "--features-outside does not go with --to torch",

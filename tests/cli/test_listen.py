@@ -19,10 +19,11 @@ import pytest
 import soundfile as sf
 import typer.testing
 from rich.console import Console
+from snn_voice_lite.shell import live as chunks
+from snn_voice_lite.shell.live import LiveSound, of_file
 
 import snn_voice_hub as sv
-from snn_voice_hub.cli import chunks, hearing
-from snn_voice_hub.cli.chunks import LiveSound, of_file
+from snn_voice_hub.cli import hearing
 from snn_voice_hub.cli.listen import run
 from tests.cli.helpers import invoke, refused
 from tests.cli.test_streams import PROGRAM

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+from snn_voice_lite.streaming.detector import Event
 
 import snn_voice_hub as sv
 from snn_voice_hub.cli.saving import SavedSound, folder_name
-from snn_voice_hub.streaming.detector import Event
 from tests.cli.helpers import invoke, refused
 from tests.cli.test_listen import MODEL, YES, StubSound, microphone  # noqa: F401  (a fixture)
 from tests.voice.stream_helpers import RATE, follower, talk

@@ -16,10 +16,10 @@ import torch
 import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snn_voice_lite.config.values import MAX_DEPTH
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import MAX_CLASSES, MAX_STEPS
-from snn_voice_hub.config.values import MAX_DEPTH
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.fitting.recipe import Recipe, read_recipe

@@ -15,6 +15,7 @@ PACKAGES = {
     "snn_voice_server": ROOT / "server" / "snn_voice_server",
     "snn_voice_wyoming": ROOT / "server" / "snn_voice_wyoming",
     "snn_hub_sandbox": ROOT / "server" / "snn_hub_sandbox",
+    "snn_voice_lite": ROOT / "lite" / "snn_voice_lite",
 }
 _HEADING = re.compile(r"^### `([\w.]+)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`([\w.]+)`")

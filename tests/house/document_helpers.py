@@ -139,6 +139,7 @@ def command(text, out):
         if target:
             open(target, "w").write(out.getvalue()[start:])
         return code, ""
+    text = text.replace("snn-voice-lite", f"{{shlex.quote(sys.executable)}} -m snn_voice_lite")
     done = subprocess.run(["bash", "-c", urls(os.path.expandvars(text))], capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 

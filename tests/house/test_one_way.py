@@ -8,7 +8,8 @@ import pytest
 
 from tests.places import ROOT
 
-SOURCES = [path for root in ("snn_voice_hub", "server", "benchmarks") for path in (ROOT / root).rglob("*.py")]
+ROOTS = ("snn_voice_hub", "server", "lite", "benchmarks")
+SOURCES = [path for root in ROOTS for path in (ROOT / root).rglob("*.py")]
 # What it is, what shows somebody's own way, and who may have one: the way itself, or who can't take it.
 WAYS = [
     ("a share in percent: notation.percent", r":\.1f\} %", set()),

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import snn_voice_lite
 
 import snn_voice_hub as sv
 from snn_voice_hub.models import architectures
 from snn_voice_hub.packages import package_of
 from snn_voice_hub.registry import ARCHITECTURES
 
-PACKAGES = (sv, sv.models, architectures)
+PACKAGES = (sv, sv.models, architectures, snn_voice_lite)
 
 
 def shown(package: ModuleType) -> Iterator[tuple[str, str]]:
@@ -25,7 +26,8 @@ def shown(package: ModuleType) -> Iterator[tuple[str, str]]:
     body = ast.parse(Path(package.__file__).read_text()).body
     hidden = next(node for node in body if isinstance(node, ast.If))
     for node in [*body, *hidden.body]:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snn_voice_hub"):
+        ours = ("snn_voice_hub", "snn_voice_lite")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(ours):
             assert node.module
             for alias in node.names:
                 if alias.name == "*":

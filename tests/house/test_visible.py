@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from snn_voice_lite.visible import LINE_LIMIT, NAME_LIMIT, module_logger, visible, visible_json
 
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import FeatureConfig, VoiceConfig
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.measuring.confusion import Confusion
-from snn_voice_hub.visible import LINE_LIMIT, NAME_LIMIT, module_logger, visible, visible_json
+from tests.places import ROOT
 
 HOSTILE = {
     "escape": "\x1b]0;title\x07\x1b[31mred",
@@ -153,8 +154,10 @@ def test_what_the_library_logs_is_visible(text: str, caplog: pytest.LogCaptureFi
 
 def test_every_module_logs_so() -> None:
     """A plain logger would hand on what a name holds."""
-    root = Path(visible.__code__.co_filename).parent
-    plain = [path for path in root.rglob("*.py") if "getLogger(__name__)" in path.read_text()]
+    roots = (ROOT / "snn_voice_hub", ROOT / "lite")
+    files = [path for root in roots for path in root.rglob("*.py")]
+    plain = [path for path in files if "getLogger(__name__)" in path.read_text(encoding="utf-8")]
+    assert files
     assert plain == []
 
 

@@ -140,4 +140,4 @@ def test_a_refusal_reads_well_in_python_too(hub: Sandbox, folder: Path) -> None:
     ran = hub.run(PUSH + f"push_folder({str(folder)!r}, 'alice/hers')", check=False)
     assert ran.code == 1
     last = ran.err.rstrip().splitlines()[-1]
-    assert last.startswith("snn_voice_hub.errors.CheckpointError: no right to write")
+    assert last.startswith("snn_voice_lite.errors.CheckpointError: no right to write")

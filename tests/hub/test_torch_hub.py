@@ -18,6 +18,7 @@ folder, clip = sys.argv[1:]
 model = torch.hub.load(folder, "snn_voice", "m5-snn", source="local")
 assert model.classify(clip)[0].label == "yes"
 assert sys.modules["snn_voice_hub"].__file__.startswith(folder)
+assert sys.modules["snn_voice_lite"].__file__.startswith(folder)
 assert torch.hub.load(folder, "snn_voice", source="local").config.name == "resmel-snn"
 network = torch.hub.load(folder, "snn_network", "tcy-snn", source="local", device="cpu")
 print(type(network).__name__, network.num_classes)
@@ -28,7 +29,7 @@ def test_a_copy_that_is_not_installed_is_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "owner_snn-voice-hub_main"
     folder.mkdir()
     shutil.copy(ROOT / "hubconf.py", folder)
-    for package in ("snn_voice_hub",):
+    for package in ("snn_voice_hub", "lite/snn_voice_lite"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     ran = subprocess.run(
         [sys.executable, "-c", _LOAD, str(folder), str(EXAMPLES / "yes.wav")],

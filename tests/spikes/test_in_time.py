@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from snn_voice_lite.streaming.detector import Event
 from torch import Tensor
 
 import snn_voice_hub as sv
@@ -22,7 +23,6 @@ from snn_voice_hub.spikes.decision import decide, running_scores, running_sums
 from snn_voice_hub.spikes.membranes import traced_neurons
 from snn_voice_hub.spikes.raster import clip_raster, layer_raster
 from snn_voice_hub.spikes.sentence import Sentence, draw_sentence, hear, step_seconds, told
-from snn_voice_hub.streaming.detector import Event
 from tests.cli.helpers import invoke, refused
 from tests.models.lively import stir
 from tests.models.test_framed import Slowing

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from snn_voice_lite.answers import Prediction, Window, clearest
 from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from snn_voice_hub.config import is_word
-from snn_voice_hub.inference.answers import Prediction, Window, clearest
 from snn_voice_hub.spikes.membranes import traced_neurons
 from snn_voice_hub.spikes.raster import clip_raster, grid_of, layer_raster, spread
 from snn_voice_hub.spikes.record import Row

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from snn_voice_lite.streaming.chunks import ChunkReader
 
 import snn_voice_hub as sv
-from snn_voice_hub.streaming.chunks import ChunkReader
 
 WAVE = np.linspace(-0.9, 0.9, 101, dtype=np.float32)
 PCM = np.round(WAVE * 32768).astype("<i2")

@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from snn_voice_lite.streaming.detector import Detector, Event
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig
-from snn_voice_hub.streaming.detector import Detector, Event
 
 LABELS = ["yes", "no", "_silence_", "_unknown_"]
 POINT = DetectionConfig(threshold=0.6, refractory=0.5)

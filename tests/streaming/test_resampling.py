@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
+from snn_voice_lite.streaming.resampling import Resampler
 
 from snn_voice_hub import audio
-from snn_voice_hub.streaming.resampling import Resampler
 
 TARGET = 16_000
 

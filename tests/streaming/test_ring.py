@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from snn_voice_hub.streaming.ring import FLOOR, Ring, level_of
+from snn_voice_lite.streaming.ring import FLOOR, Ring, level_of
 
 WAVE = np.random.default_rng(0).standard_normal(1_003).astype(np.float32)
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 import pytest
+from snn_voice_lite.streaming.detector import Detector, Event
+from snn_voice_lite.streaming.search import Search, SoughtWindow
 
 from snn_voice_hub.config import DetectionConfig
-from snn_voice_hub.streaming.detector import Detector, Event
-from snn_voice_hub.streaming.search import Search, SoughtWindow
 
 LABELS = ["yes", "no", "_silence_"]
 SILENCE = np.array([0, 0, 1], dtype=np.float32)

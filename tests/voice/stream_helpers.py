@@ -12,12 +12,12 @@ import numpy.typing as npt
 import soundfile as sf
 import soxr
 import torch
+from snn_voice_lite.streaming.detector import Event
+from snn_voice_lite.streaming.session import VoiceStream
 from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import SPEECH_COMMANDS, DetectionConfig
-from snn_voice_hub.streaming.detector import Event
-from snn_voice_hub.streaming.session import VoiceStream
 from tests.models.lively import lively
 from tests.places import EXAMPLES
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from snn_voice_lite.streaming.detector import Event
 from torch import Tensor
 
 import snn_voice_hub as sv
-from snn_voice_hub.streaming.detector import Event
 from tests.voice.stream_helpers import RATE, WORDS, Loudness, cut, heard, model, talk, whole
 
 # --- any iterable -------------------------------------------------------------------------------------

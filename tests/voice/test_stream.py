@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from snn_voice_lite.streaming.detector import Event
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
-from snn_voice_hub.streaming.detector import Event
 from tests.places import EXAMPLES
 from tests.voice.stream_helpers import RATE, SIZES, WORDS, Loudness, cut, heard, model, talk, whole
 

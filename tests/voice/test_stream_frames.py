@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from snn_voice_lite.hearing.frames import FrameRow
 
 import snn_voice_hub as sv
 from snn_voice_hub.errors import AudioError, ConfigError
 from snn_voice_hub.inference.engines.plain import TorchEngine
-from snn_voice_hub.inference.hearing.frames import FrameRow
 from tests.models.lively import lively
 from tests.voice.stream_helpers import RATE, SIZES, Wave, cut, follower, talk
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 
 import onnx
+from snn_voice_lite.listening import UNTUNED
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.export.step import export_onnx_step
 from snn_voice_hub.export.whole import export_onnx
-from snn_voice_hub.inference.listener import UNTUNED
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import LEAD, Framed
 

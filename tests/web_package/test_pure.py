@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from snn_voice_lite.answers import best, combine
+from snn_voice_lite.streaming.detector import Detector
+from snn_voice_lite.streaming.ring import Ring
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig, FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.inference.answers import best, combine
 from snn_voice_hub.inference.windows import split
-from snn_voice_hub.streaming.detector import Detector
-from snn_voice_hub.streaming.ring import Ring
 from tests.web_package.helpers import MODULES, WEB, needs_modules, needs_node, node, write_case
 
 onnx = pytest.importorskip("onnx")
@@ -109,7 +109,7 @@ def detector_case(seed: int) -> dict[str, Any]:
 
 def answer_case(seed: int, windows: int) -> dict[str, Any]:
     logits = torch.randn(windows, len(LABELS), generator=torch.Generator().manual_seed(seed)) * 3
-    scores = combine((logits / 0.7).softmax(1), LABELS)
+    scores = combine((logits / 0.7).softmax(1).numpy(), LABELS)
     asked: list[tuple[int, float | None, bool]] = [(5, None, False), (2, None, True), (5, 0.2, False)]
     return {
         "logits": logits.tolist(),

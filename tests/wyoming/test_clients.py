@@ -13,13 +13,13 @@ import pytest
 
 pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
 
+from snn_voice_lite.streaming.session import VoiceStream
 from snn_voice_wyoming.connection import WakeLimits
 from snn_voice_wyoming.offered import Vocabulary
 from wyoming.error import Error
 from wyoming.ping import Ping, Pong
 
 import snn_voice_hub as sv
-from snn_voice_hub.streaming.session import VoiceStream
 from tests.wyoming.helpers import RATE, Client, chunks, run, talk
 
 RUBBISH = [

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from snn_voice_lite.answers import best
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, audio
-from snn_voice_hub.inference.answers import best, scores
+from snn_voice_hub.inference.answers import scores
 from snn_voice_hub.inference.windows import fit
 
 MEDIA_TYPE = "audio/wav"
@@ -53,7 +54,8 @@ class Model:
         rows = scores(self.voice(batch), self.voice.config.temperature, "softmax")
         labels = self.voice.config.labels
         return [
-            [{"label": p.label, "score": p.score} for p in best(row, labels, TOP_K, None)] for row in rows
+            [{"label": p.label, "score": p.score} for p in best(row, labels, TOP_K, None)]
+            for row in rows.cpu().numpy()
         ]
 
 
@@ -86,6 +88,8 @@ def loop_classify(name: str) -> Callable[[bytes], Answer]:
         with turn:
             logits = naive.logits(features)
         row = scores(logits, voice.config.temperature, "softmax")[0]
-        return [{"label": p.label, "score": p.score} for p in best(row, voice.config.labels, TOP_K, None)]
+        return [
+            {"label": p.label, "score": p.score} for p in best(row.numpy(), voice.config.labels, TOP_K, None)
+        ]
 
     return classify

@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
+from snn_voice_lite.answers import Window
 
 from snn_voice_hub import Prediction
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.answers import Window
 from snn_voice_server.failures import Busy, OverShare
 from snn_voice_server.http import documentation as doc
 from snn_voice_server.http.answers import json_response

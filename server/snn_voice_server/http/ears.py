@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import numpy as np
+from snn_voice_lite.streaming.detector import Event
+from snn_voice_lite.streaming.session import Due, VoiceStream
 
-from snn_voice_hub.streaming.detector import Event
-from snn_voice_hub.streaming.session import Due, VoiceStream
 from snn_voice_server.http.service import Service, Timings
 from snn_voice_server.models.served import Entry
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from snn_voice_hub.inference.listener import StreamOptions
-from snn_voice_hub.streaming.chunks import ENCODINGS
+from snn_voice_lite.listening import StreamOptions
+from snn_voice_lite.streaming.chunks import ENCODINGS
+
 from snn_voice_server.failures import RequestError, shown
 
 # Characters of a text message; a hello that names a thousand words has fewer.

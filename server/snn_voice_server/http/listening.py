@@ -8,12 +8,12 @@ import logging
 import math
 from typing import Any, Final
 
+from snn_voice_lite.streaming.chunks import ENCODINGS
+from snn_voice_lite.streaming.detector import Event
+from snn_voice_lite.streaming.session import Due, VoiceStream
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from snn_voice_hub.errors import CheckpointError, ConfigError, SnnVoiceError
-from snn_voice_hub.streaming.chunks import ENCODINGS
-from snn_voice_hub.streaming.detector import Event
-from snn_voice_hub.streaming.session import Due, VoiceStream
 from snn_voice_server.failures import ModelFailure, Refused, RequestError, Stopped, shown
 from snn_voice_server.http.answers import encode
 from snn_voice_server.http.ears import Ears

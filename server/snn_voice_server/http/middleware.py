@@ -10,10 +10,10 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from snn_voice_lite.visible import visible
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from snn_voice_hub.visible import visible
 from snn_voice_server.failures import Stopped
 from snn_voice_server.http.errors import HUNG_UP, error_response
 from snn_voice_server.http.service import Service, Timings

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snn_voice_hub.inference.answers import FUNCTIONS
+from snn_voice_lite.answers import FUNCTIONS
+
 from snn_voice_server.failures import RequestError, shown
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -20,7 +21,7 @@ class Question:
 
     Attributes:
         top_k: At most so many labels.
-        function_to_apply: One of `snn_voice_hub.inference.answers.FUNCTIONS`.
+        function_to_apply: One of `snn_voice_lite.answers.FUNCTIONS`.
         words_only: Whether labels that are no word are left out.
         windows: Whether each window gets an answer of its own.
         model: Which model is asked; "" for the default.

@@ -6,8 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 import numpy as np
-
-from snn_voice_hub.streaming.session import Due, VoiceStream
+from snn_voice_lite.streaming.session import Due, VoiceStream
 
 
 def layers_of(stream: VoiceStream) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from snn_voice_lite.answers import too_loud
 from torch import Tensor
 
 from snn_voice_hub import AudioError
 from snn_voice_hub.inference.decode import decodes_at_once
-from snn_voice_hub.inference.ends import Ends, Prepared, too_loud
+from snn_voice_hub.inference.ends import Ends, Prepared
 from snn_voice_server.failures import DeadlineExceeded
 from snn_voice_server.http.questions import Question
 from snn_voice_server.http.service import Service, Timings

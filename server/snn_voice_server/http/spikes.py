@@ -8,11 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from snn_voice_lite.answers import clearest, too_loud
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice
-from snn_voice_hub.inference.answers import clearest
-from snn_voice_hub.inference.ends import too_loud
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.spikes.energy.clip import clip_energy
 from snn_voice_hub.spikes.raster import clip_raster

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, Unpack
 
+from snn_voice_lite.listening import StreamOptions
+from snn_voice_lite.streaming.session import VoiceStream
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.inference.listener import StreamOptions
-from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_server.failures import NotReady
 from snn_voice_server.models.compute import Device, facts_of, warm_up
 from snn_voice_server.models.naming import Source

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, Protocol, TypeVar, Unpack
 
+from snn_voice_lite.listening import StreamOptions
+from snn_voice_lite.streaming.session import VoiceStream
 from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
-from snn_voice_hub.inference.listener import StreamOptions
-from snn_voice_hub.streaming.session import VoiceStream
 from snn_voice_server.failures import RequestError, Stopped, UnknownModel
 from snn_voice_server.models.naming import Source
 from snn_voice_server.models.work import LOGITS, STREAMED, Work

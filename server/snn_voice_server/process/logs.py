@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from snn_voice_hub.visible import LINE_LIMIT, visible, visible_json
+from snn_voice_lite.visible import LINE_LIMIT, visible, visible_json
 
 # Which request the code that logs is about; "" outside of one.
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")

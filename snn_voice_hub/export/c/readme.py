@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from snn_voice_lite.streaming.ring import GATE
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.config import VoiceConfig, is_word
 from snn_voice_hub.export.c.cost import Footprint
-from snn_voice_hub.streaming.ring import GATE
-from snn_voice_hub.visible import visible
 
 
 def readme(config: VoiceConfig, cost: Footprint, bits: int, constants: dict[str, str]) -> str:

@@ -8,15 +8,15 @@ import textwrap
 from collections.abc import Iterable
 
 import numpy as np
+from snn_voice_lite.streaming.detector import EARLY, UNTUNED, Detector
+from snn_voice_lite.streaming.ring import GATE
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.config import UNKNOWN, VoiceConfig, is_word
 from snn_voice_hub.export.c.front import LOG_BITS, FixedFrontEnd
 from snn_voice_hub.export.c.plan import IntegerLayer, IntegerPlan, IntegerProjection, refused
 from snn_voice_hub.export.c.quantise import Quantised
 from snn_voice_hub.models.framed import LEAD
-from snn_voice_hub.streaming.detector import EARLY, UNTUNED, Detector
-from snn_voice_hub.streaming.ring import GATE
-from snn_voice_hub.visible import visible
 
 EXP_BITS = 6
 _WIDTH = 110

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
+from snn_voice_lite.visible import LINE_LIMIT, visible
+
 from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.notation import markdown_table, microjoules, percent, whole
-from snn_voice_hub.visible import LINE_LIMIT, visible
 
 # What `snn_voice_hub.training.measuring.evaluate` calls its figures, and what a reader is told of them.
 _FIGURES = (

@@ -9,13 +9,14 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from snn_voice_lite.visible import LINE_LIMIT, visible
+
 from snn_voice_hub import install
 from snn_voice_hub.config import LIBRARY_NAME, SILENCE, UNKNOWN, VoiceConfig, is_word
 from snn_voice_hub.hub.beside import PLACES
 from snn_voice_hub.hub.cards.figures import as_dict, figures, flat, is_number, section
 from snn_voice_hub.hub.paper import LAYOUTS
 from snn_voice_hub.notation import markdown_table
-from snn_voice_hub.visible import LINE_LIMIT, visible
 
 _RESETS = {
     "subtract": "by subtraction, undecayed: `m[t] = beta * m[t-1] + x[t] - s[t-1] * threshold` "

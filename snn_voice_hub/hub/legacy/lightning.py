@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import Tensor
 
 from snn_voice_hub.config import MAX_STEPS, SPEECH_COMMANDS, VoiceConfig, check_int
@@ -22,7 +23,6 @@ from snn_voice_hub.hub.legacy.pickles import shown
 from snn_voice_hub.hub.legacy.stand_ins import Name, TensorRef, unwrap
 from snn_voice_hub.hub.paper import CLASSES, Layout
 from snn_voice_hub.hub.weights import FLOATS, plain_name
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

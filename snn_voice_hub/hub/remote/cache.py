@@ -24,13 +24,13 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock, tqdm  # type: ignore[attr-defined]
+from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.choice import LIGHTNING_SUFFIX, WEIGHTS_SUFFIX
 from snn_voice_hub.hub.remote.listing import Listed
 from snn_voice_hub.hub.remote.refusals import NO_ANSWER
 from snn_voice_hub.hub.remote.wire import MAX_TEXT, Meter, attend, odd_answer, opened
-from snn_voice_hub.visible import module_logger, visible
 from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)

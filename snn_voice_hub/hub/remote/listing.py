@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import constants
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.hub.remote.wire import ask_json, odd_answer
-from snn_voice_hub.visible import visible
 
 MAX_FILES = 50_000
 COMMIT = re.compile(r"[0-9a-f]{40}")

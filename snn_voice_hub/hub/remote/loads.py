@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import cached_assets_path, constants
+from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.hub.choice import Choice
 from snn_voice_hub.hub.loading import Loading
 from snn_voice_hub.hub.remote.cache import RepoCache
 from snn_voice_hub.hub.remote.listing import COMMIT, is_path
-from snn_voice_hub.visible import module_logger, visible
 from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)

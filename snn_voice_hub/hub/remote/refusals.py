@@ -25,9 +25,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     disable_progress_bars,
     enable_progress_bars,
 )
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.errors import CheckpointError
-from snn_voice_hub.visible import visible
 
 # Seconds until a Hub that does not answer counts as out of reach.
 PATIENCE = 8.0

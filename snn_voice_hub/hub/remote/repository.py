@@ -14,6 +14,7 @@ from pathlib import Path
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
@@ -23,7 +24,6 @@ from snn_voice_hub.hub.remote.listing import COMMIT, Listing, is_path, is_revisi
 from snn_voice_hub.hub.remote.loads import RepoRequest, remember, remembered
 from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained
 from snn_voice_hub.hub.remote.wire import hiding
-from snn_voice_hub.visible import module_logger, visible
 
 logger = module_logger(__name__)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import constants
+from snn_voice_lite.visible import NAME_LIMIT, visible
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError
 from snn_voice_hub.hub.remote.listing import is_text
 from snn_voice_hub.hub.remote.refusals import Talk, explained
 from snn_voice_hub.hub.remote.wire import ask_json, hiding, odd_answer
-from snn_voice_hub.visible import NAME_LIMIT, visible
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,11 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     get_session,
     hf_raise_for_status,
 )
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.config import LIBRARY_NAME
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
 from snn_voice_hub.hub.remote.refusals import NO_ANSWER, PATIENCE
-from snn_voice_hub.visible import visible
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import nn
 
 from snn_voice_hub.errors import MissingExtraError
@@ -15,7 +16,6 @@ from snn_voice_hub.inference.engines.base import Engine, Unsupported, device_and
 from snn_voice_hub.inference.engines.names import CLASSES, check_engine
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import SpikingNetwork
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

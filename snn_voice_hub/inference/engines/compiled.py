@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import Tensor
 
 from snn_voice_hub.export.tracing import modules_alone, tracing
@@ -20,7 +21,6 @@ from snn_voice_hub.inference.engines.parts import are_clips_alone, clips_togethe
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.network import Pass, SpikingNetwork
 from snn_voice_hub.tensors import no_autocast
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

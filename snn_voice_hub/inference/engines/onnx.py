@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
+from snn_voice_lite.visible import module_logger
 from torch import Tensor
 
 from snn_voice_hub.errors import MissingExtraError, SnnVoiceError
@@ -32,7 +33,6 @@ from snn_voice_hub.inference.engines.parts import RULE, are_clips_alone, clips_t
 from snn_voice_hub.inference.engines.plain import framed
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import LEAD, Framed
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

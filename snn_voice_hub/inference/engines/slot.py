@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
+from snn_voice_lite.visible import module_logger
 from torch import Tensor, nn
 
 from snn_voice_hub.inference.engines.base import Engine, NotThisInput, Unsupported, device_and_dtype
@@ -19,7 +20,6 @@ from snn_voice_hub.inference.engines.choice import make_engine
 from snn_voice_hub.inference.engines.names import check_engine
 from snn_voice_hub.inference.engines.plain import TorchEngine
 from snn_voice_hub.models.base import Network
-from snn_voice_hub.visible import module_logger
 
 logger = module_logger(__name__)
 

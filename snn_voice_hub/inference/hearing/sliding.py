@@ -10,11 +10,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from snn_voice_lite.streaming.chunks import Samples
 from torch import Tensor
 
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
-from snn_voice_hub.streaming.chunks import Samples
 
 Columns: TypeAlias = npt.NDArray[np.float32]
 

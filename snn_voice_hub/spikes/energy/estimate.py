@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.notation import microjoules, percent, whole
 from snn_voice_hub.spikes.energy.layers import (
     AC_PJ,
@@ -19,7 +21,6 @@ from snn_voice_hub.spikes.energy.layers import (
 )
 from snn_voice_hub.spikes.energy.second import Cost, Second
 from snn_voice_hub.terminal import rich_table
-from snn_voice_hub.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from snn_voice_lite.samples import are_several
+from snn_voice_lite.streaming.detector import UNTUNED
 from torch import Tensor, nn
 
 from snn_voice_hub.config import VoiceConfig
@@ -22,12 +24,10 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.registry import find_architecture, get_architecture
-from snn_voice_hub.samples import are_several
 from snn_voice_hub.spikes.energy.count import Counter
 from snn_voice_hub.spikes.energy.estimate import Energy
 from snn_voice_hub.spikes.energy.second import Second, Windowed, in_windows, shapes_alone
 from snn_voice_hub.spikes.energy.stream import CountedStream
-from snn_voice_hub.streaming.detector import UNTUNED
 from snn_voice_hub.tensors import FLOAT32
 from snn_voice_hub.writing import writing_into
 

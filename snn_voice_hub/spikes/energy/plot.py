@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.notation import microjoules
 from snn_voice_hub.plotting import BLUE, DPI, INK, ORANGE, SKY, SOFT, STYLE, matplotlib, picture
 from snn_voice_hub.spikes.energy.estimate import Energy, named
 from snn_voice_hub.spikes.energy.layers import AC_PJ, CONSTANTS, MAC_PJ, LayerEnergy
-from snn_voice_hub.visible import visible
 
 _WIDTH = 11.0  # inches
 

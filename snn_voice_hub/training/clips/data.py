@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 import torch
+from snn_voice_lite.visible import module_logger
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
 from snn_voice_hub.training.clips.items import Item, files_of, items_of
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)

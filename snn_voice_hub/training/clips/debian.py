@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.training.clips.data import as_int16
 from snn_voice_hub.training.clips.negatives import INDEX
 from snn_voice_hub.user_cache import user_cache
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole, writing_into
 
 # As much as models hear.

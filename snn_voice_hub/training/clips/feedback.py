@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.config import UNKNOWN, is_word
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.notation import some
@@ -21,7 +23,6 @@ from snn_voice_hub.training.clips.data import Clips, decode
 from snn_voice_hub.training.clips.items import Item, items_of
 from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.clips.splits import by_word
-from snn_voice_hub.visible import visible
 
 FALSE: Final = "false"
 MISSED: Final = "missed"

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub import audio
 from snn_voice_hub.config import is_word
@@ -25,7 +26,6 @@ from snn_voice_hub.errors import AudioError, SnnVoiceError
 from snn_voice_hub.training.clips.data import Wave16, as_int16
 from snn_voice_hub.training.clips.items import items_of
 from snn_voice_hub.training.clips.splits import position
-from snn_voice_hub.visible import visible
 
 INDEX = "index.json"
 # Connected speech; speech chosen because it holds rare words, at known times; single words; no speech at all.

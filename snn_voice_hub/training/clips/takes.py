@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from snn_voice_lite.streaming.ring import level_of
 
 from snn_voice_hub.spoken import extent
-from snn_voice_hub.streaming.ring import level_of
 
 Samples = npt.NDArray[np.float32]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import Tensor
 
 from snn_voice_hub.config import VoiceConfig
@@ -40,7 +41,6 @@ from snn_voice_hub.training.fitting.sampling import Draw
 from snn_voice_hub.training.fitting.teaching import Teacher, adopt
 from snn_voice_hub.training.measuring.evaluate import calibrated
 from snn_voice_hub.training.measuring.listening import PointRule, with_point
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 from snn_voice_hub.writing import writing_into
 

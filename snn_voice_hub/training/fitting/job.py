@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub.config import check_choice
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
@@ -22,7 +23,6 @@ from snn_voice_hub.training.fitting.answers import Answers, teacher_of
 from snn_voice_hub.training.fitting.folder import SEAL, seal_of
 from snn_voice_hub.training.fitting.recipe import Recipe
 from snn_voice_hub.training.fitting.teaching import TrainedModel
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}

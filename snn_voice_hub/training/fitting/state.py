@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins import CheckpointIO
+from snn_voice_lite.visible import module_logger
 
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.choice import CONFIG_FILE, JOB_FILE, WEIGHTS_FILE
 from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.fitting.folder import LOG, STATE, TABLE, first_process
 from snn_voice_hub.training.fitting.job import Told, differences, read_job, refuse_other
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.writing import replacing
 
 logger = module_logger(__name__)

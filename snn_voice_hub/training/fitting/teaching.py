@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from snn_voice_lite.visible import module_logger
 from torch import Tensor, nn
 
 from snn_voice_hub.errors import CheckpointError, SnnVoiceError
@@ -22,7 +23,6 @@ from snn_voice_hub.hub.local import exists, named_path
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.head import head_of
 from snn_voice_hub.training.fitting.chains import along
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
 logger = module_logger(__name__)

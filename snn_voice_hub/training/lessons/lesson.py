@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.config import check_int
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole, writing_into
 
 # Of the checkpoint's folder: all that is made on the way.

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
+from snn_voice_lite.visible import visible
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError, SnnVoiceError
@@ -18,7 +19,6 @@ from snn_voice_hub.folders import is_litter, is_sound, no_sound, walk
 from snn_voice_hub.notation import some
 from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips, Wave16, as_int16
-from snn_voice_hub.visible import visible
 
 # Of a recording, seconds; whoever says one word needs no more.
 _LONGEST: Final = 30.0

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from snn_voice_lite.visible import visible
 from torch import Tensor
 
 from snn_voice_hub.notation import csv_text
 from snn_voice_hub.plotting import matplotlib, picture
-from snn_voice_hub.visible import visible
 
 # With more answers than these, the counts in the cells and then the names could no longer be read.
 _COUNTED = 60

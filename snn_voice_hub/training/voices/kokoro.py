@@ -21,7 +21,7 @@ from snn_voice_hub.training.clips.pinned import check, read_file
 from snn_voice_hub.training.voices.phonemes import Sounds, parse, written
 from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.sound import as_wav, without_quiet
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 from snn_voice_hub.user_cache import user_cache
 from snn_voice_hub.writing import write_whole
 
@@ -166,14 +166,14 @@ class Kokoro:
         """Why it can't say something; "" where it can."""
         return "" if said.known else "needs to know how it is said"
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """One voice or somebody between two, the speed, and one of the ways to say it."""
         voices = rng.sample(self.model.voices, 2)
         name = voices[0] if rng.random() < 0.5 else "+".join(sorted(voices))
         sounds = written([rng.choice(ways) for ways in said.words])
-        return Voice(name, {"speed": round(rng.uniform(0.75, 1.3), 2), "sounds": sounds})
+        return Speaker(name, {"speed": round(rng.uniform(0.75, 1.3), 2), "sounds": sounds})
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file."""
         words = parse(str(voice.settings["sounds"]))
         wave = self.model(words, voice.name, float(voice.settings["speed"]))

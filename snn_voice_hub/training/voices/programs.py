@@ -18,7 +18,7 @@ from typing import ClassVar
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices.phonemes import to_espeak
 from snn_voice_hub.training.voices.pronouncing import Phrase
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 
 _ESPEAK_ACCENTS = (
     *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"),
@@ -47,11 +47,11 @@ class SpeakingProgram(ABC):
     program: ClassVar[str]
 
     @abstractmethod
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """Who will speak, and how; the same generator, the same voice."""
 
     @abstractmethod
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file.
 
         Raises:
@@ -81,12 +81,12 @@ class Espeak(SpeakingProgram):
         """It can say everything."""
         return ""
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """Accent, voice, speed (words a minute) and pitch."""
         name = f"{rng.choice(_ESPEAK_ACCENTS)}+{rng.choice(_ESPEAK_VARIANTS)}"
-        return Voice(name, {"speed": rng.randint(110, 210), "pitch": rng.randint(20, 80)})
+        return Speaker(name, {"speed": rng.randint(110, 210), "pitch": rng.randint(20, 80)})
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file."""
         text = f"[[{to_espeak(said.first)}]]" if said.by_hand else said.text
         options = ["-s", str(voice.settings["speed"]), "-p", str(voice.settings["pitch"])]
@@ -100,13 +100,13 @@ class Flite(SpeakingProgram):
     # Diphone and statistical voices sound more like people than espeak-ng's, but there are few of them.
     share = 3
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """Voice, length (1: as it comes) and pitch in Hz."""
         name = rng.choice(_FLITE_VOICES)
         stretch, mean = rng.uniform(0.75, 1.35), rng.uniform(85, 230)
-        return Voice(name, {"stretch": round(stretch, 2), "pitch": round(mean)})
+        return Speaker(name, {"stretch": round(stretch, 2), "pitch": round(mean)})
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file."""
         command = ["flite", "-voice", voice.name, "-t", said.text, "-o", str(path)]
         command += ["--setf", f"duration_stretch={voice.settings['stretch']:.2f}"]
@@ -133,12 +133,12 @@ class Festival(SpeakingProgram):
         """Whether it is installed, and a voice."""
         return super().here and bool(self.voices)
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """Voice and length (1: as it comes)."""
         name = rng.choice(self.voices)
-        return Voice(name, {"stretch": round(rng.uniform(0.8, 1.3), 2)})
+        return Speaker(name, {"stretch": round(rng.uniform(0.8, 1.3), 2)})
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file."""
         command = ["text2wave", "-eval", f"(voice_{voice.name})"]
         command += ["-eval", f"(Parameter.set 'Duration_Stretch {voice.settings['stretch']:.2f})"]
@@ -148,7 +148,7 @@ class Festival(SpeakingProgram):
 PROGRAMS: tuple[SpeakingProgram, ...] = (Espeak(), Flite(), Festival())
 
 
-def _run(command: Sequence[str], voice: Voice, text: str | None = None) -> None:
+def _run(command: Sequence[str], voice: Speaker, text: str | None = None) -> None:
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=_SECONDS, check=False

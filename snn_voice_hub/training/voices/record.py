@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from snn_voice_lite.visible import visible
+
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.synthetic import RECORD
 from snn_voice_hub.training.voices.orders import ELSEWHERE, Clip, ClipOrder
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import write_whole
 
 _ABOUT = "made by synthesisers: the settings of each word, and who said each clip, and how"

@@ -18,7 +18,7 @@ MAX_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Voice:
+class Speaker:
     """Who speaks, and how.
 
     Attributes:
@@ -55,10 +55,10 @@ class Synthesiser(Protocol):
     def can_say(self, said: Phrase) -> str:
         """Why it can't say something; "" where it can."""
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
         """Who will speak, and how; the same generator, the same voice."""
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         """Write a WAV file of any rate.
 
         Raises:

@@ -14,11 +14,11 @@ import pytest
 import soundfile as sf
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from snn_voice_lite.streaming.detector import Event
 from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from snn_voice_hub import SnnVoice
-from snn_voice_hub.streaming.detector import Event
 from tests.places import EXAMPLES
 from tests.server.conftest import until
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from snn_voice_lite.answers import clearest
 from snn_voice_server.app import create_app
 from snn_voice_server.http import spikes
 from snn_voice_server.http.spikes import SPIKES, Recorded, SpikesAnswer, spikes_of
@@ -23,7 +24,6 @@ from snn_voice_server.settings import Settings
 from torch import Tensor
 
 from snn_voice_hub import SnnVoice, TcyCNN
-from snn_voice_hub.inference.answers import clearest
 from snn_voice_hub.spikes.raster import clip_raster
 from snn_voice_hub.spikes.record import Row
 from tests.server.conftest import answering, decoded, queue_of, until

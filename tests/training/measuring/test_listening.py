@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from snn_voice_lite.streaming.detector import Event
 from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig, FeatureConfig, VoiceConfig
 from snn_voice_hub.hub.cards.page import make_card
-from snn_voice_hub.streaming.detector import Event
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
 from snn_voice_hub.training.measuring.listening import (

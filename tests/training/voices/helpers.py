@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from snn_voice_hub.training.voices.pronouncing import Phrase
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 
 RATE = 22_050
 
@@ -45,10 +45,10 @@ class Hum:
     def can_say(self, said: Phrase) -> str:
         return ""
 
-    def draw(self, said: Phrase, rng: random.Random) -> Voice:
-        return Voice(f"v{rng.randrange(4)}", {"seconds": round(rng.uniform(0.3, 0.8), 2)})
+    def draw(self, said: Phrase, rng: random.Random) -> Speaker:
+        return Speaker(f"v{rng.randrange(4)}", {"seconds": round(rng.uniform(0.3, 0.8), 2)})
 
-    def say(self, said: Phrase, voice: Voice, path: Path) -> None:
+    def say(self, said: Phrase, voice: Speaker, path: Path) -> None:
         self.spoken.append(said.text)
         seconds = cast(float, voice.settings["seconds"]) + 2 * (said.text == "endless")
         if said.text == "slow":  # some of them are too long

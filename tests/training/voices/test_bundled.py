@@ -16,7 +16,7 @@ from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.voices import bundled, programs
 from snn_voice_hub.training.voices.kokoro import SAMPLE_RATE
 from snn_voice_hub.training.voices.programs import Espeak, Festival, Flite
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 
 needs_espeak = pytest.mark.skipif(not Espeak().here, reason="espeak-ng is not installed")
 
@@ -48,7 +48,7 @@ def test_programs_are_asked_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     """Any other line would be another clip."""
     asked: list[list[str]] = []
 
-    def run(command: Sequence[str], voice: Voice, text: str | None = None) -> None:
+    def run(command: Sequence[str], voice: Speaker, text: str | None = None) -> None:
         asked.append([*command, *([text] if text else [])])
 
     monkeypatch.setattr(programs, "_run", run)

@@ -12,7 +12,7 @@ from snn_voice_hub.training.voices import pronouncing
 from snn_voice_hub.training.voices.phonemes import of_espeak, parse, to_espeak, written
 from snn_voice_hub.training.voices.programs import Espeak
 from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase, guess
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 
 needs_espeak = pytest.mark.skipif(not Espeak().here, reason="espeak-ng is not installed")
 
@@ -83,7 +83,7 @@ def test_espeak_guesses_at_any_word(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @needs_espeak
 def test_espeak_says_a_pronunciation(tmp_path: Path) -> None:
     """The same sound as of the word itself, where its own dictionary is right."""
-    espeak, voice = Espeak(), Voice("en-us+m1", {"speed": 150, "pitch": 50})
+    espeak, voice = Espeak(), Speaker("en-us+m1", {"speed": 150, "pitch": 50})
     heard = []
     for n, said in enumerate(
         [Phrase("me"), Phrase("xyzzy", ((("M", "IY1"),),), by_hand=True), Phrase("xyzzy")]

@@ -19,7 +19,7 @@ from snn_voice_hub.training.voices.orders import TRIES, Clip
 from snn_voice_hub.training.voices.pronouncing import Phrase
 from snn_voice_hub.training.voices.recognising import Recogniser
 from snn_voice_hub.training.voices.synthesis import synthesize
-from snn_voice_hub.training.voices.synthesiser import Voice
+from snn_voice_hub.training.voices.synthesiser import Speaker
 from tests.training.voices.helpers import Hum
 
 
@@ -232,7 +232,7 @@ def test_one_that_fails_is_told_and_what_was_made_is_kept(
 ) -> None:
     say, times = hum.say, iter(range(100))
 
-    def failing(said: Phrase, voice: Voice, path: Path) -> None:
+    def failing(said: Phrase, voice: Speaker, path: Path) -> None:
         if next(times) == 3:
             raise SnnVoiceError("hum failed with exit code 1")
         say(said, voice, path)

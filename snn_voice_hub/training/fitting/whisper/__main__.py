@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from snn_voice_lite.visible import visible
 from torch import Tensor
 
 from snn_voice_hub.errors import SnnVoiceError
@@ -26,7 +27,6 @@ from snn_voice_hub.training.fitting.answers import SUFFIX, write_answers
 from snn_voice_hub.training.fitting.whisper.encoder import Encoder, WhisperEncoder
 from snn_voice_hub.training.fitting.whisper.head import Learning, heard, out_of_fold
 from snn_voice_hub.training.measuring.metrics import fit_temperature
-from snn_voice_hub.visible import visible
 from snn_voice_hub.writing import check_target, write_whole
 
 # How sure the answer to a clip is whose label is certain; a student learns little from one without doubt.

@@ -1,0 +1,1 @@
+"""`snn-voice-lite`, and what other programs for a shell share with it."""
