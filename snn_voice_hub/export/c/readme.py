@@ -7,6 +7,17 @@ from snn_voice_lite.visible import visible
 
 from snn_voice_hub.config import VoiceConfig, is_word
 from snn_voice_hub.export.c.cost import Footprint
+from snn_voice_hub.notation import markdown_table
+
+_FILES = (
+    ("`snn_voice.h`, `snn_voice.c`", "the interface; sound in, steps, silence"),
+    ("`front_end.c`", "window, Fourier transform, mel filters, logarithm"),
+    ("`network.c`, `layers.h`", "the neurons; a spike adds its row of weights"),
+    ("`detector.c`", "scores, and from when on a word counts as said"),
+    ("`model.h`, `model.c`", "sizes, weights and tables of this model"),
+    ("`parts.h`", "what these say to each other"),
+    ("`main.c`", "reads PCM from the standard input"),
+)
 
 
 def readme(config: VoiceConfig, cost: Footprint, bits: int, constants: dict[str, str]) -> str:
@@ -43,27 +54,24 @@ void hear(const int16_t *samples, size_t count) {{
 }}
 ```
 
-| | |
-| --- | ---: |
-| weights, {bits} bits each | {cost.weights:,} bytes |
-| other tables | {cost.tables:,} bytes |
-| code | about 5 kB for Cortex-M4 by `gcc -O2`; see `size *.o` |
-| RAM: one `SnnVoice`, all that is remembered of a stream | {cost.ram:,} bytes |
-| steps of the network a second | {cost.steps:,.0f} |
-| multiplications of the first layer a second | {cost.products:,.0f} |
-| additions of weights a second, if every neuron spiked at every step | {cost.dense:,.0f} |
-| additions of weights a second, measured on built-in signals | {cost.measured:,.0f} |
+{_taken(cost, bits)}
 
 Silence costs less: where nothing was louder than {GATE:g} dB of full scale for as long as an answer looks
 back, no step is run.
 
-| file | |
-| --- | --- |
-| `snn_voice.h`, `snn_voice.c` | the interface; sound in, steps, silence |
-| `front_end.c` | window, Fourier transform, mel filters, logarithm |
-| `network.c`, `layers.h` | the neurons; a spike adds its row of weights |
-| `detector.c` | scores, and from when on a word counts as said |
-| `model.h`, `model.c` | sizes, weights and tables of this model |
-| `parts.h` | what these say to each other |
-| `main.c` | reads PCM from the standard input |
+{markdown_table(("file", ""), _FILES, words=2)}
 """
+
+
+def _taken(cost: Footprint, bits: int) -> str:
+    rows = (
+        (f"weights, {bits} bits each", f"{cost.weights:,} bytes"),
+        ("other tables", f"{cost.tables:,} bytes"),
+        ("code", "about 5 kB for Cortex-M4 by `gcc -O2`; see `size *.o`"),
+        ("RAM: one `SnnVoice`, all that is remembered of a stream", f"{cost.ram:,} bytes"),
+        ("steps of the network a second", f"{cost.steps:,.0f}"),
+        ("multiplications of the first layer a second", f"{cost.products:,.0f}"),
+        ("additions of weights a second, if every neuron spiked at every step", f"{cost.dense:,.0f}"),
+        ("additions of weights a second, measured on built-in signals", f"{cost.measured:,.0f}"),
+    )
+    return markdown_table(("what it takes", ""), rows)
