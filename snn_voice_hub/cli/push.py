@@ -39,8 +39,8 @@ def push(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Push the model in these formats, too: onnx, onnx-int8, or both with a comma. Needs the "
-            "extra export.",
+            help="Push the model in these formats, too, with commas: onnx, onnx-int8, lite. Needs the extra "
+            "export.",
         ),
     ] = None,
     token: Token = None,

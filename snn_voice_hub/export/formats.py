@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from snn_voice_hub.config import VoiceConfig, check_choice
 from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.export.lite import export_lite
 from snn_voice_hub.export.whole import export_onnx
 from snn_voice_hub.models.base import Network
 
@@ -16,6 +17,7 @@ from snn_voice_hub.models.base import Network
 _FORMATS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "onnx": ("onnx/model.onnx", export_onnx),
     "onnx-int8": ("onnx/model_int8.onnx", partial(export_onnx, int8=True)),
+    "lite": ("lite/model.onnx", export_lite),
 }
 
 
@@ -28,7 +30,7 @@ def write_formats(
         network: The network.
         config: The model's configuration.
         folder: Where the files go; it exists.
-        formats: "onnx", "onnx-int8".
+        formats: "onnx", "onnx-int8", "lite".
 
     Returns:
         Place in a repository -> file.
@@ -45,7 +47,8 @@ def write_formats(
     found = {}
     for name in dict.fromkeys(formats):
         place, write = _FORMATS[name]
-        path = folder / Path(place).name
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(network, config, path)
         found[place] = path
     return found

@@ -203,7 +203,8 @@ class HubModel(
             endpoint_handler: Push the `handler.py` and `requirements.txt` that Hugging Face Inference
                 Endpoints need as well. A `handler.py` there that somebody wrote is never replaced.
             formats: Formats in which the model is to lie there as well, for programs without PyTorch: "onnx",
-                "onnx-int8". The card names the files. They need the extra `[export]`, and an `SnnVoice`.
+                "onnx-int8", "lite". The card names the files. It takes the extra `[export]`, and an
+                `SnnVoice`.
             dtype: Of the weights; see `save_pretrained`.
             token: Hub token; by default the one of `hf auth login`.
             quiet: No progress bars.

@@ -25,14 +25,15 @@ __all__ = ["folder"]
 PUSH = """
 import snn_voice_hub as sv
 model = sv.SnnVoice.from_pretrained("resmel-snn")
-print(model.push_to_hub("me/formats", formats=["onnx", "onnx-int8", "onnx"]))
+print(model.push_to_hub("me/formats", formats=["onnx", "onnx-int8", "lite", "onnx"]))
 """
 
 
 def test_files_lie_beside_the_weights_and_answer(hub: Sandbox, tmp_path: Path) -> None:
     assert hub.run(PUSH).out.startswith(f"{hub.url}/me/formats/commit/")
-    places = ["onnx/model.onnx", "onnx/model_int8.onnx"]
-    assert files(hub, "me/formats") == ["README.md", "config.json", "model.safetensors", *places]
+    places = ["lite/model.onnx", "onnx/model.onnx", "onnx/model_int8.onnx"]
+    there = ["README.md", "config.json", "model.safetensors", *places]
+    assert files(hub, "me/formats") == sorted(there)
     text = card(hub, "me/formats", tmp_path)
     assert all(f"| `{place}` | {PLACES[place]} |" in text for place in places)
     assert 'hf_hub_download("me/formats", "onnx/model.onnx")' in text
@@ -75,7 +76,7 @@ def test_every_format_has_its_place(tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained("tcy-snn")
     network = voice.network
     assert isinstance(network, sv.TcySNN)
-    found = write_formats(network, voice.config, tmp_path, ["onnx-int8", "onnx"])
+    found = write_formats(network, voice.config, tmp_path, ["onnx-int8", "lite", "onnx"])
     assert set(found) == set(PLACES)
     assert all(path.stat().st_size > 0 for path in found.values())
 

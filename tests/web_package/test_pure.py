@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -173,13 +172,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def files(cases: Path) -> Path:
     """Files of both kinds, with and without the key that lite files have."""
-    from tests.web_package.lite_file import with_key, write_plain
+    from tests.web_package.lite_file import write_lite, write_plain
 
     said, pairs = [], []
     for name in ("tcy-cnn", "tempo-cnn"):
         voice = sv.SnnVoice.from_pretrained(name, engine="torch")
         plain = write_plain(voice, cases / f"{name}.onnx")
-        lite = with_key(voice, shutil.copy(plain, cases / f"{name}-lite.onnx"))
+        lite = write_lite(voice, cases / f"{name}-lite.onnx")
         found = []
         for path in (plain, lite):
             facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
