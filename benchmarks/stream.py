@@ -11,7 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,9 @@ def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callab
     outputs = torch.zeros((1, len(model.labels)))
     answers = torch.zeros((round(hop * RATE), 1, len(model.labels)))  # more than there are steps
 
+    def unwatched(*_: object) -> NoReturn:
+        raise AssertionError("nobody asked for membranes")
+
     @torch.inference_mode()
     def take() -> None:
         stream.reset()
@@ -92,7 +95,9 @@ def front_end(model: SnnVoice, wave: Wave, hop: float, *, whole: bool) -> Callab
             due = stream.take(chunk)
             while due:
                 if model.remembers:
-                    given = outputs_of_frames(due.inputs, lambda x, state: (answers[: len(x)], state))
+                    given = outputs_of_frames(
+                        due.inputs, lambda x, state: (answers[: len(x)], state), unwatched
+                    )
                 else:
                     given = outputs_of_rows(due.inputs, lambda _: outputs, lambda _: outputs)
                 stream.give(due, given)

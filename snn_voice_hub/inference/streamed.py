@@ -76,22 +76,25 @@ class Streamed(nn.Module, Listener):
         return outputs_of_rows(
             inputs,
             lambda windows: cast(Tensor, self(self.to_device(windows))),
-            lambda features: self._logits(self._as_weights(features), None),
+            lambda features: self._logits(*self._as_weights(features), None),
         )
 
     def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         with no_autocast(self.device):
-            outputs, after = self._engine.advance(network, self._as_weights(x), self._as_weights(state))
+            outputs, after = self._engine.advance(network, *self._as_weights(x, state))
             return outputs.float(), after.float()
 
     def _watch(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with no_autocast(self.device):
-            outputs, after, mems = self._engine.watch(network, self._as_weights(x), self._as_weights(state))
+            outputs, after, mems = self._engine.watch(network, *self._as_weights(x, state))
             return outputs.float(), after.float(), mems.float()
 
-    def _as_weights(self, values: Tensor) -> Tensor:
+    def _as_weights(self, *values: Tensor) -> list[Tensor]:
         """Values on the CPU where the weights are, in their number type."""
-        return self.to_device(values).to(self.dtype)
+        device, dtype = self.device, self.dtype  # once: to find them takes a walk through the modules
+        if device.type == "cpu":
+            return [each.to(dtype) for each in values]
+        return [self.to_device(each).to(dtype) for each in values]
 
     def _hop_of(self, seconds: float) -> int:
         network = self._bare_network()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from benchmarks.stream import front_end
 from benchmarks.streaming.client import frame, frames_in
+from snn_voice_hub import SnnVoice
 
 protocol = pytest.importorskip("websockets.server")
 frames = pytest.importorskip("websockets.frames")
@@ -33,3 +36,10 @@ def test_frames_of_a_server_are_read_however_they_come(size: int, step: int) -> 
         found += list(frames_in(data))
     assert found == [(1, payload) for payload in payloads]
     assert not data
+
+
+def test_all_but_the_network_is_measured_of_both_kinds_of_networks() -> None:
+    for name in ("tcy-snn", "tempo-snn"):
+        model = SnnVoice.from_pretrained(name)
+        for whole in (False, True):
+            front_end(model, np.zeros(8_000, np.float32), 0.1, whole=whole)()
