@@ -30,15 +30,14 @@ COPY snn_voice_hub/_version.py snn_voice_hub/_version.py
 COPY lite/pyproject.toml lite/README.md lite/LICENSE lite/
 COPY lite/snn_voice_lite/_version.py lite/snn_voice_lite/_version.py
 # hadolint ignore=DL3013,SC2086
-RUN mkdir -p server/snn_voice_server server/snn_voice_wyoming server/snn_hub_sandbox \
+RUN mkdir -p server/snn_voice_server server/snn_hub_sandbox \
     && touch lite/snn_voice_lite/__init__.py snn_voice_hub/__init__.py server/snn_voice_server/__init__.py \
-        server/snn_voice_wyoming/__init__.py server/snn_hub_sandbox/__init__.py \
+        server/snn_hub_sandbox/__init__.py \
     && pip install ${PIP_EXTRA_ARGS} ./lite ".[${EXTRAS}]"
 
 COPY lite lite
 COPY snn_voice_hub snn_voice_hub
 COPY server/snn_voice_server server/snn_voice_server
-COPY server/snn_voice_wyoming server/snn_voice_wyoming
 COPY server/snn_hub_sandbox server/snn_hub_sandbox
 # The event-driven kernels for each generation of processor; the image itself has no compiler.
 # hadolint ignore=DL3013,SC2086

@@ -11,7 +11,8 @@ import pytest
 
 def lack(monkeypatch: pytest.MonkeyPatch, package: str, *users: str) -> None:
     """Make importing a package fail for the rest of a test, and forget it and those that have imported it."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in (package, *users)]:
+    gone = tuple(f"{name}." for name in (package, *users))
+    for name in [name for name in sys.modules if f"{name}.".startswith(gone)]:
         monkeypatch.delitem(sys.modules, name)
     real = builtins.__import__
 

@@ -28,7 +28,7 @@ def hub_sandbox(
 ) -> None:
     """Rehearse a push: a small Hugging Face Hub on this machine, without an account."""
     with serve_extra("the sandbox"):
-        from snn_voice_server.process.listening import bind, url_of
+        from snn_voice_lite.process.sockets import bind, url_of
         from snn_voice_server.process.running import Life, run
 
         from snn_hub_sandbox.app import create_app

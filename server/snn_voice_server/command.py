@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 from snn_voice_lite.containers.quiet import keep_stderr
+from snn_voice_lite.process.starting import minding_signals
 
 from snn_voice_server.options import ServeCommand
 from snn_voice_server.process.extra import serve_extra
-from snn_voice_server.process.starting import minding_signals
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -40,9 +40,10 @@ def _serve(arguments: Sequence[str]) -> None:
         logs.set_up(settings.log_level, settings.log_format)
         logs.take_over()
         warn_of_unknown()
+        from snn_voice_lite.process.sockets import bind, url_of
+
         from snn_voice_server.http.operations import reload_models
         from snn_voice_server.models.compute import settle
-        from snn_voice_server.process.listening import bind, url_of
         from snn_voice_server.process.running import Life, configuration, run
 
         if settings.ray:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OWN = (
     *("classify", "listen", "spikes", "energy", "models", "teach", "record", "synthesize", "voices"),
     *("negatives", "enroll", "train", "reproduce", "evaluate", "push", "pull", "card", "convert"),
-    "export",
+    *("export", "wyoming"),
 )
 
 

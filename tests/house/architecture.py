@@ -13,7 +13,6 @@ DOCUMENT = ROOT / "docs" / "architecture.md"
 PACKAGES = {
     "snn_voice_hub": ROOT / "snn_voice_hub",
     "snn_voice_server": ROOT / "server" / "snn_voice_server",
-    "snn_voice_wyoming": ROOT / "server" / "snn_voice_wyoming",
     "snn_hub_sandbox": ROOT / "server" / "snn_hub_sandbox",
     "snn_voice_lite": ROOT / "lite" / "snn_voice_lite",
 }

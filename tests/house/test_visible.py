@@ -130,7 +130,7 @@ def test_a_card_says_it_visibly(text: str) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_line_of_the_log_can_be_forged(text: str, form: str) -> None:
     logs = pytest.importorskip("snn_voice_server.process.logs")
-    formatter = logs.JsonLines() if form == "json" else logs.TextLines()
+    formatter = logs.JsonLines() if form == "json" else logs.RequestLines()
     try:
         raise ValueError(text)
     except ValueError:

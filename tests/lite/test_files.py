@@ -62,6 +62,17 @@ def test_versions_are_one() -> None:
     assert (ROOT / "lite" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
+def test_extras_of_one_name_bring_the_same() -> None:
+    both = [
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+            "optional-dependencies"
+        ]
+        for folder in (ROOT, ROOT / "lite")
+    ]
+    assert {"listen", "wyoming"} <= both[1].keys()
+    assert {name: both[0][name] for name in both[1]} == both[1]
+
+
 def test_what_the_text_says_is_read_back() -> None:
     config = LiteConfig(
         kind="windows",

@@ -18,7 +18,7 @@ from snn_hub_sandbox.faults import Fault, Faults
 from snn_hub_sandbox.gate import RequestLog
 from snn_hub_sandbox.serving import configuration
 from snn_hub_sandbox.store import Hub
-from snn_voice_server.process.listening import bind, url_of
+from snn_voice_lite.process.sockets import bind, url_of
 
 from tests.nursery import Ran, nursery
 from tests.places import ROOT

@@ -15,10 +15,10 @@ import pytest
 import torch
 import uvicorn
 from fastapi import FastAPI
+from snn_voice_lite.process.sockets import bind
 from snn_voice_server.models import compute
 from snn_voice_server.models.served import Entry
 from snn_voice_server.models.work import LOGITS, Work
-from snn_voice_server.process.listening import bind
 from snn_voice_server.process.running import configuration
 from snn_voice_server.queue.batching import Batcher
 from torch import Tensor

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 import soxr
-from snn_voice_server.process.listening import bind
-from snn_voice_wyoming.connection import WakeLimits
-from snn_voice_wyoming.offered import Vocabulary
-from snn_voice_wyoming.serving import serving
+from snn_voice_lite.process.sockets import bind
+from snn_voice_lite.wyoming.connection import WakeLimits
+from snn_voice_lite.wyoming.offered import Vocabulary
+from snn_voice_lite.wyoming.serving import serving
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.event import Event, Eventable

@@ -13,13 +13,13 @@ import pytest
 
 pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
 
+from snn_voice_lite.errors import CheckpointError
 from snn_voice_lite.streaming.session import VoiceStream
-from snn_voice_wyoming.connection import WakeLimits
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite.wyoming.connection import WakeLimits
+from snn_voice_lite.wyoming.offered import Vocabulary
 from wyoming.error import Error
 from wyoming.ping import Ping, Pong
 
-import snn_voice_hub as sv
 from tests.wyoming.helpers import RATE, Client, chunks, run, talk
 
 RUBBISH = [
@@ -105,7 +105,7 @@ def test_who_does_not_read_is_cut_off(vocabulary: Vocabulary) -> None:
 
     async def use(port: int) -> None:
         loop, cut = asyncio.get_running_loop(), asyncio.Event()
-        logger = logging.getLogger("snn_voice_wyoming")
+        logger = logging.getLogger("snn_voice_lite.wyoming")
 
         async def read(client: socket.socket) -> None:
             while await loop.sock_recv(client, 1 << 20):
@@ -152,7 +152,7 @@ def test_there_is_room_for_so_many(vocabulary: Vocabulary) -> None:
 
 def test_a_broken_network_is_told(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: VoiceStream, chunk: Any) -> Any:
-        raise sv.CheckpointError("weights are NaN")
+        raise CheckpointError("weights are NaN")
 
     monkeypatch.setattr(VoiceStream, "feed", broken)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
 
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite import Voice
+from snn_voice_lite.listening import Listener
+from snn_voice_lite.wyoming.offered import Vocabulary
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.info import Describe, Info
@@ -22,7 +25,7 @@ from tests.voice.stream_helpers import follower
 from tests.wyoming.helpers import RATE, WORDS, Client, chunks, run, talk
 
 
-def expected(voice: sv.SnnVoice, *words: str, names: Any = (*WORDS, "stop")) -> list[tuple[str, int]]:
+def expected(voice: Listener, *words: str, names: Any = (*WORDS, "stop")) -> list[tuple[str, int]]:
     events = voice.listen([talk(*words)], sample_rate=RATE, words=names)
     return [(event.label, round(1000 * event.time)) for event in events]
 
@@ -54,8 +57,8 @@ def test_it_says_which_words_there_are(vocabulary: Vocabulary) -> None:
 # --- words --------------------------------------------------------------------------------------------
 
 
-def test_several_words_in_a_stream(vocabulary: Vocabulary, default_model: sv.SnnVoice) -> None:
-    wanted = expected(default_model, *WORDS)
+def test_several_words_in_a_stream(vocabulary: Vocabulary, voice: Listener) -> None:
+    wanted = expected(voice, *WORDS)
     assert [word for word, _ in wanted] == list(WORDS)
 
     async def use(port: int) -> None:
@@ -67,24 +70,29 @@ def test_several_words_in_a_stream(vocabulary: Vocabulary, default_model: sv.Snn
     run(vocabulary, use)
 
 
-def test_a_network_whose_steps_are_those_of_the_sound() -> None:
-    voice = follower()
-    wanted = expected(voice, *WORDS, names=["four", "dog"])
-    assert {word for word, _ in wanted} == {"four"}
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [(follower, ["four", "dog"]), (lambda: Voice("tempo-snn"), ["yes", "stop"])],
+    ids=["hub", "lite"],
+)
+def test_a_network_whose_steps_are_those_of_the_sound(make: Callable[[], Listener], names: list[str]) -> None:
+    voice = make()
+    wanted = expected(voice, *WORDS, names=names)
+    assert {word for word, _ in wanted} == {names[0]}
 
     async def use(port: int) -> None:
         async with Client(port) as client:
             for size in (99, 1_024, 1_000_000):
                 assert pairs(await client.heard(talk(*WORDS), size=size)) == wanted
 
-    run(Vocabulary([voice], ["four", "dog"]), use)
+    run(Vocabulary([voice], names), use)
 
 
-def test_only_words_that_are_asked_for_are_told(vocabulary: Vocabulary, default_model: sv.SnnVoice) -> None:
+def test_only_words_that_are_asked_for_are_told(vocabulary: Vocabulary, voice: Listener) -> None:
     async def use(port: int) -> None:
         async with Client(port) as client:
             for names in (["go"], ["marvin", "yes"]):
-                wanted = expected(default_model, *WORDS, names=names)
+                wanted = expected(voice, *WORDS, names=names)
                 assert {word for word, _ in wanted} == set(names)
                 assert pairs(await client.heard(talk(*WORDS), names=names)) == wanted
             assert await client.heard(talk(*WORDS), names=["stop"]) == []
@@ -135,8 +143,8 @@ def test_a_word_counts_before_the_stream_is_over(vocabulary: Vocabulary) -> None
 # --- time ---------------------------------------------------------------------------------------------
 
 
-def test_times_are_on_the_clients_clock(vocabulary: Vocabulary, default_model: sv.SnnVoice) -> None:
-    ((_, time),) = expected(default_model, "go")
+def test_times_are_on_the_clients_clock(vocabulary: Vocabulary, voice: Listener) -> None:
+    ((_, time),) = expected(voice, "go")
 
     async def use(port: int) -> None:
         async with Client(port) as client:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from snn_voice_lite._version import __version__
 from snn_voice_lite.containers.quiet import keep_stderr
 from snn_voice_lite.errors import AudioError, SnnVoiceError
+from snn_voice_lite.process.logs import LEVELS
 from snn_voice_lite.shell.live import (
     STDIN,
     LiveSound,
@@ -21,11 +22,13 @@ from snn_voice_lite.shell.live import (
     sound_of,
 )
 from snn_voice_lite.shell.streams import finish_stdout, open_streams
+from snn_voice_lite.shell.wake import WakeOptions, serve_words
 from snn_voice_lite.visible import LINE_LIMIT, visible, visible_json
 
 if TYPE_CHECKING:
     from snn_voice_lite.answers import Prediction
     from snn_voice_lite.streaming.detector import Event
+    from snn_voice_lite.voice import Voice
 
 _NAME = "snn-voice-lite"
 _STDIN_RATE = 16_000
@@ -67,7 +70,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parser = _Parser(prog=_NAME, description="Spoken words by spiking neural networks, without PyTorch.")
     parser.add_argument("--version", action="version", version=f"{_NAME} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_classify, _add_listen, _add_models):
+    for add in (_add_classify, _add_listen, _add_wyoming, _add_models):
         add(commands)
     given = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = given.run
@@ -93,13 +96,7 @@ def _add_listen(commands: Any) -> None:
     parser.add_argument("source", nargs="?", choices=[STDIN], help="raw samples on stdin, one channel")
     parser.add_argument("--file", "--wav", metavar="FILE", help="listen to a sound file")
     _add_model(parser)
-    parser.add_argument("--words", action="append", metavar="WORD,…", help="words to listen for (all)")
-    parser.add_argument(
-        "--threshold",
-        action="append",
-        metavar="SCORE",
-        help="score from which on a word counts, or WORD=SCORE (the model's own)",
-    )
+    _add_words(parser)
     parser.add_argument("--hop", type=float, help="seconds between windows (the model's own)")
     parser.add_argument("--sample-rate", type=int, help="of stdin (16000) or the microphone (its own), in Hz")
     parser.add_argument("--encoding", default="pcm16", help="of stdin: pcm16 or float32, little-endian")
@@ -109,13 +106,43 @@ def _add_listen(commands: Any) -> None:
     parser.set_defaults(run=_listen)
 
 
+def _add_wyoming(commands: Any) -> None:
+    what = "serve wake words to Home Assistant, by the Wyoming protocol (the extra [wyoming])"
+    parser = commands.add_parser("wyoming", help=what, description=what)
+    _add_model(parser, more="; may be repeated: the words of all are offered", action="append")
+    _add_words(parser)
+    standard = WakeOptions()
+    for name, kind, text in (
+        ("host", str, "address; 0.0.0.0 lets other machines in"),
+        ("port", int, "port; 0 takes a free one"),
+        ("max_connections", int, "clients at once"),
+        ("idle_timeout", float, "seconds after which a silent client is cut off"),
+        ("log_level", str, f"of stderr: {', '.join(LEVELS)}"),
+    ):
+        usual = getattr(standard, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, default=usual, help=f"{text} ({usual})")
+    parser.set_defaults(run=_wyoming)
+
+
 def _add_models(commands: Any) -> None:
     what = "show the models that are bundled"
     commands.add_parser("models", help=what, description=what).set_defaults(run=_models)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", help="bundled name, or a file of `snn-voice export --to lite`")
+def _add_model(parser: argparse.ArgumentParser, more: str = "", **kind: Any) -> None:
+    what = "bundled name, or a file of `snn-voice export --to lite`"
+    parser.add_argument("--model", help=f"{what}{more}", **kind)
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--words", action="append", metavar="WORD,…", help="words to listen for (all)")
+    parser.add_argument(
+        "--threshold",
+        action="append",
+        metavar="SCORE",
+        help="score from which on a word counts, or WORD=SCORE (the model's own)",
+    )
 
 
 def _classify(given: argparse.Namespace) -> int:
@@ -193,6 +220,19 @@ def _source(given: argparse.Namespace) -> LiveSound:
     if given.source is not None:
         return of_stdin(given.sample_rate or _STDIN_RATE, given.encoding)
     return of_microphone(given.device, given.sample_rate)
+
+
+def _wyoming(given: argparse.Namespace) -> int:
+    names = ("host", "port", "words", "threshold", "max_connections", "idle_timeout", "log_level")
+    options = WakeOptions(**{name: getattr(given, name) for name in names})
+
+    def open_models() -> list[Voice]:
+        from snn_voice_lite.voice import Voice
+
+        return [Voice(name) for name in given.model or [None]]
+
+    serve_words(options, open_models, lambda line: _say(f"{_NAME}: {line}"))
+    return 0
 
 
 def _models(given: argparse.Namespace) -> int:

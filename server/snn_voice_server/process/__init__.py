@@ -1,1 +1,1 @@
-"""A service as a process: its socket, connections, signals and log."""
+"""The service as a process: its connections, its log, and how it runs until it is asked to end."""

@@ -19,11 +19,11 @@ from typing import Any
 import typer
 import uvicorn
 from fastapi import FastAPI
+from snn_voice_lite.process.sockets import begin_to_listen
+from snn_voice_lite.process.starting import handling, has_terminal
 
 from snn_voice_server.process.connection import Connection, sweep_for_ever
 from snn_voice_server.process.door import Door, DoorLimits, DoorWatcher, Unwatched
-from snn_voice_server.process.listening import begin_to_listen
-from snn_voice_server.process.starting import handling, has_terminal
 
 # Longer than the routes wait for a client that sends nothing.
 _SHUTDOWN_SECONDS = 30

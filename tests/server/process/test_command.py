@@ -16,10 +16,10 @@ import pytest
 import torch
 import typer
 from fastapi.testclient import TestClient
+from snn_voice_lite.process.sockets import bind
 from snn_voice_server.app import create_app
 from snn_voice_server.command import serve
 from snn_voice_server.process import running
-from snn_voice_server.process.listening import bind
 from snn_voice_server.settings import Settings, read_settings
 
 from snn_voice_hub import CheckpointError, ConfigError, MissingExtraError, SnnVoice, SnnVoiceError, TcySNN
@@ -82,7 +82,7 @@ def test_port_that_another_program_takes_while_the_model_loads(
     port = listener.getsockname()[1]
     with bind("127.0.0.1", port) as other:  # possible as long as neither listens
         other.listen()
-        monkeypatch.setattr("snn_voice_server.process.listening.bind", lambda *_: listener)
+        monkeypatch.setattr("snn_voice_lite.process.sockets.bind", lambda *_: listener)
         line = refused("--model", str(checkpoint), "--port", str(port))
     assert f"port {port} of 127.0.0.1 is already in use" in line
 

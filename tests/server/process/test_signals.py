@@ -26,7 +26,7 @@ Started = dict[str, "subprocess.Popen[str]"]
 SLOW_LOADER = """
 import asyncio, time
 from fastapi import FastAPI
-from snn_voice_server.process.listening import bind, url_of
+from snn_voice_lite.process.sockets import bind, url_of
 from snn_voice_server.process.running import Life, configuration, run
 app = FastAPI()
 listener = bind("127.0.0.1", 0)

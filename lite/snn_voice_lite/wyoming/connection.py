@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 from wyoming.wake import Detect, Detection, NotDetected
 
-from snn_voice_hub.errors import ConfigError, SnnVoiceError
-from snn_voice_wyoming.listening import SaidWord, SoundFormat, WakeStream
-from snn_voice_wyoming.messages import MessageError, WyomingMessage, read_message, read_piece
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite.errors import ConfigError, SnnVoiceError
+from snn_voice_lite.visible import module_logger
+from snn_voice_lite.wyoming.listening import SaidWord, SoundFormat, WakeStream
+from snn_voice_lite.wyoming.messages import MessageError, WyomingMessage, read_message, read_piece
+from snn_voice_lite.wyoming.offered import Vocabulary
 
-logger = logging.getLogger(__name__)
+logger = module_logger(__name__)
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
+
 from snn_voice_lite.containers.faults import audio_error
 from snn_voice_lite.streaming.detector import Event
 from snn_voice_lite.streaming.session import VoiceStream
-
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite.wyoming.offered import Vocabulary
 
 # Bytes of a sample.
 _WIDTH: Final = 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from snn_voice_lite.config import is_word
+from snn_voice_lite.errors import ConfigError
+from snn_voice_lite.listening import Listener
 from snn_voice_lite.streaming.detector import chosen_words
 from snn_voice_lite.streaming.session import VoiceStream
-
-from snn_voice_hub import ConfigError, SnnVoice
-from snn_voice_hub.config import is_word
 
 
 class Vocabulary:
@@ -28,13 +28,13 @@ class Vocabulary:
 
     def __init__(
         self,
-        voices: Sequence[SnnVoice],
+        voices: Sequence[Listener],
         words: Iterable[str] | None = None,
         threshold: float | Mapping[str, float] | None = None,
     ) -> None:
-        known: dict[str, SnnVoice] = {}
+        known: dict[str, Listener] = {}
         for voice in voices:
-            for word in filter(is_word, voice.labels):
+            for word in filter(is_word, voice.config.labels):
                 known.setdefault(word, voice)
         names = list(known)
         self.voice_of = {names[i]: known[names[i]] for i in chosen_words(names, words)}
@@ -43,7 +43,7 @@ class Vocabulary:
         if isinstance(threshold, Mapping) and (unknown := threshold.keys() - self.voice_of.keys()):
             what = f"threshold has {min(unknown)!r}, which is not listened for"
             raise ConfigError(what, hint=f"words are {', '.join(self.voice_of)}")
-        self.streams(voices[0].sample_rate)
+        self.streams(voices[0].config.features.sample_rate)
 
     def chosen(self, names: Iterable[str] | None) -> list[str]:
         """The words with these names; all for None.
@@ -56,7 +56,7 @@ class Vocabulary:
 
     def is_resampled(self, sample_rate: int) -> bool:
         """Whether sound of this rate is resampled for any of the models."""
-        return any(voice.sample_rate != sample_rate for voice in self._voices)
+        return any(voice.config.features.sample_rate != sample_rate for voice in self._voices)
 
     def streams(self, sample_rate: int, words: Iterable[str] | None = None) -> list[VoiceStream]:
         """Streams that listen for some words, one for each model that knows any of them.

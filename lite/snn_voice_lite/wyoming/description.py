@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
-from snn_voice_hub import SnnVoice, __version__
-from snn_voice_hub.config import SPEECH_COMMANDS
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite._version import __version__
+from snn_voice_lite.config import SPEECH_COMMANDS
+from snn_voice_lite.listening import Listener
+from snn_voice_lite.wyoming.offered import Vocabulary
 
 
 def description_of(vocabulary: Vocabulary) -> Info:
@@ -25,7 +26,7 @@ def description_of(vocabulary: Vocabulary) -> Info:
     )
 
 
-def _described(word: str, voice: SnnVoice) -> WakeModel:
+def _described(word: str, voice: Listener) -> WakeModel:
     return WakeModel(
         name=word,
         attribution=Attribution(voice.config.title, ""),

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_lite.errors import SnnVoiceError
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import Any
 
-from snn_voice_server.process.listening import begin_to_listen
-from snn_voice_server.process.starting import handling
-
-from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_wyoming.connection import WakeConnection, WakeLimits
-from snn_voice_wyoming.description import description_of
-from snn_voice_wyoming.messages import MAX_JSON
-from snn_voice_wyoming.offered import Vocabulary
+from snn_voice_lite.errors import SnnVoiceError
+from snn_voice_lite.process.sockets import begin_to_listen
+from snn_voice_lite.process.starting import handling
+from snn_voice_lite.wyoming.connection import WakeConnection, WakeLimits
+from snn_voice_lite.wyoming.description import description_of
+from snn_voice_lite.wyoming.messages import MAX_JSON
+from snn_voice_lite.wyoming.offered import Vocabulary
 
 # Clients that are refused at the door, and told so, at once; more are cut off.
 _REFUSED = 16

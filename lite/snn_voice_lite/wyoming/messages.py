@@ -10,7 +10,7 @@ import asyncio
 import json
 from typing import Any, Final, NamedTuple
 
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_lite.errors import SnnVoiceError
 
 # Bytes of a line, and of the JSON behind it.
 MAX_JSON: Final = 1 << 16

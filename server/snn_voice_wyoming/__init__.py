@@ -1,6 +1,0 @@
-"""Wake words for Home Assistant: `snn-voice wyoming`, a service that speaks the Wyoming protocol.
-
-A client asks which words there are, sends sound, and is told each word that is said in it, with its time.
-
-Nothing is imported here, so that the command line can offer `wyoming` where that package is not installed.
-"""
