@@ -78,7 +78,10 @@ import contextlib, io, json, os, re, shlex, subprocess, sys, traceback
 steps, folder, extra = json.loads({given!r})
 os.chdir(folder)
 PORTS = {{"serve": "8000", "hub-sandbox": "8800", "wyoming": "10400"}}
-CLI = "from snn_voice_hub.cli import main; main()"
+CLI = {{
+    "snn-voice": "from snn_voice_hub.cli import main; main()",
+    "snn-voice-lite": "from snn_voice_lite.shell.program import main; main()",
+}}
 names, services, functions = {{"__name__": "__main__"}}, {{}}, []
 
 def urls(text):
@@ -87,12 +90,13 @@ def urls(text):
         text = text.replace(f"127.0.0.1', {{port}}", "127.0.0.1', " + url.rpartition(":")[2])
     return text
 
-def begin(arguments):
+def begin(name, *arguments):
     port = arguments[arguments.index("--port") + 1] if "--port" in arguments else PORTS[arguments[0]]
-    given = [a for i, a in enumerate(arguments) if a != "--port" and arguments[max(i - 1, 0)] != "--port"]
+    rest = [a for i, a in enumerate(arguments) if a != "--port" and arguments[max(i - 1, 0)] != "--port"]
+    given = [name, *rest]
     if port in services and services[port][2] == given:  # named twice: it answers already
         return 0, ""
-    running = subprocess.Popen([sys.executable, "-c", CLI, *given, "--port", "0"], text=True,
+    running = subprocess.Popen([sys.executable, "-c", CLI[name], *rest, "--port", "0"], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = ""
     for line in running.stdout:
@@ -121,9 +125,9 @@ def command(text, out):
         return 0, ""
     if words[:2] == ["make", "serve"]:
         words = ["snn-voice", "serve"]
+    if words[0] in CLI and words[1] in PORTS:
+        return begin(*words)
     if words[0] == "snn-voice":
-        if words[1] in PORTS:
-            return begin(words[1:])
         stdin = b""
         if "<" in words:
             stdin = open(words.pop(words.index("<") + 1), "rb").read()

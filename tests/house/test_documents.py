@@ -237,7 +237,7 @@ def test_a_reader_who_types_it_all_succeeds(name: str, hub: Sandbox, tmp_path: P
         pytest.importorskip("wordfreq", reason="the extra synth is not installed")
         if not (Espeak().here and Flite().here):
             pytest.skip("needs espeak-ng and flite")
-    if name == "docs/wyoming.md":
+    if name in ("docs/wyoming.md", "docs/lite.md"):
         pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
     prepare, service = BEFORE[name]
     prepare(tmp_path, hub)
