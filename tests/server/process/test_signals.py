@@ -155,7 +155,7 @@ def test_requests_that_take_longer_than_the_grace_time_are_cut_off(running: Runn
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_model_loads(sig: signal.Signals) -> None:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "server")])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")])
     with subprocess.Popen(
         [sys.executable, "-c", SLOW_LOADER],
         stdout=subprocess.PIPE,
