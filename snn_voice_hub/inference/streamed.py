@@ -76,7 +76,7 @@ class Streamed(nn.Module, Listener):
         return outputs_of_rows(
             inputs,
             lambda windows: cast(Tensor, self(self.to_device(windows))),
-            lambda features: self._logits(*self._as_weights(features), None),
+            lambda features: self._logits(self._as_weights(features)[0], None),
         )
 
     def _advance(self, network: Framed, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
