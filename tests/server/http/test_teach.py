@@ -86,10 +86,12 @@ def test_a_form(teaching: TestClient) -> None:
 
 
 def test_words_alone(teaching: TestClient) -> None:
+    kept = teaching.app.state.service.settings.teach_folder  # type: ignore[attr-defined]
+    before = set(kept.iterdir())
     begun = teaching.post("/teach", params={"words": "lumos, nox"})
     assert begun.status_code == 202, begun.text
     assert over(teaching)["state"] == "done"
-    folder = max(teaching.app.state.service.settings.teach_folder.iterdir())  # type: ignore[attr-defined]
+    (folder,) = set(kept.iterdir()) - before  # several may begin in the second that their names tell
     assert asked(folder)["words"] == ["lumos", "nox"]
     assert asked(folder)["synthetic"] is True
 
