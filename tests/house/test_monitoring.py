@@ -28,6 +28,7 @@ def exposed(client: TestClient) -> dict[str, set[str]]:
     metrics = client.app.state.service.metrics  # type: ignore[attr-defined]
     metrics.refused.labels("busy").inc()
     metrics.turned_away("silent")
+    metrics.trained("done", 1.0)
     found: dict[str, set[str]] = {}
     # The memory of GPUs is there only where one is.
     with pytest.MonkeyPatch.context() as patch:

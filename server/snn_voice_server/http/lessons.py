@@ -45,12 +45,19 @@ def read_lesson(
 
 def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> TeachRequest:
     words: list[str] = []
+    said: dict[str, str] = {}
     once: dict[str, str] = {}
     for name, text in fields:
         if name not in SETTINGS:
             raise RequestError(f"unknown field {shown(name)}", hint=_LEGAL, code="bad_form")
         if name == "words":
-            words += [word.strip() for word in text.split(",") if word.strip()]
+            for wish in text.split(","):
+                word, equals, sounds = (part.strip() for part in wish.partition("="))
+                words += [word] if word or equals else []
+                if equals and said.setdefault(word, sounds) != sounds:
+                    raise RequestError(
+                        f"{told(word)} has two pronunciations", hint="one", code="bad_pronunciation"
+                    )
         elif name in once:
             raise RequestError(f"{name} is given twice", hint="once", code=f"bad_{name}")
         else:
@@ -59,4 +66,4 @@ def _lesson(fields: Iterable[tuple[str, str]], archive: bytes) -> TeachRequest:
     if synthetic is None:
         given = told(once["synthetic"])
         raise RequestError(f"synthetic={given} is not legal", hint="yes or no", code="bad_synthetic")
-    return TeachRequest(tuple(words), archive, synthetic, once.get("name", ""))
+    return TeachRequest(tuple(words), archive, synthetic, once.get("name", ""), said)

@@ -25,6 +25,7 @@ from snn_voice_server.models.naming import Source
 from snn_voice_server.models.served import LAST_WORDS_SECONDS, Entry, Models
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.settings import Settings
+from snn_voice_server.teaching.jobs import State
 from snn_voice_server.teaching.teacher import Tutor
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ class Service:
         )
         share = settings.limits(len(keys)).share
         self.streams = OpenStreams(settings.max_streams, share, metrics.streams)
-        self.teacher = Tutor(settings.teaching, _NewModels(self)) if settings.allow_teach else None
+        self.teacher = tutor = Tutor(settings.teaching, _NewModels(self)) if settings.allow_teach else None
+        metrics.training.set_function(lambda: float(tutor is not None and tutor.at_work))
         self._gatherings: WeakValueDictionary[tuple[Entry, str], Gathering] = WeakValueDictionary()
         threads = settings.decode_threads or min(_MAX_DECODE_THREADS, usable_cores())
         # Its queue is bounded by the places in the models' queues.
@@ -218,3 +220,6 @@ class _NewModels:
 
     async def forget(self, name: str) -> None:
         await self._service.models.forget(name)
+
+    def ended(self, state: State, seconds: float) -> None:
+        self._service.metrics.trained(state, seconds)

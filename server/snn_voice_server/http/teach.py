@@ -98,7 +98,8 @@ _FIELDS: dict[str, Any] = {
     "words": {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Words or phrases; without clips they are needed. Commas separate them, too.",
+        "description": "Words or phrases; without clips they are needed. Commas separate them, too. "
+        "With a pronunciation in the phonemes of CMUdict where synthesisers err: `lumos=L UW1 M OW0 S`.",
     },
     "synthetic": {
         "type": "string",

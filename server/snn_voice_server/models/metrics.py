@@ -77,6 +77,13 @@ class Metrics:
         self.failures = counter("batch_failures", "Runs that failed.", "model", "kind")
         self.loaded_models = Gauge("snn_voice_model_loaded", "In memory.", ["model"], registry=registry)
         self.ready = Gauge("snn_voice_ready", "What /ready says.", registry=registry)
+        self.training = Gauge(
+            "snn_voice_training", "Whether a training of new words runs.", registry=registry
+        )
+        self._trainings = counter(
+            "trainings", "Trainings of new words that are over, by what became of them.", "state"
+        )
+        self._training_seconds = counter("training_seconds", "How long those took.", "state")
         self._add_memory()
 
     def _add_memory(self) -> None:
@@ -101,6 +108,11 @@ class Metrics:
     def turned_away(self, reason: str) -> None:
         """See `door.Watcher`."""
         self._turned_away.labels(reason).inc()
+
+    def trained(self, state: str, seconds: float) -> None:
+        """A training of new words is over."""
+        self._trainings.labels(state).inc()
+        self._training_seconds.labels(state).inc(seconds)
 
     def page(self) -> bytes:
         """The answer of `/metrics`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ class Training:
         synthetic: Whether synthesisers say them.
         key: Who asked for it.
         folder: Where its clips and its model are.
+        said: How synthesisers say some of the words.
         identifier: Its own.
         progress: What it tells.
         complaints: The newest lines of its stderr.
@@ -42,6 +44,7 @@ class Training:
     synthetic: bool
     key: str
     folder: Path
+    said: Mapping[str, str] = field(default_factory=dict)
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     complaints: deque[str] = field(default_factory=lambda: deque(maxlen=50))
     state: State = "running"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_server.failures import RequestError
 
 # A word is the name of a folder, and a label. One that begins with _ would be a class, such as _unknown_.
@@ -46,6 +47,7 @@ class TeachRequest:
 
     Attributes:
         words: Words or phrases; none where the clips' folders say them.
+        said: How synthesisers say some of them, in the phonemes of CMUdict, as `snn-voice teach` takes it.
         archive: A zip of `word/speaker_nohash_0.wav`; b"" for none.
         synthetic: Whether synthesisers say the words: beside the clips, or alone where there are none.
         name: What the model is to be called; "" for a name made of the words.
@@ -55,6 +57,7 @@ class TeachRequest:
     archive: bytes = b""
     synthetic: bool = True
     name: str = ""
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, limits: TeachLimits) -> None:
         """Refuse what can't be learned, without a look at the clips.
@@ -64,6 +67,8 @@ class TeachRequest:
         """
         for word in self.words:
             check_word(word)
+        for word, sounds in self.said.items():
+            _check_pronunciation(word, sounds)
         check_number_of_words(self.words, limits)
         if self.name and not (_NAME.fullmatch(self.name) and len(self.name) <= _LONGEST):
             raise RequestError(
@@ -91,6 +96,15 @@ def check_word(word: str) -> None:
             hint=f"letters, digits, spaces, - and ', a letter or digit first, at most {_LONGEST}",
             code="bad_word",
         )
+
+
+def _check_pronunciation(word: str, sounds: str) -> None:
+    from snn_voice_hub.training.voices.wishes import wishes  # brings what trains
+
+    try:
+        wishes([f"{word}={sounds}"])
+    except SnnVoiceError as error:
+        raise RequestError(error.message, hint=error.hint, code="bad_pronunciation") from error
 
 
 def check_number_of_words(words: Collection[str], limits: TeachLimits) -> None:

@@ -20,7 +20,7 @@ from snn_voice_hub.errors import ConfigError, MissingExtraError, SnnVoiceError
 from snn_voice_hub.install import extra_hint
 from snn_voice_server.failures import RequestError, Stopped
 from snn_voice_server.teaching.child import Child
-from snn_voice_server.teaching.jobs import Training
+from snn_voice_server.teaching.jobs import State, Training
 from snn_voice_server.teaching.lessons import TeachLimits, TeachRequest, name_for, told
 from snn_voice_server.teaching.unpacking import unpack
 
@@ -66,6 +66,9 @@ class School(Protocol):
     async def forget(self, name: str) -> None:
         """Answer by that model no more."""
 
+    def ended(self, state: State, seconds: float) -> None:
+        """A training is over, and has taken so long."""
+
 
 class Tutor:
     """Trainings, one after the other, each in a process of its own.
@@ -93,6 +96,11 @@ class Tutor:
         self._kept: deque[Training] = deque()
         self._temporary: Path | None = None
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a training runs."""
+        return self.job is not None and self.job.state == "running"
+
     # --- what clients ask for ---------------------------------------------------------------------
 
     def check_free(self) -> None:
@@ -104,7 +112,7 @@ class Tutor:
         """
         if self._stopping:
             raise Stopped.now()
-        if self._reserved or (self.job is not None and self.job.state == "running"):
+        if self._reserved or self.at_work:
             raise RequestError(
                 "another training is under way",
                 hint="GET /teach says how far it is, DELETE /teach cancels it",
@@ -208,7 +216,7 @@ class Tutor:
             _check_same(words, counts)
             words = list(counts)
         name = lesson.name or name_for(words, self._school.names)
-        return Training(name, words, counts, lesson.synthetic, key, folder)
+        return Training(name, words, counts, lesson.synthetic, key, folder, lesson.said)
 
     async def _run(self, job: Training) -> None:
         logger.info("training %s begins", job.name)
@@ -225,7 +233,9 @@ class Tutor:
         else:
             job.end("done" if checkpoint is not None else "cancelled")
         shown = f": {job.error}" if job.error is not None else ""
-        logger.warning("training %s: %s after %.0f s%s", job.name, job.state, job.seconds, shown)
+        level = logging.WARNING if job.state == "failed" else logging.INFO
+        logger.log(level, "training %s: %s after %.0f s%s", job.name, job.state, job.seconds, shown)
+        self._school.ended(job.state, job.seconds)
         self._kept.append(job)
         while len(self._kept) > self.limits.keep:
             await self._drop(self._kept.popleft())
@@ -278,8 +288,9 @@ class Tutor:
         clips = ["--clips", str(job.clips)] if job.counts else ["--synthetic-only"]
         silent = [] if job.synthetic else ["--count", "0"]
         options = [*clips, *silent, "--out", str(job.folder / job.name), "--json"]
+        words = [f"{word}={job.said[word]}" if word in job.said else word for word in job.words]
         # The words last: one is never taken for an option.
-        return [*self.program, *options, "--", *job.words]
+        return [*self.program, *options, "--", *words]
 
 
 def _check_same(words: Collection[str], counts: Collection[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,9 +97,28 @@ def test_words_alone(teaching: TestClient) -> None:
     assert asked(folder)["synthetic"] is True
 
 
+def test_a_pronunciation(teaching: TestClient) -> None:
+    kept = teaching.app.state.service.settings.teach_folder  # type: ignore[attr-defined]
+    before = set(kept.iterdir())
+    begun = teaching.post("/teach", params={"words": "hey sheila = HH EY1 | SH IY1 L AH0, nox"})
+    assert begun.status_code == 202, begun.text
+    assert begun.json()["job"]["words"] == ["hey sheila", "nox"]
+    assert over(teaching)["result"]["model"] == "hey-sheila-nox"
+    (folder,) = set(kept.iterdir()) - before
+    assert asked(folder)["words"] == ["hey sheila=HH EY1 | SH IY1 L AH0", "nox"]
+
+
+def trainings(client: TestClient, state: str) -> float:
+    pattern = rf'^snn_voice_trainings_total{{state="{state}"}} (\S+)$'
+    found = re.search(pattern, client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def test_what_went_wrong_is_told(teaching: TestClient) -> None:
+    failed = trainings(teaching, "failed")
     teaching.post("/teach", content=takes("wrong"))
     found = over(teaching)
+    assert trainings(teaching, "failed") == failed + 1
     assert (found["state"], found["result"]) == ("failed", None)
     error = {"code": "training_failed", "message": "too few clips of wrong (record more)", "hint": ""}
     assert found["error"] == error
@@ -112,6 +132,7 @@ def test_what_went_wrong_is_told(teaching: TestClient) -> None:
 def test_one_at_a_time_and_cancelled_by_its_owner(teaching: TestClient) -> None:
     begun = teaching.post("/teach", content=takes("slow"))
     assert begun.status_code == 202
+    assert "\nsnn_voice_training 1.0\n" in teaching.get("/metrics").text
     assert "DELETE /teach" in check(teaching.post("/teach", content=takes("lumos")), 409, "teaching")
     check(teaching.delete("/teach", headers=KEYS[1]), 403, "forbidden")
     check(teaching.delete("/teach", headers={"Origin": "https://evil.example"}), 403, "forbidden")
@@ -119,6 +140,8 @@ def test_one_at_a_time_and_cancelled_by_its_owner(teaching: TestClient) -> None:
     assert ended.status_code == 200
     assert ended.json()["job"]["state"] == "cancelled"
     check(teaching.delete("/teach"), 404, "no_job")
+    assert "\nsnn_voice_training 0.0\n" in teaching.get("/metrics").text
+    assert trainings(teaching, "cancelled") == 1
 
 
 @pytest.mark.parametrize(
@@ -137,6 +160,11 @@ def test_one_at_a_time_and_cancelled_by_its_owner(teaching: TestClient) -> None:
         ({"params": {"words": "lumos", "synthetic": "maybe"}}, 400, "bad_synthetic"),
         ({"params": {"words": "_silence_", "synthetic": "yes"}}, 400, "bad_word"),
         ({"params": [("synthetic", "yes"), ("synthetic", "no")]}, 400, "bad_synthetic"),
+        ({"params": {"words": "lumos=L UW1 MO"}}, 400, "bad_pronunciation"),
+        ({"params": {"words": "lumos="}}, 400, "bad_pronunciation"),
+        ({"params": {"words": "hey lumos=L UW1"}}, 400, "bad_pronunciation"),
+        ({"params": {"words": "lumos=L UW1,lumos=L"}}, 400, "bad_pronunciation"),
+        ({"params": {"words": "=L UW1"}}, 400, "bad_word"),
         ({"files": {"clips": b"x", "file": b"y"}}, 400, "several_files"),
         ({"files": {"clips": takes("lumos")}, "data": {"color": "red"}}, 400, "bad_form"),
         ({"content": takes("lumos"), "headers": {"Origin": "https://evil.example"}}, 403, "forbidden"),

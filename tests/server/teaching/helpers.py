@@ -57,6 +57,7 @@ class Pupils:
     def __init__(self) -> None:
         self.names = ["first"]
         self.folders: dict[str, Path] = {}
+        self.over: list[str] = []
 
     async def take_in(self, name: str, folder: Path) -> None:
         if name.startswith("bad"):
@@ -66,6 +67,10 @@ class Pupils:
 
     async def forget(self, name: str) -> None:
         self.names.remove(name)
+
+    def ended(self, state: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.over.append(state)
 
 
 def teacher_of(checkpoint: Path, folder: Path | None, **limits: Any) -> tuple[Tutor, Pupils]:
