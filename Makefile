@@ -13,7 +13,7 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize words piczak configs lite-models cards clean help
+.PHONY: serve test lint format sanitize release words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -38,6 +38,9 @@ format: $(VENV)/.dev ## Mend the style
 
 sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.native.sanitize $(ARGS)
+
+release: $(VENV)/.dev ## Build all packages into dist/, look into them, try each where nothing else is installed
+	$(BIN)/python -m tests.release $(ARGS)
 
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
 	@$(BIN)/python -m snn_voice_hub.training.voices.words words.tar

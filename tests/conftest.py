@@ -22,7 +22,7 @@ from snn_voice_server.process import logs
 import snn_voice_hub as sv
 from tests.models.registered import registry_as_before
 
-pytest_plugins = ["tests.sandbox.fixtures"]
+pytest_plugins = ["tests.release.fixtures", "tests.sandbox.fixtures"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -17,6 +17,19 @@ from snn_voice_lite.windows import HOP_SECONDS, distances, fit, starts
 # A clip as `Voice.classify` takes it: a path, bytes of a file, a file, an array, and how others pack them.
 Clip: TypeAlias = Any
 Answer: TypeAlias = list[Prediction]
+
+
+class AskOptions(TypedDict, total=False):
+    """The keyword arguments of `Voice.classify`; their meaning stands there."""
+
+    sample_rate: int | None
+    top_k: int
+    min_score: float | None
+    words_only: bool
+    function_to_apply: str
+    batch_size: int
+    max_seconds: float
+    on_error: str
 
 
 class Asked:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 
 from snn_voice_lite.answers import Window
-from snn_voice_lite.asking import Answer, Asked, Clip
+from snn_voice_lite.asking import Answer, Asked, AskOptions, Clip
 from snn_voice_lite.config import check_int, check_number
 from snn_voice_lite.errors import AudioError, CheckpointError, ConfigError
 from snn_voice_lite.facts import KEY, LiteConfig
@@ -108,6 +108,14 @@ class Voice(Listener):
 
     # --- clips ------------------------------------------------------------------------------------
 
+    @overload
+    def classify(
+        self, clips: list[Clip] | tuple[Clip, ...], **options: Unpack[AskOptions]
+    ) -> list[Answer]: ...
+
+    @overload
+    def classify(self, clips: Clip, **options: Unpack[AskOptions]) -> Answer: ...
+
     def classify(
         self,
         clips: Clip,
@@ -158,7 +166,9 @@ class Voice(Listener):
         )
         return list(asked.each(clips)) if are_several(clips) else asked.one(clips)
 
-    def classify_each(self, clips: Iterable[Clip], **options: Any) -> Iterator[Answer | AudioError]:
+    def classify_each(
+        self, clips: Iterable[Clip], **options: Unpack[AskOptions]
+    ) -> Iterator[Answer | AudioError]:
         """The best words of each clip of any iterable, as soon as they are known, in order.
 
         Args:
@@ -172,7 +182,7 @@ class Voice(Listener):
         return self._asked(**options).each(clips)
 
     def classify_windows(
-        self, clip: Clip, *, hop_seconds: float = HOP_SECONDS, **options: Any
+        self, clip: Clip, *, hop_seconds: float = HOP_SECONDS, **options: Unpack[AskOptions]
     ) -> list[Window]:
         """The best words of each window of one clip.
 
@@ -271,7 +281,7 @@ class Voice(Listener):
 
     # --- parts ------------------------------------------------------------------------------------
 
-    def _asked(self, **options: Any) -> Asked:
+    def _asked(self, **options: Unpack[AskOptions]) -> Asked:
         return Asked(self.config, self.logits, self._trouble, **options)
 
     def _trouble(self) -> str:

@@ -21,7 +21,6 @@ from snn_voice_hub.inference.engines.names import check_engine
 if TYPE_CHECKING:
     from snn_voice_lite.voice import Voice
 
-    from snn_voice_hub.inference.ends import ClassifyOptions
     from snn_voice_hub.voice import SnnVoice
 
 _BULK = "Many clips, on Ray (the extra ray)"
@@ -136,7 +135,7 @@ def classify(
         raise SnnVoiceError(f"--{option} goes with --ray", hint="--ray OUT.PARQUET names where answers go")
     if as_json and as_csv is not None:
         raise SnnVoiceError("--json and --csv do not go together", hint="one of the two")
-    options: ClassifyOptions = {
+    options: dict[str, Any] = {
         "top_k": top_k,
         "min_score": min_score,
         "words_only": words_only,
@@ -185,7 +184,7 @@ def _check_lite(device: str, given: Mapping[str, object]) -> None:
 
 
 def _answers(
-    voice: SnnVoice | Voice, files: Sequence[Given], windows: bool, options: ClassifyOptions
+    voice: SnnVoice | Voice, files: Sequence[Given], windows: bool, options: dict[str, Any]
 ) -> Iterator[Sequence[Part] | AudioError]:
     """For each file the answer, or those for its windows, or why there is none."""
     if windows:
@@ -201,7 +200,7 @@ def _answers(
         yield answer if isinstance(answer, AudioError) else [Part(answer)]
 
 
-def _windows(voice: SnnVoice | Voice, file: Given, options: ClassifyOptions) -> list[Part] | AudioError:
+def _windows(voice: SnnVoice | Voice, file: Given, options: dict[str, Any]) -> list[Part] | AudioError:
     try:
         found = voice.classify_windows(sound_of(file.path), **options)
     except AudioError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypedDict, Unpack
+from typing import Final, TypeAlias, Unpack
 
 import torch
 from snn_voice_lite.answers import Floats, Prediction, Window, best, check_asked, combine
+from snn_voice_lite.asking import AskOptions
 from snn_voice_lite.audio import check_peak
 from snn_voice_lite.windows import HOP_SECONDS, distances
 from torch import Tensor
@@ -24,17 +25,9 @@ Windows: TypeAlias = list[Tensor]
 Steps: TypeAlias = Sequence[int] | None
 
 
-class ClassifyOptions(TypedDict, total=False):
+class ClassifyOptions(AskOptions, total=False):
     """The keyword arguments of `SnnVoice.classify`; their meaning stands there."""
 
-    sample_rate: int | None
-    top_k: int
-    min_score: float | None
-    words_only: bool
-    function_to_apply: str
-    batch_size: int
-    max_seconds: float
-    on_error: str
     progress: bool | None
     early_exit: float | None
 

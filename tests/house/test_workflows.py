@@ -23,7 +23,7 @@ def test_workflows_call_make_and_nothing_that_make_has_not() -> None:
             assert job["timeout-minutes"] <= 60
             for step in job["steps"]:
                 called |= set(re.findall(r"\bmake ([a-z-]+)", step.get("run", "")))
-    assert {"test", "sanitize"} <= called <= targets
+    assert {"test", "sanitize", "release"} <= called <= targets
 
 
 def test_the_versions_of_python_are_those_that_are_promised() -> None:
@@ -31,9 +31,15 @@ def test_the_versions_of_python_are_those_that_are_promised() -> None:
     promised = [
         found[1] for line in project["classifiers"] if (found := re.search(r"Python :: (3\.\d+)", line))
     ]
-    workflow = yaml.safe_load((GITHUB / "workflows" / "test.yml").read_text())
-    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == promised
+    for name, job in (("test.yml", "test"), ("release.yml", "python")):
+        workflow = yaml.safe_load((GITHUB / "workflows" / name).read_text())
+        assert workflow["jobs"][job]["strategy"]["matrix"]["python"] == promised
     assert project["requires-python"] == f">={promised[0]}"
+    lite = tomllib.loads((ROOT / "lite" / "pyproject.toml").read_text())["project"]
+    assert lite["requires-python"] == project["requires-python"]
+    assert [line for line in lite["classifiers"] if "Python :: 3." in line] == [
+        line for line in project["classifiers"] if "Python :: 3." in line
+    ]
 
 
 def test_forms_for_issues_ask_for_what_is_needed() -> None:

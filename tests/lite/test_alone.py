@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.house.document_helpers import steps
-from tests.places import EXAMPLES, ROOT
+from tests.places import EXAMPLES
+from tests.release.building import ReleaseError
+from tests.release.installs import check_lite
 
 YES = str(EXAMPLES / "yes.wav")
 
@@ -46,48 +44,16 @@ def test_neither_pytorch_nor_the_hub_is_imported() -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["yes", "yes"]), done.stderr
 
 
-def size(folder: Path) -> float:
-    """Megabytes of the files in a folder."""
-    return sum(path.lstat().st_size for path in folder.rglob("*")) / 1e6
-
-
 @pytest.mark.timeout(600)
-def test_a_fresh_environment_without_pytorch(tmp_path: Path) -> None:
+def test_a_fresh_environment_without_pytorch(lite_wheel: Path, tmp_path: Path) -> None:
     """What the README of the package says, typed where nothing else is installed."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
-    python = str(tmp_path / "env" / "bin" / "python")
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False
-        )
-
-    pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check", "--retries", "0")
-    made = run(*pip, "wheel", "--no-deps", "--wheel-dir", "made", str(ROOT / "lite"))
-    if made.returncode:
-        pytest.skip(f"pip reaches no index: {made.stderr.strip().splitlines()[-1]}")
-    (wheel,) = (tmp_path / "made").iterdir()
-    assert wheel.stat().st_size < 10e6
-    put = run(*pip, "install", str(wheel))
-    if put.returncode:
-        pytest.skip(f"pip reaches no index: {put.stderr.strip().splitlines()[-1]}")
-    (packages,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
-    assert not (packages / "torch").exists()
+    assert lite_wheel.stat().st_size < 10e6
+    try:
+        tried = check_lite(lite_wheel, tmp_path / "alone")
+    except ReleaseError as error:
+        if "pip install" in str(error):
+            pytest.skip(f"pip reaches no index: {str(error).splitlines()[-1]}")
+        raise
     # With pip and setuptools, which a virtual environment brings; 190 MB with CPython 3.11 on x86-64.
-    assert size(packages) < 230
-
-    (tmp_path / "yes.wav").write_bytes(Path(YES).read_bytes())
-    typed = steps((ROOT / "lite" / "README.md").read_text(encoding="utf-8"))
-    block = "\n".join(step.text for step in typed if step.kind == "python")
-    began = time.monotonic()
-    said = run(python, "-c", block)
-    assert said.returncode == 0, said.stderr
-    assert re.match(r"\[Prediction\(label='yes', score=0\.99", said.stdout)
-    assert time.monotonic() - began < 20  # 0.4 s where nothing else runs
-    command = str(tmp_path / "env" / "bin" / "snn-voice-lite")
-    for step in typed:
-        if step.text.startswith("snn-voice-lite "):
-            done = run(command, *step.text.split()[1:])
-            assert (done.returncode, done.stderr) == (0, "")
-            assert "yes 1.00" in done.stdout
+    assert tried.megabytes < 230
+    assert tried.seconds < 20  # 0.4 s where nothing else runs

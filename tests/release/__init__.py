@@ -1,0 +1,1 @@
+"""What is released: how it is built, what must be in it, whether it works alone. `make release` runs it."""
