@@ -33,8 +33,9 @@ from snn_voice_hub.training.clips.data import Clips, as_floats, load_clips
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.clips.sources import Dataset
 from snn_voice_hub.training.clips.splits import by_speaker, speakers_of
-from snn_voice_hub.training.measuring.listening import Floats, Sounds, listen
+from snn_voice_hub.training.measuring.listening import Sounds, listen
 from snn_voice_hub.training.measuring.logits import clip_logits
+from snn_voice_hub.training.measuring.streams import Floats
 from snn_voice_hub.voice import SnnVoice
 from snn_voice_hub.writing import write_whole
 

@@ -26,7 +26,7 @@ from snn_voice_hub.config import is_word
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
 from snn_voice_hub.inference.hearing.frames import outputs_of_frames
 from snn_voice_hub.inference.hearing.windows import outputs_of_rows
-from snn_voice_hub.training.measuring.listening import Stream, missed, word_stream
+from snn_voice_hub.training.measuring.streams import Stream, missed, word_stream
 from snn_voice_hub.voice import SnnVoice
 
 Wave = npt.NDArray[np.float32]

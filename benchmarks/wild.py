@@ -29,15 +29,12 @@ from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives, read_negatives
 from snn_voice_hub.training.measuring.curve_plot import Point, draw_curves, points
 from snn_voice_hub.training.measuring.held_out import load_test
-from snn_voice_hub.training.measuring.listening import (
-    HOP,
+from snn_voice_hub.training.measuring.listening import HOP, Sounds, hear, listen
+from snn_voice_hub.training.measuring.streams import (
     LEVEL_DB,
     Floats,
     Said,
-    Sounds,
     Stream,
-    hear,
-    listen,
     missed,
     rms,
     word_stream,

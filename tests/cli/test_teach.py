@@ -19,7 +19,8 @@ from tests.cli.helpers import invoke, refused
 
 FIGURES = {
     "missed": {"recordings": 0.125, "synthetic voices": 0.05},
-    "clips": {"recordings": 8, "synthetic voices": 40},
+    "clips": {"recordings": 8, "synthetic voices": 240},
+    "times_said": {"recordings": 8, "synthetic voices": 1},
     "false_alarms": {"speech": 0.5},
     "hours": {"speech": 2.0},
     "threshold": 0.9,
@@ -45,7 +46,8 @@ def test_the_end_is_the_line_that_listens(tmp_path: Path, asked: dict[str, Any])
     out = tmp_path / "my robot"
     done = invoke("teach", "hey robot", "--out", str(out), "--clips", str(tmp_path), "--synthetic-only")
     assert done.stdout.splitlines()[-1] == f"snn-voice listen --model '{out}'"
-    assert "recordings (8 clips): missed in noise at 10 dB" in done.stdout
+    assert "recordings (8 clips, said 8 times): missed in noise at 10 dB" in done.stdout
+    assert "synthetic voices (240 clips): missed in noise at 10 dB" in done.stdout
     assert "12.5 %" in done.stdout
     assert done.stderr.splitlines()[:2] == ["training …", "a note"]
     assert "a.wav: it is silent" in done.stderr

@@ -173,9 +173,9 @@ def taught(lesson: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         lesson: `lesson` of the figures of a checkpoint that `teach` made.
     """
-    clips = as_dict(lesson.get("clips"))
+    clips, times = as_dict(lesson.get("clips")), as_dict(lesson.get("times_said"))
     rows = [
-        (f"{readable(name)} ({clips[name]} clips): missed in noise at 10 dB", percent(share))
+        (f"{readable(name)} ({said(clips[name], times.get(name))}): missed in noise at 10 dB", percent(share))
         for name, share in as_dict(lesson.get("missed")).items()
         if is_number(share) and is_number(clips.get(name))
     ]
@@ -221,8 +221,14 @@ def listened(listening: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def said(clips: float, times: object) -> str:
+    """How many clips of words were said; and how many times, lest their sayings be taken for people."""
+    again = is_number(times) and times > 1
+    return f"{clips:,} clips, said {times} times" if again else f"{clips:,} clips"
+
+
 def heard_by(listening: Mapping[str, Any]) -> str:
-    """With which threshold it was listened, and for how long."""
+    """With which threshold it was listened, to how many words, and for how long to what is none."""
     threshold = listening.get("threshold")
     hours = [
         f"{count:g} h of {readable(sound)}"
@@ -230,6 +236,8 @@ def heard_by(listening: Mapping[str, Any]) -> str:
         if is_number(count)
     ]
     told = [f"threshold {threshold:g}"] if is_number(threshold) else []
+    if is_number(clips := listening.get("clips")):  # of a lesson they are told by who says them
+        told.append(said(clips, listening.get("times_said")))
     return ", ".join(["listening", *told, *hours])
 
 

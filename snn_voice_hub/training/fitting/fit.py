@@ -220,7 +220,7 @@ def fit(
         )
     if trainer.is_global_zero:
         with writing_into(out, GO_ON):
-            _finish(out, dataset, kept, rule or PointRule(), keeper)
+            _finish(out, dataset, kept, rule or PointRule(), job.seed, keeper)
             made = FinishedRun.of(out, int(keeper.best["epoch"]), keeper.stopped)
             # From here on the run is over.
             write_job(out, noted | {"made": dataclasses.asdict(made)}, GO_ON)
@@ -300,13 +300,15 @@ def _computed_once(features: Features, clips: Clips, synthetic: Clips | None, jo
     return torch.cat([features(waves) for each in sets for waves in each.batches(128)])
 
 
-def _finish(out: Path, dataset: Dataset, kept: Negatives | None, rule: PointRule, keeper: Keeper) -> None:
+def _finish(
+    out: Path, dataset: Dataset, kept: Negatives | None, rule: PointRule, seed: int, keeper: Keeper
+) -> None:
     """Calibrate the best weights, choose their operating point, and note how the run went."""
     voice = SnnVoice.from_pretrained(out, device="cpu", engine="torch")
     voice.config = calibrated(voice, dataset.val)
     if kept is not None:
         heard = [wave.numpy() for name, wave in dataset.noises.items() if name not in HELD_OUT_NOISE]
-        voice.config = with_point(voice, dataset.val, heard, kept, rule)
+        voice.config = with_point(voice, dataset.val, heard, kept, rule, seed)
     how = {"best_epoch": int(keeper.best["epoch"]), "stopped": keeper.stopped}
     config = voice.config
     dataclasses.replace(config, training={**config.training, **how}).save(out / CONFIG_FILE)

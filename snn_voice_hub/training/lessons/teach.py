@@ -82,8 +82,9 @@ class Taught:
         folder: The checkpoint, with a card.
         words: What it listens for.
         figures: `missed`: share of the held back clips that are not heard in noise at 10 dB, by where they
-            come from; `clips`: how many those are; `false_alarms`: events an hour of speech and of noise that
-            were not learned from; `hours` of those; `threshold`.
+            come from; `clips`: how many those are; `times_said`: how many times each of them was said, each
+            time in another order and noise; `false_alarms`: events an hour of speech and of noise that were
+            not learned from; `hours` of those; `threshold`.
         notes: What the user should know.
         skipped: Files that could not be used, with the reason.
     """
@@ -197,7 +198,7 @@ def teach(
         on_epoch=on_epoch,
     )
     tell(Step("measure", "listening to voices that were kept back"))
-    figures = _measured(run, material)
+    figures = _measured(run, material, seed)
     _publish(run, folder, figures)
     return Taught(folder, tuple(wanted), figures, tuple(notes), tuple(material.dataset.skipped))
 
@@ -285,17 +286,18 @@ def _check_length(word: Spoken, seconds: float) -> None:
     )
 
 
-def _measured(run: Path, material: Material) -> dict[str, Any]:
+def _measured(run: Path, material: Material, seed: int) -> dict[str, Any]:
     """How a run's checkpoint does on what it has not learned from."""
     voice = SnnVoice.from_pretrained(run)
     point = voice.config.detection
     assert point is not None
     behind = [as_floats(sound.wave) for sound in material.kept.of_kind("noise")]
-    figures: dict[str, Any] = {"missed": {}, "clips": {}, "threshold": point.threshold}
+    figures: dict[str, Any] = {"missed": {}, "clips": {}, "times_said": {}, "threshold": point.threshold}
     for name, clips in material.held_back.items():
-        sounds = listen(voice, clips, behind, None, snrs=(_NOISE_DB,))
+        sounds = listen(voice, clips, behind, None, snrs=(_NOISE_DB,), seed=seed)
         figures["missed"][name] = sounds.at(point)["missed"][f"{_NOISE_DB}_db"]
-        figures["clips"][name] = len(clips)
+        said = sounds.said()
+        figures["clips"][name], figures["times_said"][name] = said["clips"], said["times_said"]
     # `fit` listened to the other sound, at this very point.
     heard = voice.config.metrics["listening_validation"]
     figures["false_alarms"] = heard["words"]["false_alarms"]

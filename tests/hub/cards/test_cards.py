@@ -306,6 +306,15 @@ def test_where_it_listens_is_told_as_measured() -> None:
     assert "| the ten commands: missed at 10 dB | 12.5 % |" in text
     assert "| the ten commands: false alarms an hour of speech | 12.3 |" in text
     assert "| the ten commands: other single words taken for one | 5.0 % |" in text
+    listening |= {"clips": 1_000, "times_said": 1}
+    assert "| listening, threshold 0.9, 1,000 clips, 1.5 h of speech |" in str(
+        make_card(bundled("m5-snn", metrics=metrics), "me/x")
+    )
+    # No saying makes new people.
+    listening |= {"clips": 30, "times_said": 7}
+    assert "| listening, threshold 0.9, 30 clips, said 7 times, 1.5 h of speech |" in str(
+        make_card(bundled("m5-snn", metrics=metrics), "me/x")
+    )
     odd: dict[str, Any] = {"threshold": "x", "hours": 3, "words": {"missed": "all", "single": None}}
     metrics["test"]["listening"] = odd
     assert "istening" not in str(make_card(bundled("m5-snn", metrics=metrics), "me/x"))

@@ -106,6 +106,8 @@ def test_recordings_alone_are_enough(tmp_path: Path, short: None) -> None:
     recorded(tmp_path / "clips", "lumos", speakers=8)
     taught = teach(["lumos"], tmp_path / "out", model="m5-snn", clips=[tmp_path / "clips"], count=0)
     assert set(taught.figures["clips"]) == {"recordings"}
+    # The few that are kept are said eight times.
+    assert taught.figures["times_said"] == {"recordings": 8}
 
 
 def test_a_phrase_that_takes_too_long_is_refused_at_once(tmp_path: Path, hum: Hum, short: None) -> None:

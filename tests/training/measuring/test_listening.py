@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from snn_voice_lite.streaming.detector import Event
 from torch import Tensor
 
 import snn_voice_hub as sv
@@ -20,21 +19,20 @@ from snn_voice_hub.config import DetectionConfig, FeatureConfig, VoiceConfig
 from snn_voice_hub.hub.cards.page import make_card
 from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.negatives import Negatives, NegativeSound
+from snn_voice_hub.training.measuring import listening
 from snn_voice_hub.training.measuring.listening import (
     HOP,
     PointRule,
-    Said,
     choose,
     hear,
     listen,
-    missed,
-    word_stream,
+    with_point,
 )
 from snn_voice_hub.training.measuring.release import measure_listening
+from snn_voice_hub.training.measuring.streams import Stream, word_stream
+from tests.training.measuring.helpers import RATE, int16, tone
 
-RATE = 4_000
 LABELS = ["low", "high", "_unknown_"]
-PITCH = {"low": 200, "high": 500, "other": 1_000}
 POINT = DetectionConfig(threshold=0.5)
 
 
@@ -70,61 +68,8 @@ def model(**options: float) -> sv.SnnVoice:
     return cast(sv.SnnVoice, Pitches(**options))
 
 
-def tone(what: str, seconds: float = 0.5, level: float = 0.3) -> np.ndarray[Any, np.dtype[np.float32]]:
-    t = np.arange(round(seconds * RATE)) / RATE
-    return (level * np.sin(2 * np.pi * PITCH[what] * t)).astype(np.float32)
-
-
-def int16(wave: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.int16]]:
-    return (wave * 32767).astype(np.int16)
-
-
-@pytest.fixture
-def clips() -> Clips:
-    words = ["low", "high"] * 6
-    waves = [np.pad(tone(word), (RATE // 4, RATE // 4)) for word in words]
-    return Clips(np.stack(list(map(int16, waves))), words, [f"{w}/{i}" for i, w in enumerate(words)], [])
-
-
 def negatives(*sounds: NegativeSound) -> Negatives:
     return Negatives(sounds, RATE)
-
-
-def test_words_stand_in_a_stream_where_it_says(clips: Clips) -> None:
-    noise = np.random.default_rng(0).standard_normal(RATE, dtype=np.float32)
-    stream = word_stream(clips, [noise], 10, sample_rate=RATE)
-    assert len(stream.said) == len(clips)
-    for word in stream.said:
-        piece = stream.waveform[round(word.start * RATE) : round(word.end * RATE)]
-        loudest = np.abs(np.fft.rfft(piece)).argmax() * RATE / len(piece)
-        assert loudest == pytest.approx(PITCH[word.label], abs=4)
-    between = stream.waveform[: round(stream.said[0].start * RATE)]
-    first = stream.said[0]
-    spoken = stream.waveform[round(first.start * RATE) : round(first.end * RATE)]
-    ratio = 20 * np.log10(np.sqrt(np.mean(spoken**2) - np.mean(between**2)) / np.sqrt(np.mean(between**2)))
-    assert ratio == pytest.approx(10, abs=0.7)
-    gaps = [b.start - a.end for a, b in zip(stream.said, stream.said[1:], strict=False)]
-    assert min(gaps) >= 1.0
-    assert max(gaps) <= 3.0 + 0.5 + 1e-6
-
-
-def test_a_stream_depends_on_its_seed_alone(clips: Clips) -> None:
-    one, same, other = (word_stream(clips, [], 10, sample_rate=RATE, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(one.waveform, same.waveform)
-    assert [word.label for word in one.said] == [word.label for word in same.said]
-    assert one.said != other.said
-
-
-def test_an_event_counts_for_one_word_within_a_second_of_its_end() -> None:
-    said = [Said("low", 1.0, 1.5), Said("high", 4.0, 4.5), Said("low", 8.0, 8.5)]
-
-    def event(label: str, time: float) -> Event:
-        return Event(label, 0.9, time - 1, time - 0.4, time)
-
-    events = [event("low", 1.2), event("low", 2.4), event("high", 5.6), event("low", 8.0), event("high", 8.2)]
-    left, alarms = missed(said, events)
-    assert left == [said[1]]
-    assert alarms == [events[1], events[2], events[4]]
 
 
 def test_windows_come_every_tenth_of_a_second() -> None:
@@ -174,6 +119,41 @@ def test_false_alarms_are_counted_an_hour_and_single_words_apart(clips: Clips) -
     only = sounds.at(POINT, ["high"])
     assert only["false_alarms"] == {"speech": 0.0}
     assert only["missed"] == {"10_db": 0.0}
+
+
+def test_misses_are_those_of_all_sayings(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = clips.pick([0, 2, 4, 6])
+    strange = dataclasses.replace(few, waveforms=np.stack([int16(np.pad(tone("other"), RATE // 4))] * 4))
+
+    def twice(*_: object, **__: object) -> list[Stream]:
+        return [word_stream(clips, [], 10, sample_rate=RATE), word_stream(strange, [], 10, sample_rate=RATE)]
+
+    monkeypatch.setattr(listening, "sayings", twice)
+    sounds = listen(model(deaf_below=1.0), clips, [], None, snrs=(10,))
+    # All of twelve are heard, and none of four.
+    assert sounds.at(POINT)["missed"] == {"10_db": 4 / 16}
+    # Of one word there were six, and those four.
+    assert sounds.at(POINT, ["low"])["missed"] == {"10_db": 4 / 10}
+    assert sounds.at(POINT, ["high"])["missed"] == {"10_db": 0.0}
+
+
+def test_a_few_clips_are_said_several_times_and_other_sound_once(clips: Clips) -> None:
+    speech = NegativeSound("talk", "speech", int16(np.tile(tone("other"), 72)))
+    noise = NegativeSound("hiss", "noise", np.ones(36 * RATE, np.int16))
+    sounds = listen(model(deaf_below=1.0), clips, [], negatives(speech, noise), snrs=(20, 10))
+    figures = sounds.figures(POINT)
+    assert (figures["clips"], figures["times_said"]) == (12, 8)
+    assert {name: len(streams) for name, streams in sounds.streams.items()} == {"20_db": 8, "10_db": 8}
+    assert figures["hours"] == {"speech": 0.01, "noise": 0.01}
+    many = clips.pick(np.arange(240) % 12)
+    assert listen(model(), many, [], None, snrs=(10,)).said() == {"clips": 240, "times_said": 1}
+    assert listen(model(), clips.pick([]), [], None).said() == {}
+
+
+def test_a_point_is_chosen_by_all_sayings(clips: Clips) -> None:
+    silent = negatives(NegativeSound("talk", "speech", np.zeros(36 * RATE, np.int16)))
+    told = with_point(model(deaf_below=1.0), clips, [], silent).metrics["listening_validation"]
+    assert (told["clips"], told["times_said"], told["words"]["missed"]) == (12, 8, {"10_db": 0.0})
 
 
 def test_it_can_be_measured_alone(clips: Clips, tmp_path: Path) -> None:

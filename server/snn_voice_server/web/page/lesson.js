@@ -15,7 +15,7 @@ const NAMES = new Map([
 /** Those which are shares. */
 const SHARES = new Set(["missed"]);
 /** How much was listened to for the others: of interest to programs. */
-const BEHIND = new Set(["clips", "hours"]);
+const BEHIND = new Set(["clips", "times_said", "hours"]);
 
 /**
  * @typedef {object} LessonElements
