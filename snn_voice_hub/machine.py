@@ -7,6 +7,12 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+# Which of these is set says how OpenMP's threads wait for each other.
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+# So often a waiting thread of GNU's OpenMP looks whether it may go on, before it sleeps. On cores of its own
+# that is as fast as the library's 300,000; on shared ones, who turns in circles holds back whom he waits for.
+_TURNS = "10000"
+
 # Variables that begin so choose how an allocator keeps memory: glibc's, and PyTorch's use of large pages.
 ALLOCATOR_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "THP_MEM_ALLOC_ENABLE")
 
@@ -53,6 +59,16 @@ class Machine:
             processor=processor_name(),
             allocator=allocator_name(),
         )
+
+
+def sleep_soon() -> None:
+    """Let threads of PyTorch that wait for each other sleep after a moment, for training on a busy machine.
+
+    To be called before PyTorch is loaded; what the user has set stays, and processes that this one starts
+    inherit it. `docs/training.md` says what it brings.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["GOMP_SPINCOUNT"] = _TURNS
 
 
 def processor_name() -> str:

@@ -12,6 +12,7 @@ import typer
 from snn_voice_hub.cli.clips import DATA, use_threads
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.machine import sleep_soon
 
 if TYPE_CHECKING:
     from snn_voice_hub.training.study.results import Run
@@ -65,6 +66,7 @@ def reproduce(
     CNNs and their spiking twins by number of time steps, with fixed and with learned beta. Cheap runs come
     first, further seeds last. The command may be ended at any time, and goes on when it is given again.
     """
+    sleep_soon()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if report_only:
         _report(out)

@@ -16,6 +16,7 @@ from snn_voice_hub.cli.output import say, say_json, show
 from snn_voice_hub.cli.speaking import Engines, KokoroFolder
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.hub.bundled import DEFAULT_MODEL
+from snn_voice_hub.machine import sleep_soon
 from snn_voice_hub.terminal import rich_table
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def teach(
     kept back. The end is the line that listens. It takes some minutes; a second call goes on where the first
     one was cut off. Needs the extras train and synth.
     """
+    sleep_soon()
     from snn_voice_hub.training.lessons.lesson import COUNT, RECORDED, WORK
 
     if record is not None and synthetic_only:

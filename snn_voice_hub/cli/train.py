@@ -15,6 +15,7 @@ from snn_voice_hub.cli.completion import model_names, recipe_names
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.config import is_word
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
+from snn_voice_hub.machine import sleep_soon
 from snn_voice_hub.models import architectures
 from snn_voice_hub.notation import percent
 from snn_voice_hub.packages import announced, named_packages
@@ -162,6 +163,7 @@ def train(
     `snn-voice train --from m5-snn --data my_words --out runs/mine` is enough for a folder with a folder of
     about 20 clips for each word. What comes out opens with `SnnVoice.from_pretrained("runs/mine")`.
     """
+    sleep_soon()
     if not model and not start:
         raise SnnVoiceError("say what to train", hint="--model m5-snn, or --from with a trained model")
     checkpoint, config = _start(start) if start else (None, None)

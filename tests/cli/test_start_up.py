@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -156,3 +157,43 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     assert not hasattr(sv, "__wrapped__")
     with pytest.raises(ImportError, match="SnnVoise"):
         from snn_voice_hub import SnnVoise  # noqa: F401
+
+
+_BEFORE_TORCH = """
+import os, sys
+from snn_voice_hub.cli import main
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+sys.argv = ["snn-voice", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train --from resmel-snn --data nowhere --out run",
+        "train --model m5-snn --data nowhere --out run",
+        "teach lumos --synthetic-only --out run",
+        "reproduce --data nowhere --out run",
+    ],
+)
+def test_what_trains_tells_openmp_how_to_wait_before_torch_is_there(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    assert python(_BEFORE_TORCH, *line.split()) == "10000 None\n"
+    # What the user has chosen stays.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert python(_BEFORE_TORCH, *line.split()) == "None ACTIVE\n"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert python(_BEFORE_TORCH, *line.split()) == "7 None\n"
