@@ -65,6 +65,7 @@ def main() -> None:
     figures = {
         "missed": {"recordings": 0.125, "synthetic voices": 0.0},
         "clips": {"recordings": 8},
+        "times_said": {"recordings": 8},
         "false_alarms": {"speech": 0.5, "odd": float("nan")},
         "threshold": 0.8125,
         "odd": [1, 2],

@@ -26,6 +26,7 @@ WITH_FAKE = "from snn_voice_server.teaching import teacher\nteacher.Tutor.__init
 FIGURES = {
     "missed": {"recordings": 0.125, "synthetic voices": 0.0},
     "clips": {"recordings": 8},
+    "times_said": {"recordings": 8},
     "false_alarms": {"speech": 0.5},
     "threshold": 0.8125,
 }
