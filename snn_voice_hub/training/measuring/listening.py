@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from snn_voice_lite.streaming.detector import Detector, Event, chosen_words
+from snn_voice_lite.streaming.detector import Detector, Event, against_no_word, chosen_words
 
-from snn_voice_hub.config import DetectionConfig, VoiceConfig, is_word
+from snn_voice_hub.config import UNKNOWN, DetectionConfig, VoiceConfig, is_word
 from snn_voice_hub.training.clips.corpus import COMMANDS
 from snn_voice_hub.training.clips.data import Clips, as_floats
 from snn_voice_hub.training.clips.negatives import Negatives
@@ -40,11 +40,13 @@ class Heard:
         scores: `[W, C]`, of a window every `HOP` seconds.
         ends: Where each window ends, in seconds, `[W]`.
         seconds: Length of the sound.
+        surest: The highest share of a word in any window, see `against_no_word`: below it there is no event.
     """
 
     scores: Floats
     ends: npt.NDArray[np.float64]
     seconds: float
+    surest: float
 
 
 def hear(model: SnnVoice, waveform: Floats) -> Heard:
@@ -61,13 +63,19 @@ def hear(model: SnnVoice, waveform: Floats) -> Heard:
     if model.remembers:
         along, ends = model.scores_along(padded, hop=HOP)
         first = before // hop
-        return Heard(along[first:], np.array(ends[first:]) - before / c.sample_rate, seconds)
+        scores, places = along[first:], np.array(ends[first:]) - before / c.sample_rate
+        return Heard(scores, places, seconds, _surest(scores, model.labels))
     wave = torch.from_numpy(padded)
     windows = wave.unfold(0, c.num_samples, hop)
     logits = logits_of(model, (part.contiguous() for part in torch.split(windows, _BATCH)))
-    scores = (logits / model.config.temperature).softmax(1)
+    scores = (logits / model.config.temperature).softmax(1).numpy()
     places = (c.num_samples - before + hop * np.arange(len(windows))) / c.sample_rate
-    return Heard(scores.numpy(), places, seconds)
+    return Heard(scores, places, seconds, _surest(scores, model.labels))
+
+
+def _surest(scores: Floats, labels: Sequence[str]) -> float:
+    words = np.array([is_word(label) for label in labels])
+    return float(against_no_word(scores, words, knows_others=UNKNOWN in labels).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,9 @@ class Sounds:
     single: list[Heard]
 
     def _events(self, heard: Heard, point: DetectionConfig, words: Sequence[str] | None) -> list[Event]:
+        # Most of what is no word is not sure at any threshold that is worth a try.
+        if np.float32(heard.surest) < np.float32(min(point.threshold, *point.thresholds.values(), 1.0)):
+            return []
         detector = Detector(self.labels, point, window=self.window, hop=HOP, words=words)
         return detector.feed(heard.scores, heard.ends)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from snn_voice_lite.streaming.detector import Detector
 from torch import Tensor
 
 import snn_voice_hub as sv
@@ -148,6 +149,31 @@ def test_a_few_clips_are_said_several_times_and_other_sound_once(clips: Clips) -
     many = clips.pick(np.arange(240) % 12)
     assert listen(model(), many, [], None, snrs=(10,)).said() == {"clips": 240, "times_said": 1}
     assert listen(model(), clips.pick([]), [], None).said() == {}
+
+
+def test_sound_that_is_sure_of_no_word_is_not_looked_through(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thresholds are tried by the hundred, over pieces of speech by the thousand."""
+    talk = [NegativeSound(str(n), "speech", int16(np.tile(tone("other"), 8))) for n in range(5)]
+    said = NegativeSound("said", "speech", int16(np.pad(tone("low"), 3 * RATE)))
+    sounds = listen(model(deaf_below=1.0), clips, [], negatives(*talk, said), snrs=())
+    surest = sounds.speech[-1].surest
+    assert max(heard.surest for heard in sounds.speech[:-1]) < 0.5 < surest
+    made: list[object] = []
+
+    def counted(*given: Any, **named: Any) -> Detector:
+        made.append(given)
+        return Detector(*given, **named)
+
+    monkeypatch.setattr(listening, "Detector", counted)
+    alarms = sounds.at(POINT)["false_alarms"]["speech"]
+    assert (len(made), alarms > 0) == (1, True)
+    # A threshold of its own may let a word pass.
+    lenient = dataclasses.replace(POINT, threshold=0.99999, thresholds={"low": 0.5})
+    assert sounds.at(lenient)["false_alarms"]["speech"] == alarms
+    # At the very threshold that it reaches, it is an event.
+    assert sounds.at(DetectionConfig(threshold=surest))["false_alarms"]["speech"] > 0
 
 
 def test_a_point_is_chosen_by_all_sayings(clips: Clips) -> None:
