@@ -13,7 +13,7 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize release words piczak configs lite-models cards clean help
+.PHONY: serve test lint format sanitize fuzz release words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -42,6 +42,9 @@ sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built wi
 release: $(VENV)/.dev ## Build all packages into dist/, look into them, try each where nothing else is installed
 	$(BIN)/python -m tests.release $(ARGS)
 
+fuzz: $(VENV)/.fuzz ## All robustness tests, then each parser under a fuzzer; ARGS="--minutes 10" of the processor each
+	$(BIN)/python -m tests.robustness $(ARGS)
+
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
 	@$(BIN)/python -m snn_voice_hub.training.voices.words words.tar
 
@@ -69,7 +72,7 @@ cards: $(VENV)/.created ## Write model_cards/ and its table anew, from the bundl
 	@$(BIN)/snn-voice card model_cards/piczak-snn --repo-id runs/piczak-snn --write
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz build dist
 
 # A stamp a set of extras: installing again happens only when pyproject.toml changes.
 $(VENV)/.created:
@@ -91,6 +94,10 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.train
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[fuzz]'
+	@touch $@
 
 # The tests of web/; without npm, or the registry, they are skipped.
 $(VENV)/.web: $(VENV)/.created web/package-lock.json

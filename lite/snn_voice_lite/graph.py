@@ -39,12 +39,13 @@ class OnnxGraph:
         given = str(source) if isinstance(source, Path) else source
         try:
             self._session = ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a class of its own for each kind of bad file
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        # ONNX Runtime has a class of its own for each kind of bad file, and hands on texts that are none.
+        except Exception as error:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CheckpointError(
                 f"{label} can't be read as an ONNX file: {why}", hint="was it copied to the end?"
             ) from error
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._label = label
 
     def expect(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> None:

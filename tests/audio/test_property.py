@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import AudioError
+from tests.quiet import quietly
 
 # Decoders in C write their notes to the terminal, where they are of no use here.
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -75,13 +75,8 @@ rates = st.sampled_from([4000, 8000, 11_025, 16_000, 44_100, 44_101, 48_000, 192
 
 @pytest.fixture(scope="module")
 def quiet() -> Iterator[None]:
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    yield
-    os.dup2(saved, 2)
-    os.close(saved)
-    os.close(sink)
+    with quietly():
+        yield
 
 
 @cache

@@ -163,6 +163,11 @@ def other(path: Path) -> None:
     onnx.save(graph, path)
 
 
+def no_text(path: Path) -> None:
+    plain(path)
+    path.write_bytes(path.read_bytes() + b"\x72\x09\x0a\x03key\x12\x02\xff\xfe")  # an entry of the metadata
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -173,6 +178,7 @@ def other(path: Path) -> None:
         (cut, "can't be read as an ONNX file"),
         (plain, "no lite file"),
         (other, "does not fit"),
+        (no_text, "can't be read as an ONNX file"),
     ],
 )
 def test_files_that_are_none(write: Callable[[Path], object], said: str, tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ RUBBISH = [
     b'{"type": "detect", "data": {"names": "yes"}}\n',
     b'{"type": "detect", "data": {"names": [1]}}\n',
     b'{"type": "audio-start", "data": {"timestamp": "now"}}\n',
+    b'{"type": "audio-start", "data": {"timestamp": 1' + bytes(400).replace(b"\0", b"0") + b"}}\n",
+    b'{"type": "ping", "data": {"text": "\\ud800"}}\n',
+    b'{"type": "ping", "data": {"text": ["x"]}}\n',
     b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2}, "payload_length": 2}\n\0\0',
     b'{"type": "audio-chunk", "data": {"rate": true, "width": 2, "channels": 1}, "payload_length": 2}\n\0\0',
 ]

@@ -138,7 +138,7 @@ class WakeConnection:
         if Describe.is_type(kind):
             await self._send(self._info)
         elif Ping.is_type(kind):
-            await self._send(Pong(message.data.get("text")))
+            await self._send(Pong(message.text("text")))
         elif Detect.is_type(kind):
             self._choose(_names(message))
             logger.info("%s listens for %s", self._client, ", ".join(self._heard.words))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any, Final, NamedTuple
 
+from snn_voice_lite.config.values import MAX_INT, shown
 from snn_voice_lite.errors import SnnVoiceError
 
 # Bytes of a line, and of the JSON behind it.
 MAX_JSON: Final = 1 << 16
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 # Bytes of a payload that are worked on at a time.
 _PIECE = 1 << 15
 
@@ -38,15 +41,26 @@ class WyomingMessage(NamedTuple):
     payload: int
 
     def number(self, name: str) -> int:
-        """A whole number that it has to hold.
+        """A whole number that it has to hold, of at most 63 bits.
 
         Raises:
             MessageError: It is not there, or something else.
         """
         value = self.data.get(name)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise MessageError(f"{self.type} needs a whole number as {name!r}, not {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= MAX_INT:
+            raise MessageError(f"{self.type} needs a whole number as {name!r}, not {shown(value)}")
         return value
+
+    def text(self, name: str) -> str | None:
+        """A text that it may hold, and that can be sent again.
+
+        Raises:
+            MessageError: It is something else, or has halves of characters, which no UTF-8 can hold.
+        """
+        value = self.data.get(name)
+        if value is None or (isinstance(value, str) and not _HALVES.search(value)):
+            return value
+        raise MessageError(f"{self.type} needs a text as {name!r}, or none")
 
     def timestamp(self) -> float | None:
         """When it is, on the client's clock in milliseconds, if it says so.
@@ -111,5 +125,5 @@ def _json_object(text: bytes) -> dict[str, Any]:
 def _length(head: dict[str, Any], name: str) -> int:
     value = head.get(name) or 0
     if not isinstance(value, int) or value < 0:
-        raise MessageError(f"{name}={value!r} is not legal", hint="a number of bytes")
+        raise MessageError(f"{name}={shown(value)} is not legal", hint="a number of bytes")
     return value

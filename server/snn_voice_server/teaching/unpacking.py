@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 from snn_voice_hub.audio import load
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.folders import is_litter, is_sound
+from snn_voice_hub.zips import ZIP_ERRORS
 from snn_voice_server.failures import RequestError
 from snn_voice_server.teaching.lessons import TeachLimits, check_number_of_words, check_word, told
 
@@ -23,7 +24,7 @@ _LISTED: Final = b"PK\x01\x02"
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
 _MOST_SECONDS: Final = 10.0
-_LONGEST_NAME: Final = 120
+_LONGEST_NAME: Final = 120  # bytes: a name of other letters than ours has several each, and disks count those
 _LAYOUT: Final = "a zip of word/speaker_nohash_0.wav, word/speaker_nohash_1.wav and so on"
 
 
@@ -79,7 +80,7 @@ def _opened(archive: bytes, limits: TeachLimits) -> zipfile.ZipFile:
         )
     try:
         return zipfile.ZipFile(io.BytesIO(archive))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+    except ZIP_ERRORS as error:
         raise RequestError("the clips are no zip, or it is damaged", hint=_LAYOUT, code="bad_zip") from error
 
 
@@ -97,7 +98,8 @@ def _clips(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str
     seen = set()
     for entry, parts in found:
         name = parts[-1]
-        legal = len(parts) == 2 and is_sound(name) and len(name) <= _LONGEST_NAME and name.isprintable()
+        short = len(os.fsencode(name)) <= _LONGEST_NAME
+        legal = len(parts) == 2 and is_sound(name) and short and name.isprintable()
         if not legal or ":" in name:
             what = "no clip of a word" if legal or not is_sound(name) else "not where a clip of a word is"
             raise RequestError(f"{told(entry.filename)} is {what}", hint=_LAYOUT, code="bad_zip")
@@ -118,7 +120,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int) -> byt
     try:
         with archive.open(entry) as file:
             content = file.read(room + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
+    except ZIP_ERRORS as error:
         raise RequestError(
             f"{told(entry.filename)} is damaged", hint="zip it again", code="bad_zip"
         ) from error

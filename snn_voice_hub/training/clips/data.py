@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from snn_voice_hub.text import decoded_text
 from snn_voice_hub.training.clips.corpus import BACKGROUND, LISTS
 from snn_voice_hub.training.clips.items import Item, files_of, items_of
 from snn_voice_hub.writing import replacing
+from snn_voice_hub.zips import ZIP_ERRORS
 
 logger = module_logger(__name__)
 
@@ -300,7 +299,7 @@ class Reader:
             return _load_reading(path)
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (*ZIP_ERRORS, KeyError, TypeError):
             logger.warning("%s is damaged; decoding %s again", path, source)
         reading = self._decoded(items(), told)
         clips = reading.clips

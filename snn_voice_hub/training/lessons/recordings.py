@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -19,6 +18,7 @@ from snn_voice_hub.folders import is_litter, is_sound, no_sound, walk
 from snn_voice_hub.notation import some
 from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips, Wave16, as_int16
+from snn_voice_hub.zips import ZIP_ERRORS
 
 # Of a recording, seconds; whoever says one word needs no more.
 _LONGEST: Final = 30.0
@@ -90,8 +90,7 @@ def _files(source: Path) -> list[tuple[PurePosixPath, str | bytes]]:
     try:
         with zipfile.ZipFile(source) as archive:
             found = list(_zipped(archive, source))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        # RuntimeError: it has a password.
+    except ZIP_ERRORS as error:
         raise SnnVoiceError(f"{source} is no zip that can be read: {error}", hint=_LAYOUT) from error
     if not found:
         raise SnnVoiceError(f"{source} holds no sound files", hint=_LAYOUT)

@@ -56,6 +56,7 @@ def test_a_folder_around_all(tmp_path: Path) -> None:
         ("_unknown_/0.wav", "_unknown_"),
         (" lumos/0.wav", "lumos"),
         ("lumos/" + "x" * 130 + ".wav", "xxx"),
+        ("lumos/" + "\u6f22" * 90 + ".wav", "\u6f22"),  # more bytes than a name on a disk may have
     ],
 )
 def test_names_that_are_none(tmp_path: Path, name: str, said: str) -> None:
@@ -112,6 +113,11 @@ def test_damaged_and_encrypted(tmp_path: Path) -> None:
             unpack(broken, tmp_path / "x", LIMITS)
         assert refusal.value.code == "bad_zip"
         shutil.rmtree(tmp_path / "x", ignore_errors=True)
+    for flag in (0x20, 0x40):  # a patch, and strong encryption: Python knows neither
+        odd = bytearray(good)
+        odd[good.index(b"PK\x01\x02") + 8] |= flag
+        with pytest.raises(RequestError, match="is damaged"):
+            unpack(bytes(odd), tmp_path / f"flag-{flag}", LIMITS)
     secret = bytearray(good)
     for at in (good.index(b"PK\x03\x04") + 6, good.index(b"PK\x01\x02") + 8):
         secret[at] |= 1

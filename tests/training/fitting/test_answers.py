@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,25 @@ def test_a_file_that_holds_something_else_is_refused(
     with pytest.raises(sv.SnnVoiceError, match=message) as caught:
         Job(name="x", recipe=recipe(), teachers=(path,))
     assert "a.npz" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (b"no array", "has no names"),
+        (b"\x93NUMPY\1\0\x0a\0{'descr': (", "is no file of answers"),
+        (
+            b"\x93NUMPY\1\0\x48\0{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904,), }",
+            "is no",
+        ),
+    ],
+)
+def test_an_array_that_is_none_is_refused(tmp_path: Path, array: bytes, message: str) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("names.npy", array)
+    with pytest.raises(sv.SnnVoiceError, match=message):
+        Answers.read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])

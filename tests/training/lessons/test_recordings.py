@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -93,7 +94,25 @@ def test_what_can_t_be_used_is_told(tmp_path: Path) -> None:
     assert "text.wav" in reasons
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 but no more"])
+def a_zip_with(old: bytes, new: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("lumos/\u00e4.wav", b"RIFF")
+    assert old in file.getvalue()
+    return file.getvalue().replace(old, new)
+
+
+BROKEN = {
+    "nothing": b"",
+    "something else": b"no zip",
+    "a beginning": b"PK\x03\x04 but no more",
+    "a name that is no text": a_zip_with("\u00e4".encode(), b"\xff\xff"),
+    "a file behind the end": a_zip_with(bytes(4) + b"lumos", b"\xff\xff\xff\0lumos"),
+    "a patch": a_zip_with(b"PK\x01\x02\x14\x03\x14\0\0\x08", b"PK\x01\x02\x14\x03\x14\0\x20\x08"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_broken_zip_is_told(tmp_path: Path, content: bytes) -> None:
     target = tmp_path / "takes.zip"
     target.write_bytes(content)
