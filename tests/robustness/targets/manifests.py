@@ -68,13 +68,14 @@ def run(data: bytes) -> str:
 
 
 def seeds() -> list[bytes]:
-    """One in each form."""
+    """One in each form, and one that is none."""
     rows = [
         {"path": "a.wav", "label": "yes", "split": "train"},
         {"path": "b.wav", "label": "no", "split": "test"},
     ]
     lines = "\n".join(map(json.dumps, rows))
     return [
+        b"\0path\n",
         b"\0path,label,split\na.wav,yes,train\nb.wav,no,test\n",
         b'\0sep=;\npath;label;speaker\n"a.wav";"y""es";anna\n',
         b"\1file_name\ttext\na.wav\tyes\n",
