@@ -13,7 +13,7 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize fuzz release words piczak configs lite-models cards clean help
+.PHONY: serve test lint format sanitize fuzz release gpu-check words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -44,6 +44,10 @@ release: $(VENV)/.dev ## Build all packages into dist/, look into them, try each
 
 fuzz: $(VENV)/.fuzz ## All robustness tests, then each parser under a fuzzer; ARGS="--minutes 10" of the processor each
 	$(BIN)/python -m tests.robustness $(ARGS)
+
+# Where nothing can be installed, GPU_PYTHON=python3 is one that has what the library needs.
+gpu-check: $(if $(GPU_PYTHON),,$(VENV)/.serve) ## On a machine with a GPU: is all right there, and how fast? At most 8 minutes
+	PYTHONPATH="$(CURDIR):$(CURDIR)/server:$(CURDIR)/lite:$$PYTHONPATH" $(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu_check $(ARGS)
 
 words: $(VENV)/.serve ## Speak a small test set into words.tar; needs espeak-ng
 	@$(BIN)/python -m snn_voice_hub.training.voices.words words.tar

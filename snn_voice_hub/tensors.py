@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypedDict
 
@@ -123,12 +124,52 @@ def autocasts(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def no_autocast(device: torch.device) -> Iterator[None]:
-    """Inside, operations on a device compute in the dtype of their tensors."""
-    if autocasts(device):
-        with torch.autocast(device.type, enabled=False):
-            yield
-    else:
+    """Inside, operations on a device compute in the dtype of their tensors: on CUDA float32 is no TF32."""
+    with contextlib.ExitStack() as settled:
+        if device.type == "cuda":
+            settled.enter_context(_WHOLE_FLOAT32)
+        if autocasts(device):
+            settled.enter_context(torch.autocast(device.type, enabled=False))
         yield
+
+
+class _WholeFloat32:
+    """Inside, convolutions and products of matrices on CUDA compute float32 with all of its bits.
+
+    By default cuDNN's convolutions round to the 10 bits of TF32: enough for a CNN, but a membrane that lies
+    near its threshold is then on the other side of it. The setting is one for the whole process, so it is put
+    back when the last of the threads that are inside has left.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: list[tuple[Any, str]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                # Not `allow_tf32`, the older name: reading that raises where somebody has used the newer.
+                convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+                settings = (convolutions, torch.backends.cuda.matmul)
+                self._before = [(setting, setting.fp32_precision) for setting in settings]
+                self._set("ieee")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._set()
+
+    def _set(self, precision: str | None = None) -> None:
+        for setting, before in self._before:
+            if before not in _WHOLE_ALREADY:
+                setting.fp32_precision = precision or before
+
+
+_WHOLE_ALREADY: Final = ("ieee", "none")
+_WHOLE_FLOAT32: Final = _WholeFloat32()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 
 import snn_voice_hub as sv
 from snn_voice_hub.features import Features
-from tests.golden.formulas import waveform, weights
+from tests.golden.formulas import waveform
+from tests.golden.networks import build
 from tests.places import ROOT
 
 FOLDER = ROOT / "tests" / "golden"
@@ -28,31 +28,6 @@ def _portable_sums() -> Iterator[None]:
     # threshold follows the last bit.
     with torch.backends.mkldnn.flags(enabled=False):
         yield
-
-
-def build(model: str, arguments: dict[str, Any]) -> sv.Network:
-    cls = getattr(sv, "TcyCNN" if model == "TcyNN" else model)
-    if "n_steps" not in arguments:
-        network = cls(num_classes=arguments["n_classes"])
-    else:
-        network = cls(
-            num_classes=arguments["n_classes"],
-            num_steps=arguments["n_steps"],
-            beta=arguments["beta"],
-            learn_beta=arguments["learn_beta"],
-            learn_threshold=arguments["learn_thres"],
-            encoding=arguments["time_step_replica"],
-            reset="subtract-before-decay",
-            surrogate="heaviside",
-        )
-    state = weights(
-        model,
-        network.state_dict(),
-        learn_beta=arguments.get("learn_beta", False),
-        learn_threshold=arguments.get("learn_thres", False),
-    )
-    network.load_state_dict(state)
-    return network.eval()
 
 
 def apart(features: Features, waveforms: Tensor, found: Tensor, expected: Tensor) -> float:

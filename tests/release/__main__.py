@@ -105,7 +105,7 @@ def main() -> int:
         _say(f"error: {error}")
         return 1
     if left := [*hindrances(), *([] if set(given.install) == set(PARTS) else ["not all were tried"])]:
-        _say("A rehearsal. Before it is published:", *left, sep="\n- ")
+        _say("\n- ".join(["A rehearsal. Before it is published:", *left]))
         return 0
     names = " ".join(str(path.relative_to(ROOT)) for path in wheels)
     npm = archives["npm package"].path.relative_to(ROOT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.config import FeatureConfig
 from snn_voice_hub.features import Features
 from snn_voice_hub.models.encoding import encode
-from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, on_meta
+from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, no_autocast, on_meta
 from tests.audio.helpers import tone
 from tests.models.lively import features_of, lively
 
@@ -233,6 +234,50 @@ def test_a_network_is_described_without_memory_and_without_drawing() -> None:
         assert all(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
     assert torch.equal(torch.get_rng_state(), before)
     assert not any(tensor.is_meta for tensor in sv.M5SNN().state_dict().values())
+
+
+def precisions() -> list[str]:
+    return [s.fp32_precision for s in (torch.backends.cudnn.conv, torch.backends.cuda.matmul)]
+
+
+@pytest.fixture
+def _precisions_as_before() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("_precisions_as_before")
+def test_on_cuda_float32_is_no_tf32() -> None:
+    """cuDNN's convolutions round to 10 bits unless they are told not to, and spikes flip."""
+    assert torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high")
+    before = precisions()
+    assert "tf32" in before
+    with no_autocast(torch.device("cpu")):
+        assert precisions() == before  # nothing is slower for it
+    gpu = torch.device("cuda")
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with no_autocast(gpu):
+            entered.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=other)
+    with no_autocast(gpu), no_autocast(gpu):
+        thread.start()
+        assert entered.wait(30)
+        assert precisions() == ["ieee", "ieee"]
+    # Not before the last thread has left.
+    assert precisions() == ["ieee", "ieee"]
+    leave.set()
+    thread.join()
+    assert precisions() == before
+    with pytest.raises(ValueError, match="within"), no_autocast(gpu):
+        raise ValueError("within")
+    assert precisions() == before
+    assert torch.backends.cudnn.allow_tf32
 
 
 _FLOATS = {
