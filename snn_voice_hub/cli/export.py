@@ -47,8 +47,21 @@ def export(
         ),
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="onnx, lite, c: weights in 8 bits, nearly the same answers.")
+        bool,
+        typer.Option(
+            "--int8",
+            help="onnx, lite, c: weights in 8 bits, nearly the same answers. In C in the last layers, in as "
+            "many as are measured to change few answers.",
+        ),
     ] = False,
+    wide_layers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="c with --int8: so many layers, from the first one on, keep 16 bits; 0: none does.",
+            show_default="as many as are measured to need them",
+        ),
+    ] = None,
     neurons: Annotated[
         str | None,
         typer.Option(
@@ -68,18 +81,22 @@ def export(
         "--features-outside": features_outside,
         "--step": step,
         "--int8": int8,
+        "--wide-layers": wide_layers is not None,
         "--neurons": neurons is not None,
     }
-    places = {"--int8": ("onnx", "lite", "c"), "--neurons": ("nir",)}
+    places = {"--int8": ("onnx", "lite", "c"), "--wide-layers": ("c",), "--neurons": ("nir",)}
     for option, wanted in given.items():
         legal = places.get(option, ("onnx",))
         if wanted and to not in legal:
             hint = f"it is for --to {' and --to '.join(legal)}"
             raise ConfigError(f"{option} does not go with --to {to}", hint=hint)
+    if wide_layers is not None and not int8:
+        raise ConfigError("--wide-layers does not go without --int8", hint="--int8 --wide-layers N")
     if neurons is not None:
         check_choice("--neurons", neurons, FORMS)
 
     from snn_voice_hub.export.c.files import export_c
+    from snn_voice_hub.export.c.readme import made_of
     from snn_voice_hub.export.lite import export_lite
     from snn_voice_hub.export.nir.files import export_nir
     from snn_voice_hub.export.step import export_onnx_step
@@ -102,9 +119,11 @@ def export(
         say(f"read back: {graph.equal_spikes:.3%} of the spikes equal, {graph.agreement}")
         return
     if to == "c":
-        made = export_c(network, config, target, int8=int8)
+        made = export_c(network, config, target, int8=int8, wide_layers=wide_layers)
         flash, ram = ((made.cost.weights + made.cost.tables) / 1000, made.cost.ram / 1000)
         say(f"{target}: {flash:.0f} kB of tables, {ram:.1f} kB of RAM; its README.md says how to build it")
+        if int8:
+            say(f"weights: {made_of(made.wide, made.layers)}")
         if made.compared is None:
             say("not compared with PyTorch: no C compiler (install gcc or clang, or name one in CC)")
         else:

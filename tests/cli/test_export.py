@@ -68,8 +68,15 @@ def test_a_folder_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     stir(sv.MicroSNN(num_classes=3)).save_pretrained("mine")
     assert invoke("export", "mine", "--to", "c").stdout.startswith("MicroSNN-c: 1")
-    made = invoke("export", "mine", "--to", "c", "--int8", "--out", "small").stdout
-    assert re.match(r"small: 9\d kB of tables, 10\.\d kB of RAM; its README\.md says how to build it\n", made)
+    small = ("export", "mine", "--to", "c", "--out", "small", "--int8")
+    made = invoke(*small).stdout
+    assert re.match(
+        r"small: 1\d\d kB of tables, 10\.\d kB of RAM; its README\.md says how to build it\n", made
+    )
+    assert re.search(r"\nweights: 16 bits in the first \d of 10 layers, 8 in the others\n", made)
+    made = invoke(*small, "--wide-layers", "0").stdout
+    assert made.startswith("small: 99 kB of tables")
+    assert "\nweights: 8 bits each\n" in made
     assert re.search(r"of 28 signals with the same best label|no C compiler", made)
     assert {path.name for path in tmp_path.iterdir()} == {"mine", "MicroSNN-c", "small"}
 
@@ -87,6 +94,15 @@ def test_a_folder_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             ("tcy-snn", "--to", "torch", "--features-outside"),
             "--features-outside does not go with --to torch",
+        ),
+        (
+            ("tempo-snn", "--int8", "--wide-layers", "3"),
+            "--wide-layers does not go with --to onnx (it is for --to c)",
+        ),
+        (("tempo-snn", "--to", "c", "--wide-layers", "3"), "--wide-layers does not go without --int8"),
+        (
+            ("tempo-snn", "--to", "c", "--int8", "--wide-layers", "13"),
+            "wide_layers=13 is not legal (a whole number from 0 to 12)",
         ),
         (("tcy-snn", "--neurons", "lif"), "--neurons does not go with --to onnx (it is for --to nir)"),
         (("tcy-snn", "--to", "nir", "--neurons", "x"), "--neurons='x' is not legal (one of 'lif', 'parts')"),

@@ -17,11 +17,14 @@ import torch
 import snn_voice_hub as sv
 from snn_voice_hub.audio import load
 from snn_voice_hub.config import SILENCE, UNKNOWN, DetectionConfig, VoiceConfig
-from snn_voice_hub.errors import SnnVoiceError
+from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.export.agreement import signals
 from snn_voice_hub.export.c import checking
 from snn_voice_hub.export.c.files import export_c
+from snn_voice_hub.export.c.widths import APART, distance, layer_count, measured_width, rounded
+from snn_voice_hub.features import Features
 from snn_voice_hub.models.architectures.tempo import Shape
+from snn_voice_hub.models.framed import FramedSNN
 from tests.export.helpers import Slowing
 from tests.models.lively import lively, stir
 from tests.places import EXAMPLES
@@ -80,11 +83,15 @@ def folder(tempo: sv.SnnVoice, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @needs_gcc
-@pytest.mark.parametrize("bits", [8, 16])
-def test_clips_have_the_words_of_python(tempo: sv.SnnVoice, folder: Path, bits: int, tmp_path: Path) -> None:
-    if bits == 8:
+@pytest.mark.parametrize(
+    ("options", "near"), [({}, 0.004), ({"int8": True}, 0.006), ({"int8": True, "wide_layers": 0}, 0.02)]
+)
+def test_clips_have_the_words_of_python(
+    tempo: sv.SnnVoice, folder: Path, options: dict[str, Any], near: float, tmp_path: Path
+) -> None:
+    if options:
         folder = tmp_path / "small"
-        export_c(tempo.network, tempo.config, folder, int8=True)
+        export_c(tempo.network, tempo.config, folder, **options)
         built(folder)
     clips = examples()
     found = heard(folder / "listen", np.concatenate(list(clips.values())), "--clip")
@@ -97,7 +104,7 @@ def test_clips_have_the_words_of_python(tempo: sv.SnnVoice, folder: Path, bits: 
         assert len(others) == 4
         assert float(score) >= float(others[1]) >= float(others[3])
     # A spike more or less moves some of them further.
-    assert np.median(apart) < (0.02 if bits == 8 else 0.004)
+    assert np.median(apart) < near
 
 
 @needs_gcc
@@ -159,14 +166,14 @@ def test_neither_heap_nor_floats(folder: Path) -> None:
 @needs_gcc
 def test_the_readme_tells_what_it_takes(tmp_path: Path) -> None:
     network = lively("MicroSNN", num_classes=7)
-    made = export_c(network, config_of(network), tmp_path / "c", int8=True)
+    made = export_c(network, config_of(network), tmp_path / "c", int8=True, wide_layers=0)
     text = (tmp_path / "c" / "README.md").read_text()
     (tmp_path / "c" / "main.c").write_text('#include "snn_voice.h"\nchar size[sizeof(SnnVoice)];\n')
     subprocess.run([str(GCC), "-c", "main.c", "model.c"], cwd=tmp_path / "c", check=True)
     told = subprocess.run(["nm", "-S", "main.o"], cwd=tmp_path / "c", capture_output=True, check=True)
     assert int(told.stdout.split()[1], 16) == made.cost.ram
     assert f"| {made.cost.ram:,} bytes |" in text
-    assert f"| {made.cost.weights:,} bytes |" in text
+    assert f"| weights, 8 bits each | {made.cost.weights:,} bytes |" in text.replace("  ", "")
     assert made.cost.weights == 56 * (7 * 40 + 8 * 3 * 56 + 7)
     # What a microcontroller of 256 KiB and 64 KiB has room for.
     assert made.cost.weights + made.cost.tables < 120_000
@@ -206,6 +213,68 @@ def test_networks_of_other_shapes(
         scores = network(features).softmax(1).max(1).values
     found = [float(line[1]) for line in heard(program, pcm.numpy().flatten(), "--clip")]
     assert np.median(np.abs(np.array(found) - scores.numpy())) < 0.01
+
+
+def rounded_to(network: FramedSNN, wide: int, features: torch.Tensor) -> float:
+    with torch.no_grad():
+        return distance(rounded(network, wide)(features), network(features))
+
+
+@pytest.mark.parametrize("name", ["tempo-snn", "MicroSNN"])
+def test_as_few_layers_as_possible_keep_16_bits(tempo: sv.SnnVoice, name: str) -> None:
+    """The bundled network, and one for microcontrollers with weights that were drawn."""
+    network = tempo.network if name == "tempo-snn" else lively(name, num_classes=7)
+    assert isinstance(network, FramedSNN)
+    config = tempo.config if name == "tempo-snn" else config_of(network)
+    features = Features(config.features)(signals(config.features))
+    wide, count = measured_width(network, config), layer_count(network)
+    assert 0 < wide < count
+    assert rounded_to(network, wide, features) <= APART < rounded_to(network, wide - 1, features)
+    # All of them in 16 bits is the network but for spikes at their threshold, none of them is farthest.
+    assert rounded_to(network, count, features) < APART < 1.5 * rounded_to(network, 0, features)
+
+
+@needs_gcc
+def test_weights_of_two_sizes(tmp_path: Path) -> None:
+    network = lively("MicroSNN", num_classes=7)
+    config = config_of(network)
+    made = export_c(network, config, tmp_path / "c", int8=True, wide_layers=2)
+    assert (made.layers, made.wide) == (10, 2)
+    assert made.cost.weights == 2 * 56 * (7 * 40 + 3 * 56) + 56 * (7 * 3 * 56 + 7)
+    text = (tmp_path / "c" / "model.c").read_text()
+    kinds = re.findall(r"const (int\d+)_t (?:weights_\d_\d|snn_head_weights)\[\]", text)
+    assert kinds == ["int16"] * 2 + ["int8"] * 8
+    assert "| weights, 16 bits in the first 2 of 10 layers, 8 in the others |" in (
+        tmp_path / "c" / "README.md"
+    ).read_text().replace("  ", "")
+    assert made.compared is not None
+    assert made.compared.same >= 25
+    program = built(tmp_path / "c", "-g", "-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover")
+    assert len(heard(program, np.full(16_000, 9_999, np.int16), "--clip")) == 1
+    for wide in (-1, 11):
+        with pytest.raises(ConfigError, match=f"wide_layers={wide} is not legal"):
+            export_c(network, config, tmp_path / "none", int8=True, wide_layers=wide)
+    assert not (tmp_path / "none").exists()
+
+
+@needs_gcc
+def test_sums_over_features_have_the_bits_that_they_need(tmp_path: Path) -> None:
+    class Long(sv.TempoSNN):
+        """40 bands and 13 taps: too many products of 8 and 16 bits for 32."""
+
+        stem_shape = (24, 13, 2)
+        block_shapes = (Shape(24, 1, 1),)
+
+    sums = []
+    for cls in (sv.MicroSNN, Long):
+        network = stir(cls(7)).eval()
+        conv = network.stem.conv.weight.data
+        conv.copy_(conv.sign() * 0.05)  # all of them as large as the largest
+        export_c(
+            network, config_of(lively("MicroSNN", num_classes=7)), tmp_path / "c", int8=True, wide_layers=0
+        )
+        sums += re.findall(r"typedef (\w+) snn_feature_sum;", (tmp_path / "c" / "model.h").read_text())
+    assert sums == ["int32_t", "int64_t"]
 
 
 @needs_gcc

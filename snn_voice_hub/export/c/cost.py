@@ -52,7 +52,6 @@ def cost_of(
     """
     size = {name: int(sizes[name].rstrip("u")) for name in sizes if sizes[name].endswith("u")}
     heard = [heard for layer in plan.layers for heard in layer.heard]
-    weights = sum(each.table.weights.size for each in heard) + plan.head.weights.size
     # Multipliers, biases, decays and what a layer and a projection are, at 4 bytes a pointer.
     numbers = sum(each.table.multipliers.size for each in heard) + 2 * plan.classes
     numbers += sum(layer.bias.size + layer.decays.size for layer in plan.layers)
@@ -71,8 +70,8 @@ def cost_of(
     # What enters the sums of an answer leaves them later.
     head = 2 * plan.head.weights.size * steps
     return Footprint(
-        weights=weights * plan.bits // 8,
-        tables=4 * numbers + 2 * halves + 36 * len(plan.layers) + 12 * len(heard),
+        weights=sum(each.table.size for each in heard) + plan.head.size,
+        tables=4 * numbers + 2 * halves + 36 * len(plan.layers) + 16 * len(heard),
         ram=ram_of(size),
         steps=steps,
         products=products,

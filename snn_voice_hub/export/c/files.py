@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.config import VoiceConfig, check_int
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.c.checking import BestLabels, compared
 from snn_voice_hub.export.c.cost import Footprint, cost_of
 from snn_voice_hub.export.c.front import make_front_end
-from snn_voice_hub.export.c.plan import make_plan
-from snn_voice_hub.export.c.readme import readme
+from snn_voice_hub.export.c.plan import make_plan, wiring_of
+from snn_voice_hub.export.c.readme import made_of, readme
 from snn_voice_hub.export.c.tables import constants, header, tables
+from snn_voice_hub.export.c.widths import layer_count, measured_width
 from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import Framed, FramedSNN
@@ -34,16 +35,25 @@ class ExportedC:
     Attributes:
         folder: Where.
         cost: Flash, RAM and operations.
+        layers: How many layers have weights, the head among them.
+        wide: Of these, how many have weights in 16 bits, from the first one on; those of the others have 8.
         compared: How its answers compare; None where there was no compiler.
     """
 
     folder: Path
     cost: Footprint
+    layers: int
+    wide: int
     compared: BestLabels | None
 
 
 def export_c(
-    network: Network, config: VoiceConfig, folder: str | os.PathLike[str], *, int8: bool = False
+    network: Network,
+    config: VoiceConfig,
+    folder: str | os.PathLike[str],
+    *,
+    int8: bool = False,
+    wide_layers: int | None = None,
 ) -> ExportedC:
     """Write a spiking network on frames as C99 that computes in integers, with front end and detector.
 
@@ -53,20 +63,29 @@ def export_c(
         network: The network; exported as in evaluation mode.
         config: The model's configuration: front end, labels, temperature, operating point.
         folder: Where the files go. It is complete, or absent; an earlier export is replaced.
-        int8: Keep weights in 8 bits instead of 16: half of the flash, and another answer for a few clips in
-            a hundred.
+        int8: Keep weights in 8 bits instead of 16 where that changes few answers: in the last layers, by
+            `widths.measured_width`.
+        wide_layers: How many layers, from the first one on, keep 16 bits, instead of as many as are measured.
+            0: all have 8 bits.
 
     Raises:
+        ConfigError: `wide_layers` is more than there are, or below 0.
         SnnVoiceError: The network can't be exported, does not answer as PyTorch does, or the folder holds
             something else or can't be written.
     """
-    target, bits = check_folder(folder), 8 if int8 else 16
+    target = check_folder(folder)
     front = make_front_end(config.features) if isinstance(network, Framed) else None
     unit = 1.0 if front is None else front.unit
     twin = plain_copy(network)
-    plan = make_plan(twin, bits=bits, feature_unit=unit)
+    wiring_of(twin)
     assert front is not None
     assert isinstance(twin, FramedSNN)
+    wide = layers = layer_count(twin)
+    if wide_layers is not None:
+        wide = check_int("wide_layers", wide_layers, low=0, high=layers)
+    elif int8:
+        wide = measured_width(twin, config)
+    plan = make_plan(twin, wide=wide, feature_unit=unit)
     sizes = constants(plan, front, config)
     cost = cost_of(plan, front, config, twin, sizes)
     content = {
@@ -77,9 +96,9 @@ def export_c(
     content["model.h"] = header(plan, sizes, config)
     content["model.c"] = tables(plan, front, config)
     found = compared(content, twin, config)
-    content["README.md"] = readme(config, cost, bits, sizes)
+    content["README.md"] = readme(config, cost, made_of(wide, layers), sizes)
     _write(target, content)
-    return ExportedC(target, cost, found)
+    return ExportedC(target, cost, layers, wide, found)
 
 
 def check_folder(path: str | os.PathLike[str]) -> Path:

@@ -86,7 +86,8 @@ class IntegerPlan:
         frames_per_step: That a step hears.
         frames: That are kept.
         buffers: Of currents.
-        bits: Of a weight.
+        wide: How many layers, the first ones, have weights in 16 bits; those of the others have 8. The head
+            counts as the last layer.
     """
 
     layers: tuple[IntegerLayer, ...]
@@ -97,7 +98,7 @@ class IntegerPlan:
     frames_per_step: int
     frames: int
     buffers: int
-    bits: int
+    wide: int
 
     @property
     def classes(self) -> int:
@@ -130,13 +131,8 @@ def refused(why: str, hint: str) -> SnnVoiceError:
     return SnnVoiceError(f"this model can't be exported to C: {why}", hint=hint, code="not_exportable")
 
 
-def make_plan(network: Network, *, bits: int, feature_unit: float) -> IntegerPlan:
-    """Lay out a network, with its weights as integers.
-
-    Args:
-        network: The network.
-        bits: Of a weight, 8 or 16.
-        feature_unit: What a feature of 1 stands for.
+def wiring_of(network: Network) -> Wiring:
+    """What the network is made of.
 
     Raises:
         SnnVoiceError: It is of another kind than the C code runs.
@@ -153,6 +149,22 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> IntegerPla
             "its spiking twin, such as tempo-snn; or --to onnx",
         )
     _check(found, network)
+    return found
+
+
+def make_plan(network: FramedSNN, *, wide: int, feature_unit: float) -> IntegerPlan:
+    """Lay out a network, with its weights as integers.
+
+    Args:
+        network: The network.
+        wide: How many layers, the first ones, have weights in 16 bits; those of the others have 8. The head
+            counts as the last layer.
+        feature_unit: What a feature of 1 stands for.
+
+    Raises:
+        SnnVoiceError: It is of another kind than the C code runs.
+    """
+    found = wiring_of(network)
     depths = _depths(found, network.num_steps)
     places, buffers = _buffers(found)
     layers: list[IntegerLayer] = []
@@ -163,7 +175,7 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> IntegerPla
         for projection in layer.projections:
             folded = projection.conv.folded()
             bias += _array(folded.bias)
-            heard.append(_heard(projection, _array(folded.weight), bits, feature_unit))
+            heard.append(_heard(projection, _array(folded.weight), bits_of(number, wide), feature_unit))
         decays, shift = _decays(layer, channels)
         layers.append(
             IntegerLayer(
@@ -190,15 +202,20 @@ def make_plan(network: Network, *, bits: int, feature_unit: float) -> IntegerPla
     kernels = [heard.kernel for layer in layers for heard in layer.heard if heard.source < 0]
     return IntegerPlan(
         layers=tuple(layers),
-        head=quantised(rows, bits=bits, largest=network.num_steps),
+        head=quantised(rows, bits=bits_of(len(layers), wide), largest=network.num_steps),
         head_bias=np.rint(bias * 2.0**24).astype(np.int64),
         num_steps=network.num_steps,
         bands=network.min_shape[0],
         frames_per_step=network.frames_per_step,
         frames=max(network.frames_per_step, *kernels),
         buffers=buffers,
-        bits=bits,
+        wide=wide,
     )
+
+
+def bits_of(layer: int, wide: int) -> int:
+    """Of the weights of a layer, by its number, where the first `wide` ones have 16."""
+    return 16 if layer < wide else 8
 
 
 def _array(tensor: Tensor) -> Floats:

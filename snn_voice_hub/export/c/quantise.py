@@ -25,11 +25,23 @@ class Quantised:
         weights: `[in, out]`.
         multipliers: `[out]`.
         shift: Of all outputs, at least 1.
+        bits: Of a weight, 8 or 16.
     """
 
     weights: Integers
     multipliers: Integers
     shift: int
+    bits: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights."""
+        return self.weights.size * self.bits // 8
+
+    @property
+    def most(self) -> int:
+        """The largest sum of an output, if every input were 1."""
+        return int(np.abs(self.weights).sum(0).max())
 
 
 def quantised(weights: Floats, *, bits: int, largest: int, unit: float = 1.0) -> Quantised:
@@ -43,13 +55,17 @@ def quantised(weights: Floats, *, bits: int, largest: int, unit: float = 1.0) ->
         largest: What an input can be at most, as an integer.
         unit: What an input of 1 stands for.
     """
-    limit = LIMITS[bits]
-    scales = np.abs(weights).max(0) / limit
-    rounded = np.rint(weights / np.where(scales > 0, scales, 1.0)).astype(np.int64)
+    rounded, scales = rounded_by(weights, bits)
     # As a sum times its multiplier has to fit into 64 bits.
     most = max(1, int(np.abs(rounded).sum(0).max()) * largest)
     multipliers, shift = fixed(scales * unit * 2.0**POINT, min(30, 62 - most.bit_length()))
-    return Quantised(rounded, multipliers, shift)
+    return Quantised(rounded, multipliers, shift, bits)
+
+
+def rounded_by(weights: Floats, bits: int) -> tuple[Integers, Floats]:
+    """Weights `[in, out]` as integers of so many bits, and the scale of each output `[out]`."""
+    scales = np.abs(weights).max(0) / LIMITS[bits]
+    return np.rint(weights / np.where(scales > 0, scales, 1.0)).astype(np.int64), scales
 
 
 def fixed(factors: Floats, bits: int) -> tuple[Integers, int]:

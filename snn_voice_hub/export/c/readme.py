@@ -20,8 +20,16 @@ _FILES = (
 )
 
 
-def readme(config: VoiceConfig, cost: Footprint, bits: int, constants: dict[str, str]) -> str:
-    """The text."""
+def made_of(wide: int, layers: int) -> str:
+    """How many bits the weights have."""
+    if wide in (0, layers):
+        return f"{16 if wide else 8} bits each"
+    first = f"the first {wide}" if wide > 1 else "the first"
+    return f"16 bits in {first} of {layers} layers, 8 in the others"
+
+
+def readme(config: VoiceConfig, cost: Footprint, weights: str, constants: dict[str, str]) -> str:
+    """The text; `weights` says how many bits they have."""
     words = ", ".join(visible(label) for label in config.labels if is_word(label))
     rate, step = config.features.sample_rate, int(constants["STEP_SAMPLES"].rstrip("u"))
     return f"""# {visible(config.title)} in C
@@ -54,7 +62,7 @@ void hear(const int16_t *samples, size_t count) {{
 }}
 ```
 
-{_taken(cost, bits)}
+{_taken(cost, weights)}
 
 Silence costs less: where nothing was louder than {GATE:g} dB of full scale for as long as an answer looks
 back, no step is run.
@@ -63,9 +71,9 @@ back, no step is run.
 """
 
 
-def _taken(cost: Footprint, bits: int) -> str:
+def _taken(cost: Footprint, weights: str) -> str:
     rows = (
-        (f"weights, {bits} bits each", f"{cost.weights:,} bytes"),
+        (f"weights, {weights}", f"{cost.weights:,} bytes"),
         ("other tables", f"{cost.tables:,} bytes"),
         ("code", "about 5 kB for Cortex-M4 by `gcc -O2`; see `size *.o`"),
         ("RAM: one `SnnVoice`, all that is remembered of a stream", f"{cost.ram:,} bytes"),

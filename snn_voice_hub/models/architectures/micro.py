@@ -1,4 +1,4 @@
-"""Micro: Tempo for microcontrollers, 94,000 parameters. In int8 they take 94 kB of flash.
+"""Micro: Tempo for microcontrollers, 94,000 parameters. With all of them in int8 they take 94 kB of flash.
 
 All blocks are of one width, so every shortcut hands on the current as it is, without weights. The dilations
 grow to where the last layer looks back over 1.1 s: a word of up to a second, with what is around it.

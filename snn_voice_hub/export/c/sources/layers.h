@@ -10,12 +10,13 @@
 /* A convolution over what was heard before, whose result is added to the current of its layer.
    A value of the result stands for sum * multiplier / 2^shift, in units of 2^-16. */
 typedef struct {
-    const snn_weight *weights;  /* of features [out][kernel * bands]; of spikes [kernel][in][out] */
+    const void *weights;        /* of features [out][kernel * bands]; of spikes [kernel][in][out] */
     const int32_t *multipliers; /* [out] */
     int16_t source;             /* the layer whose spikes it hears, or SNN_FEATURES */
     uint8_t kernel;             /* taps, the oldest one first */
     uint8_t dilation;           /* steps between two taps */
     uint8_t shift;
+    uint8_t bits;               /* of a weight: 8, an int8_t, or 16, an int16_t */
 } SnnProjection;
 
 /* A layer of leaky integrate-and-fire neurons. Currents, membranes and thresholds are in units of 2^-16. */

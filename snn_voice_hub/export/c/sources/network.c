@@ -12,23 +12,41 @@ static const uint32_t *row_of(const SnnVoice *voice, unsigned layer, unsigned la
 }
 
 /* Add to `sum` [count] the rows of those who spiked. */
-static void add_rows(int32_t *sum, const snn_weight *weights, const uint32_t *spikes, unsigned words, unsigned count) {
-    for (unsigned word = 0; word < words; word++, weights += 32u * count) {
+static void add_rows(int32_t *sum, const void *weights, unsigned bits, const uint32_t *spikes, unsigned words,
+                     unsigned count) {
+    for (unsigned word = 0; word < words; word++) {
         for (uint32_t left = spikes[word]; left; left &= left - 1) {
-            const snn_weight *row = weights + snn_lowest_bit(left) * count;
-            for (unsigned c = 0; c < count; c++) sum[c] += row[c];
+            size_t begin = (size_t)(32u * word + snn_lowest_bit(left)) * count;
+            if (bits == 8) {
+                const int8_t *row = (const int8_t *)weights + begin;
+                for (unsigned c = 0; c < count; c++) sum[c] += row[c];
+            } else {
+                const int16_t *row = (const int16_t *)weights + begin;
+                for (unsigned c = 0; c < count; c++) sum[c] += row[c];
+            }
         }
     }
+}
+
+/* The sum of products of one output. */
+static snn_feature_sum product(const int16_t *x, const void *weights, unsigned bits, size_t begin, unsigned count) {
+    snn_feature_sum sum = 0;
+    if (bits == 8) {
+        const int8_t *row = (const int8_t *)weights + begin;
+        for (unsigned i = 0; i < count; i++) sum += (snn_feature_sum)x[i] * row[i];
+    } else {
+        const int16_t *row = (const int16_t *)weights + begin;
+        for (unsigned i = 0; i < count; i++) sum += (snn_feature_sum)x[i] * row[i];
+    }
+    return sum;
 }
 
 static void hear(SnnVoice *voice, const SnnProjection *of, unsigned channels, int32_t *current) {
     if (of->source == SNN_FEATURES) {
         unsigned count = of->kernel * (unsigned)SNN_BANDS;
         const int16_t *x = voice->frames[SNN_FRAMES - of->kernel];
-        const snn_weight *weights = of->weights;
-        for (unsigned c = 0; c < channels; c++, weights += count) {
-            snn_feature_sum sum = 0;
-            for (unsigned i = 0; i < count; i++) sum += (snn_feature_sum)x[i] * weights[i];
+        for (unsigned c = 0; c < channels; c++) {
+            snn_feature_sum sum = product(x, of->weights, of->bits, (size_t)c * count, count);
             current[c] = snn_limited(current[c] + snn_scaled(sum, of->multipliers[c], of->shift));
         }
         return;
@@ -36,7 +54,7 @@ static void hear(SnnVoice *voice, const SnnProjection *of, unsigned channels, in
     unsigned source = (unsigned)of->source, ins = snn_layers[source].channels;
     memset(voice->sum, 0, channels * sizeof *voice->sum);
     for (unsigned tap = 0; tap < of->kernel; tap++)
-        add_rows(voice->sum, of->weights + (size_t)tap * ins * channels,
+        add_rows(voice->sum, (const uint8_t *)of->weights + (size_t)tap * ins * channels * (of->bits / 8u), of->bits,
                  row_of(voice, source, (of->kernel - 1u - tap) * of->dilation), SNN_WORDS_OF(ins), channels);
     for (unsigned c = 0; c < channels; c++)
         current[c] = snn_limited(current[c] + snn_scaled(voice->sum[c], of->multipliers[c], of->shift));
@@ -88,9 +106,9 @@ void snn_network_step(SnnVoice *voice) {
     /* An answer looks back at SNN_STEPS steps: what is older leaves the sums. */
     unsigned last = SNN_LAYERS - 1, words = SNN_WORDS_OF(snn_layers[last].channels);
     for (unsigned label = 0; label < SNN_CLASSES; label++) voice->sums[label] = -voice->sums[label];
-    add_rows(voice->sums, snn_head_weights, row_of(voice, last, SNN_STEPS), words, SNN_CLASSES);
+    add_rows(voice->sums, snn_head_weights, SNN_HEAD_BITS, row_of(voice, last, SNN_STEPS), words, SNN_CLASSES);
     for (unsigned label = 0; label < SNN_CLASSES; label++) voice->sums[label] = -voice->sums[label];
-    add_rows(voice->sums, snn_head_weights, row_of(voice, last, 0), words, SNN_CLASSES);
+    add_rows(voice->sums, snn_head_weights, SNN_HEAD_BITS, row_of(voice, last, 0), words, SNN_CLASSES);
     if (voice->heard < SNN_STEPS) voice->heard++;
 }
 
