@@ -121,7 +121,8 @@ def assemble(settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: 
     from_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
-        return document.with_keys(from_routes(), operations.OPEN, needed=bool(len(keys)))
+        made = document.as_answered(from_routes())
+        return document.with_keys(made, operations.OPEN, needed=bool(len(keys)))
 
     app.openapi = openapi  # type: ignore[method-assign]
     app.add_middleware(HeadAsGet)

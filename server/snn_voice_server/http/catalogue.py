@@ -61,7 +61,7 @@ class ModelList(BaseModel):
     "/model",
     summary="What is being served?",
     response_model=ModelFacts,
-    responses={401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
+    responses={400: doc.BAD_QUERY, 401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
 )
 async def model(request: Request, service: ServiceOf, _: Caller, model: str = "") -> ModelFacts:
     """Labels, configuration, and what is known about the model's training and accuracy."""
@@ -73,7 +73,7 @@ async def model(request: Request, service: ServiceOf, _: Caller, model: str = ""
     "/models",
     summary="Which models are served?",
     response_model=ModelList,
-    responses={401: doc.UNAUTHORIZED},
+    responses={400: doc.BAD_QUERY, 401: doc.UNAUTHORIZED},
 )
 async def models(request: Request, service: ServiceOf, _: Caller) -> ModelList:
     """All names that `model=` takes, the default first."""
@@ -92,7 +92,7 @@ async def models(request: Request, service: ServiceOf, _: Caller) -> ModelList:
     "/models/{name:path}",
     summary="What is known about a model?",
     response_model=ModelFacts,
-    responses={401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
+    responses={400: doc.BAD_QUERY, 401: doc.UNAUTHORIZED, 404: doc.UNKNOWN_MODEL},
 )
 async def model_by_name(request: Request, service: ServiceOf, _: Caller, name: str) -> ModelFacts:
     """Like `/model`, for any of the models; one that is not in memory is loaded."""
