@@ -7,6 +7,7 @@ still to be done before.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -107,8 +108,8 @@ def main() -> int:
     if left := [*hindrances(), *([] if set(given.install) == set(PARTS) else ["not all were tried"])]:
         _say("\n- ".join(["A rehearsal. Before it is published:", *left]))
         return 0
-    names = " ".join(str(path.relative_to(ROOT)) for path in wheels)
-    npm = archives["npm package"].path.relative_to(ROOT)
+    names = " ".join(os.path.relpath(path) for path in wheels)
+    npm = os.path.relpath(archives["npm package"].path)
     _say(f"To publish: git tag v{version}; twine upload {names}; npm publish --access public {npm}")
     return 0
 
