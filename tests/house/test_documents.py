@@ -27,6 +27,7 @@ from tests.sandbox.helpers import Sandbox
 NOT_RUN = {
     "make test": "runs all tests",
     "make sanitize": "takes minutes; tests/inference/engines/test_generated_networks.py runs a slice",
+    "make fuzz": "takes minutes; tests/robustness tries a slice of it",
     "make release": "builds and installs for minutes; tests/release does parts of it",
     "python -m tests.release": "writes a version; tests/release does, into copies",
     "make words": "tests/training/clips/test_words.py does; here a smaller set stands in for it",
