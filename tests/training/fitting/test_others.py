@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import snn_voice_hub as sv
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.errors import ConfigError, SnnVoiceError
 from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips
@@ -23,6 +25,7 @@ from snn_voice_hub.training.fitting.others import Others
 from snn_voice_hub.training.fitting.recipe import Augmentation, Mixture
 from snn_voice_hub.training.fitting.recipes import fine_tuning
 from snn_voice_hub.training.fitting.sampling import Draw, Share, Steps
+from snn_voice_hub.training.measuring.listening import with_point
 from tests.training.helpers import dataset, recipe, tones
 
 RATE = 16_000
@@ -238,6 +241,21 @@ def test_unknown_words_are_measured_apart() -> None:
     together = validation_of(logits, words, labels)
     assert together.top1 == pytest.approx(0.8)
     assert together.unknown is None
+
+
+def test_the_point_is_chosen_with_the_fastest_engine_and_the_seed_of_the_run(
+    negatives: Negatives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[tuple[str, int]] = []
+
+    def watched(voice: sv.SnnVoice, *given: Any) -> VoiceConfig:
+        chosen.append((voice.engine, given[-1]))
+        return with_point(voice, *given)
+
+    monkeypatch.setattr("snn_voice_hub.training.fitting.fit.with_point", watched)
+    job = Job(name="tones", recipe=recipe(unknown=0.3, epochs=1), seed=5)
+    fit(job, dataset(), tmp_path / "run", negatives=negatives, kept=negatives, accelerator="cpu")
+    assert chosen == [("auto", 5)]
 
 
 def test_a_run_with_negatives_goes_on_with_the_same_only(negatives: Negatives, tmp_path: Path) -> None:
