@@ -224,10 +224,13 @@ class PointRule:
             sound to tell, none at all.
         slack: Points that miss this much more than the best, as a share of the words, count as being as good.
             Where few clips tell them apart, that spares false alarms.
+        snr: Loudness of the words over the noise, in dB, at which misses are counted: one at which some are
+            missed, since misses tell no point from another where every word is heard at any.
     """
 
     most_alarms: float = 10.0
     slack: float = 0.0
+    snr: int = 10
 
 
 _RULE = PointRule()
@@ -237,7 +240,6 @@ def choose(
     sounds: Sounds,
     words: Sequence[str] | None = None,
     rule: PointRule = _RULE,
-    stream: str = "10_db",
 ) -> DetectionConfig:
     """The operating point that misses the fewest words.
 
@@ -248,8 +250,7 @@ def choose(
     Args:
         sounds: What a model heard of validation speakers and of negatives that it has not learned from.
         words: What is listened for; None for all words.
-        rule: How many false alarms are allowed.
-        stream: Where misses are counted.
+        rule: How many false alarms are allowed, and where misses are counted.
 
     Returns:
         It, or, where no threshold has so few false alarms, the highest one for the longest time.
@@ -261,7 +262,7 @@ def choose(
         for threshold, figures in sounds.curve(dataclasses.replace(point, smoothing=smoothing), words):
             alarms = figures["false_alarms"]
             if all(alarms[name] + once[name] <= max(rule.most_alarms, once[name]) for name in alarms):
-                share = figures["missed"].get(stream, 1.0)
+                share = figures["missed"].get(f"{rule.snr}_db", 1.0)
                 found.append((share, sum(alarms.values()), -smoothing, threshold))
     if not found:
         return dataclasses.replace(point, smoothing=_SMOOTHING[-1])
@@ -288,11 +289,11 @@ def with_point(
         clips: Clips of validation speakers; those that are no words of it are left out.
         noises: Recordings `[N]` to put behind the words where the negatives have none.
         negatives: Sound without the words that it has not learned from.
-        rule: How many false alarms are allowed.
+        rule: How many false alarms are allowed, and where misses are counted.
         seed: Of the order of the clips, and the noise behind them.
     """
     behind = [as_floats(sound.wave) for sound in negatives.of_kind("noise")] or noises
-    sounds = listen(model, clips, behind, negatives, snrs=(10,), seed=seed)
+    sounds = listen(model, clips, behind, negatives, snrs=(rule.snr,), seed=seed)
     point = choose(sounds, COMMANDS if set(COMMANDS) <= set(model.labels) else None, rule)
     metrics = {**model.config.metrics, "listening_validation": rounded(sounds.figures(point))}
     return dataclasses.replace(model.config, detection=point, metrics=metrics)

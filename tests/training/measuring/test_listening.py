@@ -236,6 +236,24 @@ def test_one_false_alarm_in_a_few_minutes_is_not_taken_for_few(clips: Clips) -> 
     assert 0.5 < point.threshold < 0.7
 
 
+def test_misses_are_counted_where_the_rule_says(clips: Clips) -> None:
+    def curve(point: DetectionConfig, words: object) -> list[tuple[float, dict[str, dict[str, float]]]]:
+        # In little noise, every word is heard at any point, and false alarms alone would choose.
+        at = {0.3: (0.0, 0.1, 5.0), 0.6: (0.0, 0.2, 4.0), 0.9: (0.0, 0.7, 1.0)}
+        return [
+            (threshold, {"missed": {"10_db": clear, "0_db": loud}, "false_alarms": {"speech": alarms}})
+            for threshold, (clear, loud, alarms) in at.items()
+        ]
+
+    sounds: Any = SimpleNamespace(hours=lambda: {"speech": 1.0}, curve=curve)
+    assert choose(sounds).threshold == 0.9
+    assert choose(sounds, rule=PointRule(snr=0)).threshold == 0.3
+    assert choose(sounds, rule=PointRule(snr=0, slack=0.1)).threshold == 0.6
+    silent = negatives(NegativeSound("talk", "speech", np.zeros(36 * RATE, np.int16)))
+    told = with_point(model(deaf_below=1.0), clips, [], silent, PointRule(snr=-5)).metrics
+    assert set(told["listening_validation"]["words"]["missed"]) == {"-5_db"}
+
+
 def test_points_that_miss_about_as_few_are_told_apart_by_false_alarms() -> None:
     def curve(point: DetectionConfig, words: object) -> list[tuple[float, dict[str, dict[str, float]]]]:
         at = {0.3: (0.01, 8.0), 0.6: (0.03, 1.0), 0.9: (0.2, 0.0)}
