@@ -11,6 +11,7 @@ from typing import Any, Final
 from snn_voice_lite.config import (
     DetectionConfig,
     FeatureConfig,
+    check_bool,
     check_choice,
     check_int,
     check_labels,
@@ -24,7 +25,8 @@ from snn_voice_lite.hearing.frames import FrameFacts, LayerInState
 # The names of the text, and of the hash of what the file was made from, in the metadata.
 KEY: Final = "snn_voice_lite"
 MADE_FROM: Final = "made_from"
-FORMAT_VERSION: Final = 1
+# 1: a graph of a network on frames takes one step in a run.
+FORMAT_VERSION: Final = 2
 WINDOWS, FRAMES = KINDS = ("windows", "frames")
 
 # Of the mel filters: the only ones that there are, said for programs that have others.
@@ -44,6 +46,7 @@ class FramesText:
         features: The front end, which is not in the graph: all fields of `FeatureConfig`, `mel_scale` and
             `mel_norm`.
         neurons: Its layers of neurons, for who wants to see their spikes.
+        at_once: Whether a run of the graph takes several steps, `[T, B, ...]`, instead of one.
     """
 
     frames_per_step: int
@@ -53,6 +56,7 @@ class FramesText:
     step_seconds: float
     features: dict[str, Any]
     neurons: list[LayerInState] = field(default_factory=list)
+    at_once: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -64,6 +68,7 @@ class FramesText:
         check_int("frames.lead_frames", self.lead_frames, low=0, high=100)
         check_int("frames.num_steps", self.num_steps, low=1, high=1000)
         check_int("frames.state_size", self.state_size, low=1, high=2**24)
+        check_bool("frames.at_once", self.at_once)
         for neurons in self.neurons:
             if not 0 <= neurons.begin <= neurons.end <= self.state_size:
                 raise ConfigError(f"frames.neurons has {neurons.name!r} outside of the state")

@@ -83,9 +83,12 @@ class Voice(Listener):
             self._graph.expect({"waveforms": (None, c.num_samples)}, {"logits": (None, classes)})
             return
         size = self._frames.state_size
+        assert self.config.frames is not None
+        self._at_once = self.config.frames.at_once
+        steps = (None,) if self._at_once else ()
         self._graph.expect(
-            {"frames": (None, 1, c.n_mels, self._frames.frames_per_step), "state": (None, size)},
-            {"logits": (None, classes), "next_state": (None, size)},
+            {"frames": (*steps, None, 1, c.n_mels, self._frames.frames_per_step), "state": (None, size)},
+            {"logits": (*steps, None, classes), "next_state": (None, size)},
         )
         self._log_mel = log_mel(c)
 
@@ -218,17 +221,19 @@ class Voice(Listener):
         by_step = whole.reshape(len(windows), steps, facts.frames_per_step, c.n_mels).transpose(1, 0, 3, 2)
         state = np.zeros((len(windows), facts.state_size), np.float32)
         outputs, _ = self._advanced(np.ascontiguousarray(by_step[:, :, np.newaxis]), state)
-        summed: Floats = np.stack(outputs[-facts.num_steps :]).sum(0)
+        summed: Floats = outputs[-facts.num_steps :].sum(0)
         return summed
 
-    def _advanced(self, steps: Floats, state: Floats) -> tuple[list[Floats], list[Floats]]:
-        """Outputs `[B, C]` of steps `[T, B, 1, n_mels, frames]`, and the states `[B, n]` after each."""
-        outputs, states = [], []
+    def _advanced(self, steps: Floats, state: Floats) -> tuple[Floats, Floats]:
+        """Outputs `[T, B, C]` of steps `[T, B, 1, n_mels, frames]`, and the state `[B, n]` after them."""
+        if self._at_once:
+            outputs, state = self._graph.run(["logits", "next_state"], frames=steps, state=state)
+            return outputs, state
+        each = []
         for frames in steps:
             output, state = self._graph.run(["logits", "next_state"], frames=frames, state=state)
-            outputs.append(output)
-            states.append(state)
-        return outputs, states
+            each.append(output)
+        return np.stack(each), state
 
     # --- sound that goes on -----------------------------------------------------------------------
 
@@ -251,11 +256,18 @@ class Voice(Listener):
 
     def _advanced_row(self, row: FrameRow) -> Floats:
         assert self._frames is not None
-        outputs, states = self._advanced(row.front([row]), row.state[np.newaxis])
-        parts = [states[-1], *outputs]
-        if row.watched:
-            parts += [state[:, n.begin : n.end] for state in states for n in self._frames.neurons]
-        joined: Floats = np.concatenate(parts, 1)[0]
+        steps, state = row.front([row]), row.state[np.newaxis]
+        watched: list[Floats] = []
+        if row.watched:  # one step after the other, as the state alone tells the membranes after each
+            each = []
+            for frames in steps:
+                output, state = self._advanced(frames[np.newaxis], state)
+                each.append(output)
+                watched += [state[:, n.begin : n.end] for n in self._frames.neurons]
+            outputs = np.concatenate(each)
+        else:
+            outputs, state = self._advanced(steps, state)
+        joined: Floats = np.concatenate([state, *outputs, *watched], 1)[0]
         return joined
 
     def _hop_of(self, seconds: float) -> int:

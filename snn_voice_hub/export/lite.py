@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snn_voice_hub._version import __version__
 from snn_voice_hub.config import VoiceConfig
+from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.export.onnx import plain_copy
 from snn_voice_hub.export.step import step_file
 from snn_voice_hub.export.whole import Exported, compared, graph_inputs, onnx_file
@@ -31,8 +32,9 @@ def export_lite(
 ) -> Exported:
     """Write a model as a lite file: an ONNX graph whose metadata say all that its runtime needs.
 
-    Networks that hear windows are the graph of `export_onnx`, those on frames that of `export_onnx_step`.
-    Before it is written, `snn_voice_lite` runs it, and is compared with PyTorch.
+    Networks that hear windows are the graph of `export_onnx`. Those on frames are that of `export_onnx_step`,
+    of any number of steps where that can be traced. Before it is written, `snn_voice_lite` runs it, and is
+    compared with PyTorch.
 
     Args:
         network: The network; exported as in evaluation mode, in float32.
@@ -47,10 +49,11 @@ def export_lite(
     """
     target = check_target(path)
     network = plain_copy(network)
-    more = {KEY: told(network, config).text(), MADE_FROM: source_of(network, config)}
+    made_from = {MADE_FROM: source_of(network, config)}
     if isinstance(network, Framed):
-        content, _ = step_file(network, config, int8=int8, more=more)
+        content = _frames_file(network, config, made_from, int8=int8)
     else:
+        more = {KEY: told(network, config).text()} | made_from
         content, _ = onnx_file(network, config, int8=int8, more=more)
     voice = Voice.from_bytes(content)
 
@@ -62,8 +65,26 @@ def export_lite(
     return Exported(target, len(content), agreed)
 
 
-def told(network: Network, config: VoiceConfig) -> LiteConfig:
-    """What the file says of its model."""
+def _frames_file(network: Framed, config: VoiceConfig, made_from: dict[str, str], *, int8: bool) -> bytes:
+    """Of a network on frames: a graph of any number of steps, or of one where that can't be traced."""
+    for at_once in (True, False):
+        more = {KEY: told(network, config, at_once=at_once).text()} | made_from
+        try:
+            return step_file(network, config, int8=int8, more=more, at_once=at_once)[0]
+        except SnnVoiceError as error:
+            if not at_once or error.code != "not_exportable":
+                raise
+    raise AssertionError
+
+
+def told(network: Network, config: VoiceConfig, *, at_once: bool = True) -> LiteConfig:
+    """What the file says of its model.
+
+    Args:
+        network: The network.
+        config: Of the model.
+        at_once: Of a network on frames: whether a run of the graph takes several steps.
+    """
     c = config.features
     test = config.metrics.get("test")
     figures: dict[str, Any] = test if isinstance(test, dict) else {}
@@ -77,6 +98,7 @@ def told(network: Network, config: VoiceConfig) -> LiteConfig:
             state_size=facts.state_size,
             step_seconds=facts.step_samples(c) / c.sample_rate,
             features=front_end_text(c),
+            at_once=at_once,
             neurons=list(facts.neurons),
         )
     return LiteConfig(
@@ -92,6 +114,7 @@ def told(network: Network, config: VoiceConfig) -> LiteConfig:
         made_by=f"snn-voice-hub {__version__}",
         metrics={name: figures[name] for name in _FIGURES if name in figures},
         frames=frames,
+        format_version=2 if frames is not None and at_once else 1,
     )
 
 

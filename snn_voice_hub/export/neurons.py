@@ -120,10 +120,11 @@ class Emitter:
 def expand_neurons(model: onnx.ModelProto) -> None:
     """Replace each node of type `LIF` by the operations of all its steps, in place.
 
-    Such a node has the attributes `steps`, `beta` (of the layer, or one a channel), `threshold`,
-    `before_decay` (the reset rule), `given` (1: its input `[1, B, C, ...]` is the current of all steps; T:
-    `[T, B, C, ...]`), `shape` (`[C, ...]`) and `pool` (kernel, then stride, of a max pooling of the spikes;
-    empty: none). A second input is the membrane before the first step, a second output that after the last.
+    Such a node has the attributes `steps` (0: as many as come), `beta` (of the layer, or one a channel),
+    `threshold`, `before_decay` (the reset rule), `given` (1: its input `[1, B, C, ...]` is the current of all
+    steps; T: `[T, B, C, ...]`), `shape` (`[C, ...]`) and `pool` (kernel, then stride, of a max pooling of the
+    spikes; empty: none). A second input is the membrane before the first step, a second output that after the
+    last.
     """
     emit = Emitter(model.graph, "lif")
     for node in model.graph.node:
@@ -164,7 +165,9 @@ class _Unrolled:
 
     def unroll(self) -> None:
         """Emit all steps, and the pooling of each, from the current to the node's output."""
-        if self.steps >= _MANY and not self.once and not self.kernel:
+        if not self.steps and self.kernel:
+            raise ValueError("a pooling over as many steps as come")
+        if not self.steps or (self.steps >= _MANY and not self.once and not self.kernel):
             self._scan()
             return
         phases = math.prod(self.kernel)

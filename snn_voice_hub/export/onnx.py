@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from snn_voice_hub._version import __version__
 from snn_voice_hub.errors import SnnVoiceError, needs_extra
 from snn_voice_hub.export.neurons import expand_neurons, widen_convolutions
-from snn_voice_hub.export.traced import AllSteps, OneStep
+from snn_voice_hub.export.traced import AllSteps, AnySteps, OneStep
 from snn_voice_hub.export.tracing import tracing
 from snn_voice_hub.features import Features
 from snn_voice_hub.hub.weights import broken_weight
@@ -87,7 +87,7 @@ def export_network(
     model, largest = graph_of(
         AllSteps(network),
         (example,),
-        batch_axis=1,
+        free=({1: "batch"},),
         names=("input", "logits"),
         title=type(network).__name__,
     )
@@ -97,7 +97,7 @@ def export_network(
     return model
 
 
-def export_step(network: Framed) -> onnx.ModelProto:
+def export_step(network: Framed, *, at_once: bool = False) -> onnx.ModelProto:
     """Make an ONNX graph of one step of a network on frames.
 
     Its inputs are `frames` `[B, 1, n_mels, frames_per_step]` and `state` `[B, n]`, zeros where a stream
@@ -105,6 +105,8 @@ def export_step(network: Framed) -> onnx.ModelProto:
 
     Args:
         network: The network; exported as in evaluation mode.
+        at_once: Take any number of steps in a run, at least one: `frames` are then
+            `[T, B, 1, n_mels, frames_per_step]`, and `logits` `[T, B, C]`.
 
     Returns:
         The graph.
@@ -118,26 +120,36 @@ def export_step(network: Framed) -> onnx.ModelProto:
 
     network = cast(Framed, plain_copy(network))
     frames = torch.zeros(2, 1, network.min_shape[0], network.frames_per_step, **FLOAT32)
+    if at_once:
+        frames = frames.expand(3, *frames.shape).contiguous()
     model, largest = graph_of(
-        OneStep(network),
+        (AnySteps if at_once else OneStep)(network),
         (frames, torch.zeros(2, network.state_size(), **FLOAT32)),
-        batch_axis=0,
+        free=({0: "steps", 1: "batch"} if at_once else {0: "batch"}, {0: "batch"}),
         names=("frames", "state", "logits", "next_state"),
         title=type(network).__name__,
     )
+    if at_once:
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_param = "steps"
     describe(model, {"architecture": type(network).__name__, _LARGEST: str(largest)} | neuron_facts(network))
     return model
 
 
 def graph_of(
-    module: nn.Module, examples: tuple[Tensor, ...], *, batch_axis: int, names: Sequence[str], title: str
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    *,
+    free: Sequence[Mapping[int, str]],
+    names: Sequence[str],
+    title: str,
 ) -> tuple[onnx.ModelProto, int]:
     """A module as a graph, with its neurons unrolled.
 
     Args:
         module: A module on the CPU, whose networks are run by what is in `traced`.
         examples: Its inputs for two clips.
-        batch_axis: The axis of each that stays free.
+        free: The axes of each that stay free, and what they are: "batch", or "steps".
         names: Of the inputs, then of the outputs.
         title: What it is, for messages.
 
@@ -149,7 +161,7 @@ def graph_of(
     """
     with tracing():
         try:
-            model = _trace(module, examples, batch_axis, names)
+            model = _trace(module, examples, free, names)
             largest = _largest_tensor(model)
             expand_neurons(model)
             widen_convolutions(model)
@@ -229,14 +241,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _trace(
-    module: nn.Module, examples: tuple[Tensor, ...], batch_axis: int, names: Sequence[str]
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    free: Sequence[Mapping[int, str]],
+    names: Sequence[str],
 ) -> onnx.ModelProto:
-    free = {batch_axis: torch.export.Dim("batch")}
+    dims = {name: torch.export.Dim(name) for axes in free for name in axes.values()}
     with _quiet():
         program = torch.export.export(
             module,
             examples,
-            dynamic_shapes=tuple(free for _ in examples),
+            dynamic_shapes=tuple({axis: dims[name] for axis, name in axes.items()} for axes in free),
             strict=False,
         )
         exported = torch.onnx.export(
@@ -290,7 +305,7 @@ def neuron_facts(network: Network) -> dict[str, str]:
 
 
 def describe(model: onnx.ModelProto, facts: dict[str, str]) -> None:
-    """Write who made a graph, its metadata, and the name of its free axis; nothing of this machine stays."""
+    """Write who made a graph, its metadata, and the names of its free axes; nothing of this machine stays."""
     from onnx import helper
 
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
@@ -300,5 +315,5 @@ def describe(model: onnx.ModelProto, facts: dict[str, str]) -> None:
     helper.set_model_props(model, facts)
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
+            if dim.dim_param not in ("", "steps"):
                 dim.dim_param = "batch"

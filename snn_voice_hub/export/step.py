@@ -53,7 +53,12 @@ def export_onnx_step(
 
 
 def step_file(
-    network: Network, config: VoiceConfig, *, int8: bool = False, more: Mapping[str, str] | None = None
+    network: Network,
+    config: VoiceConfig,
+    *,
+    int8: bool = False,
+    more: Mapping[str, str] | None = None,
+    at_once: bool = False,
 ) -> tuple[bytes, Agreement]:
     """The content of the file of `export_onnx_step`, compared with PyTorch.
 
@@ -62,6 +67,7 @@ def step_file(
         config: See there.
         int8: See there.
         more: Texts by name, for the metadata.
+        at_once: Any number of steps in a run; see `export_step`.
 
     Raises:
         MissingExtraError: See there.
@@ -81,25 +87,26 @@ def step_file(
         )
     twin = plain_copy(network)
     assert isinstance(twin, Framed)
-    model = export_step(twin)
+    model = export_step(twin, at_once=at_once)
     describe(model, facts(twin, config) | _facts(twin, config) | dict(more or {}))
     if int8:
         store_as_int8(model)
     content: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = _checked(twin, config, step_of(session))
+    found = _checked(twin, config, step_of(session, at_once=at_once))
     if not int8 and not found.good:
         raise SnnVoiceError(f"the exported graph does not answer as PyTorch does: {found}", code="not_equal")
     return content, found
 
 
-def step_of(session: Any) -> Step:
-    """A session of ONNX Runtime as a step, of tensors on the CPU."""
+def step_of(session: Any, *, at_once: bool = False) -> Step:
+    """A session of ONNX Runtime as a step, of tensors on the CPU; `at_once` as in `export_step`."""
 
     def step(frames: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        given = {"frames": frames.contiguous().numpy(), "state": state.contiguous().numpy()}
+        heard = frames.unsqueeze(0) if at_once else frames
+        given = {"frames": heard.contiguous().numpy(), "state": state.contiguous().numpy()}
         logits, after = session.run(["logits", "next_state"], given)
-        return torch.from_numpy(logits), torch.from_numpy(after)
+        return torch.from_numpy(logits[0] if at_once else logits), torch.from_numpy(after)
 
     return step
 

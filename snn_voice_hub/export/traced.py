@@ -57,12 +57,13 @@ class TracedPass(Pass):
         beta, threshold = self._neurons[id(lif)]
         sizes = [int(size) for size in x.shape[2:]]
         pool = _max_pool(then, len(sizes) - 1)
+        free = not isinstance(count, int)
         facts: dict[str, Any] = {
-            "steps": count,
+            "steps": 0 if free else count,
             "beta": beta,
             "threshold": threshold,
             "before_decay": int(lif.reset == "subtract-before-decay"),
-            "given": int(x.shape[0]),
+            "given": 0 if free else int(x.shape[0]),
             "shape": sizes,
         }
         out = sizes[1:]
@@ -166,6 +167,17 @@ class OneStep(nn.Module):
         network = self.network
         run = TracedPass(1, self.neurons, state=network.from_row(state), keep_state=True)
         out = network.layers(frames.unsqueeze(0), run)[0]
+        return out, network.as_row(run.state)
+
+
+class AnySteps(OneStep):
+    """Steps of a network on frames that are traced, as many as come."""
+
+    def forward(self, frames: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs `[T, B, C]` and state after the steps; see `Framed.advance`."""
+        network = self.network
+        run = TracedPass(frames.shape[0], self.neurons, state=network.from_row(state), keep_state=True)
+        out = network.layers(frames, run)
         return out, network.as_row(run.state)
 
 

@@ -167,7 +167,7 @@ def onnx_file(
     model, _ = graph_of(
         module,
         (torch.zeros_like(inputs[:2]),),
-        batch_axis=0,
+        free=({0: "batch"},),
         names=(name, *_OUTPUTS),
         title=type(network).__name__,
     )

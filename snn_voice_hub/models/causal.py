@@ -44,7 +44,7 @@ class CausalConvNorm(nn.Module):
         """`[past + N * stride, B, C]` -> `[N, B, C']`."""
         current = causal_conv(x, self.conv.weight, self.stride, self.dilation)
         out: Tensor = self.bn(current.flatten(0, 1))
-        return out.view(len(current), -1, out.shape[-1])
+        return out.view(current.shape[0], -1, out.shape[-1])
 
     def folded(self) -> CausalLinear:
         """The same in evaluation mode, with batch norm in the weights; computed in float64."""
@@ -78,7 +78,7 @@ class CausalLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See `CausalConvNorm.forward`."""
         rows = taps(x, self.kernel, self.stride, self.dilation)
-        return torch.addmm(self.bias, rows.flatten(0, 1), self.weight).view(len(rows), -1, len(self.bias))
+        return torch.addmm(self.bias, rows.flatten(0, 1), self.weight).view(rows.shape[0], -1, len(self.bias))
 
 
 def causal_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
@@ -99,7 +99,7 @@ def causal_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor
     rows = taps(x, weight.shape[2], stride, dilation)
     # Under autocast the product is in bfloat16, but membranes stay in float32.
     current = (rows.flatten(0, 1) @ weight.permute(2, 1, 0).flatten(0, 1)).to(x.dtype)
-    return current.view(len(rows), -1, len(weight))
+    return current.view(rows.shape[0], -1, len(weight))
 
 
 def taps(x: Tensor, kernel: int, stride: int, dilation: int) -> Tensor:

@@ -14,9 +14,12 @@ from snn_voice_lite import Voice, answers, list_models, mel, windows
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import FeatureConfig
+from snn_voice_hub.export.lite import export_lite
 from snn_voice_hub.features import Features, MelPower
 from snn_voice_hub.inference.answers import scores
 from snn_voice_hub.inference.windows import fit
+from snn_voice_hub.models.framed import FramedSNN
+from tests.export.helpers import Even, on_frames
 from tests.lite.conftest import exported
 from tests.places import EXAMPLES
 
@@ -103,6 +106,41 @@ def test_spikes_of_a_stream() -> None:
     assert any(fired.any() for fired in one.raster.values())
     for name, fired in one.raster.items():
         assert (other.raster[name] == fired).mean() > 0.999, name
+
+
+class Counting(Even):
+    """A network that wants to know how many steps there are, which is not known of as many as come."""
+
+    def layers(self, x: torch.Tensor, run: Any) -> torch.Tensor:
+        assert len(x) > 0
+        return super().layers(x, run)
+
+
+@pytest.mark.parametrize("cls", [Even, Counting])
+def test_files_of_one_step_and_of_many(cls: type[Even], tmp_path: Path) -> None:
+    """Files of the first version have one step in a run; so have those of networks that can't have more."""
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    hub = sv.SnnVoice(on_frames(cls), labels=[*"abcdefg"], engine="torch")
+    assert isinstance(hub.network, FramedSNN)
+    lite = Voice(export_lite(hub.network, hub.config, tmp_path / "m.onnx").path)
+    assert lite.config.frames is not None
+    assert (lite.config.frames.at_once, lite.config.format_version) == (
+        (True, 2) if cls is Even else (False, 1)
+    )
+    wave = generated()[2][:32_000]
+    windows_of = np.stack([wave[:RATE], wave[RATE:]])
+    expected = hub(torch.from_numpy(windows_of)).detach().numpy()
+    np.testing.assert_allclose(lite.logits(windows_of), expected, atol=1e-4 * np.abs(expected).max())
+    streams = [
+        model.stream(sample_rate=RATE, spikes=spikes) for model in (hub, lite) for spikes in (True, False)
+    ]
+    for stream in streams:
+        stream.feed(wave)
+    for stream in streams[1:]:
+        assert stream.scores == pytest.approx(streams[0].scores, abs=1e-4)
+    for name, fired in streams[0].raster.items():
+        assert fired.any()
+        assert (streams[2].raster[name] == fired).mean() > 0.999, name
 
 
 def test_int8_answers_nearly_the_same(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def changed(**values: Any) -> str:
     [
         ("{", "no JSON"),
         ("[1]", "a JSON object"),
-        (changed(format_version=2), "later"),
+        (changed(format_version=3), "later"),
         (changed(kind="waves"), "kind='waves'"),
         (changed(kind="frames"), "does not go with"),
         (changed(labels=[]), "labels is empty"),
@@ -126,6 +126,7 @@ def test_texts_that_are_not_legal(text: str, said: str) -> None:
     [
         ({"num_steps": 51}, "a window has 50 steps"),
         ({"frames_per_step": 0}, "frames.frames_per_step=0"),
+        ({"at_once": 1}, "frames.at_once=1"),
         ({"features": {}}, "frames.features.kind is missing"),
         ({"neurons": [{"name": "lif", "begin": 9_000, "end": 9_100, "threshold": 1.0}]}, "outside"),
     ],

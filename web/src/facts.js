@@ -4,7 +4,7 @@ import { SnnVoiceError } from "./errors.js";
 
 /** @import { Detection, Facts, FrameFacts, LogMelFacts } from "../types/index.d.ts" */
 
-const NEWEST = 1;
+const NEWEST = 2;
 
 /**
  * Of a model for which nobody chose an operating point: its scores over speech that holds none of its words are
@@ -126,6 +126,7 @@ function framesOf(given, sampleRate) {
     leadFrames: number("frames.lead_frames", given.lead_frames, 0),
     numSteps: number("frames.num_steps", given.num_steps, 1),
     stateSize: number("frames.state_size", given.state_size, 1),
+    atOnce: given.at_once === true,
     features: logMelOf(object("frames.features", given.features), sampleRate),
   };
 }

@@ -85,21 +85,31 @@ export class Network {
   }
 
   /**
-   * One step of kind "frames".
+   * Steps of kind "frames", in one run where the graph takes several.
    *
-   * @param {Float32Array} frames `[bands, framesPerStep]`, row by row.
+   * @param {Float32Array[]} steps Of each the frames `[bands, framesPerStep]`, row by row.
    * @param {Float32Array} state
-   * @returns {Promise<{logits: Float32Array, state: Float32Array}>}
+   * @returns {Promise<{logits: Float32Array[], state: Float32Array}>} Of each step the logits, and the state after all.
    */
-  async step(frames, state) {
-    const { features, framesPerStep } = /** @type {NonNullable<Facts["frames"]>} */ (this.#facts.frames);
+  async advance(steps, state) {
+    const { features, framesPerStep, atOnce } = /** @type {NonNullable<Facts["frames"]>} */ (this.#facts.frames);
     const { Tensor } = this.#ort;
-    const given = {
-      frames: new Tensor("float32", frames, [1, 1, features.bands, framesPerStep]),
-      state: new Tensor("float32", state, [1, state.length]),
-    };
-    const { logits, next_state: after } = await this.#run(given);
-    return { logits: finite(logits.data), state: /** @type {Float32Array} */ (after.data) };
+    const logits = [];
+    for (const run of atOnce ? [steps] : steps.map((step) => [step])) {
+      const frames = new Float32Array(run.length * run[0].length);
+      run.forEach((step, i) => frames.set(step, i * step.length));
+      const sizes = [1, 1, features.bands, framesPerStep];
+      const given = {
+        frames: new Tensor("float32", frames, atOnce ? [run.length, ...sizes] : sizes),
+        state: new Tensor("float32", state, [1, state.length]),
+      };
+      const found = await this.#run(given);
+      state = /** @type {Float32Array} */ (found.next_state.data);
+      const all = finite(found.logits.data);
+      const classes = all.length / run.length;
+      for (let i = 0; i < run.length; i++) logits.push(all.slice(i * classes, (i + 1) * classes));
+    }
+    return { logits, state };
   }
 
   /** Free its memory; it can't be used any more. */

@@ -32,7 +32,7 @@ test("metadata that make no model are refused, by the name of what is wrong", ()
   const said = (change) => ({ snn_voice_lite: JSON.stringify({ ...lite, ...change }) });
   assert.equal(factsOf(said({})).detection.threshold, 0.9);
   for (const [change, name] of [
-    [{ format_version: 2 }, /format_version is 2/],
+    [{ format_version: 3 }, /format_version is 3/],
     [{ kind: "dreams" }, /kind is dreams/],
     [{ labels: [] }, /labels/],
     [{ labels: [1] }, /labels/],

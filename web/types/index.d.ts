@@ -62,6 +62,8 @@ export interface FrameFacts {
   leadFrames: number;
   numSteps: number;
   stateSize: number;
+  /** Whether a run of the network takes several steps. */
+  atOnce: boolean;
   features: LogMelFacts;
 }
 

@@ -152,12 +152,12 @@ class TempoSNN(_Tempo, FramedSNN):
         """See `Framed.layers`."""
         x = self.first(x, self.stem, run)
         for i, block in enumerate(blocks(self.snn, SpikingBlock)):
-            spk = run.fire(f"snn.{i}.lif1", block.lif1, x, steps=len(x))
+            spk = run.fire(f"snn.{i}.lif1", block.lif1, x, steps=x.shape[0])
             short = x if block.shortcut is None else block.shortcut(spk)
             current = block.conv1(run.with_past(f"snn.{i}.conv1", spk, block.conv1.past))
-            spk = run.fire(f"snn.{i}.lif2", block.lif2, current, steps=len(current))
+            spk = run.fire(f"snn.{i}.lif2", block.lif2, current, steps=current.shape[0])
             x = short + block.conv2(run.with_past(f"snn.{i}.conv2", spk, block.conv2.past))
-        spk = run.fire("lif", self.lif, x, steps=len(x))
+        spk = run.fire("lif", self.lif, x, steps=x.shape[0])
         out: Tensor = self.fc(spk) / self.num_steps
         return out
 

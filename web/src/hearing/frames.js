@@ -69,7 +69,7 @@ export class FrameHearing extends RingHearing {
     const begin = /** @type {number} */ (window.place);
     const steps = this.#front.ofStream(this.ring.samples(begin), begin === this.#first);
     try {
-      for (const step of steps) await this.#memory.advance(this.#network, step);
+      await this.#memory.advance(this.#network, steps);
     } catch (error) {
       this.#rest();
       throw error;
@@ -96,13 +96,12 @@ class Memory {
 
   /**
    * @param {Network} network
-   * @param {Float32Array} step
+   * @param {Float32Array[]} steps
    */
-  async advance(network, step) {
-    const { logits, state } = await network.step(step, this.#state);
+  async advance(network, steps) {
+    const { logits, state } = await network.advance(steps, this.#state);
     this.#state = state;
-    this.#outputs.shift();
-    this.#outputs.push(logits);
+    this.#outputs = [...this.#outputs, ...logits].slice(-this.#outputs.length);
   }
 
   /** @returns {Float32Array} The logits of the newest steps together. */
@@ -120,6 +119,6 @@ class Memory {
 export async function logitsOfClip(facts, network, window) {
   const frames = /** @type {FrameFacts} */ (facts.frames);
   const memory = new Memory(frames, facts.labels.length);
-  for (const step of new FrameFront(frames, 1).ofClip(window)) await memory.advance(network, step);
+  await memory.advance(network, new FrameFront(frames, 1).ofClip(window));
   return memory.sum();
 }
