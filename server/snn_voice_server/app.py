@@ -115,7 +115,7 @@ def assemble(settings: Settings, models: Models[Entry], keys: ApiKeys, metrics: 
     app.state.service = service
     for part in _ROUTES:
         app.include_router(part.router)
-    pages.install(app, page=settings.page)
+    pages.install(app, page=settings.page, frames=settings.frame_origins)
     reference.install(app)
     errors.install(app)
     from_routes = app.openapi

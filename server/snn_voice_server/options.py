@@ -70,6 +70,8 @@ def _options() -> list[Any]:
     panel, parameters = "", []
     for name, field in Settings.model_fields.items():
         panel = _PANELS.get(name, panel)
+        if field.validation_alias:  # --import, which all commands have
+            continue
         option = typer.Option(
             help=escape(field.description or ""),
             rich_help_panel=panel,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "SNN_VOICE_"
 # Read elsewhere in this package and its library.
 _OTHERS = ("SNN_VOICE_CACHE", "SNN_VOICE_KERNELS", "SNN_VOICE_NATIVE")
+
+_ORIGIN = re.compile(r"https?://[\w*.-]+(:\d+)?", re.ASCII)
 
 # In the environment a list is written with commas, on the command line also by giving the flag again.
 Listed = Annotated[list[str], NoDecode]
@@ -125,6 +128,9 @@ class Settings(BaseSettings):
         None, description="File with a line for each key: its name, and the SHA-256 of the key in hex."
     )
     cors_origins: Listed = Field([], description="Origins whose pages may call; * for all. Off by default.")
+    frame_origins: Listed = Field(
+        [], description="Origins whose pages may show the service's page in a frame; nobody by default."
+    )
 
     allow_teach: bool = Field(
         False,
@@ -156,13 +162,20 @@ class Settings(BaseSettings):
     ray_max_replicas: int = Field(4, ge=1, description="With --ray: copies of each model at most.")
     ray_cpus: float = Field(1.0, ge=0, description="With --ray: cores that a copy reserves; 0.5 is legal.")
 
-    @field_validator("model", "packages", "api_keys", "cors_origins", mode="before")
+    @field_validator("model", "packages", "api_keys", "cors_origins", "frame_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list):
             return value
         return [part.strip() for text in texts for part in str(text).split(",") if part.strip()]
+
+    @field_validator("frame_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):  # they become a part of a header
+            raise ValueError("origins such as https://huggingface.co")
+        return value
 
     @field_validator("engine")
     @classmethod

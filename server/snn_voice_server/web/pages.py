@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from snn_voice_server.web.bundle import bundle_modules, bundle_styles
-from snn_voice_server.web.static_files import StaticFile, add_files, read_folder, weights
+from snn_voice_server.web.static_files import StaticFile, add_files, policy, read_folder, weights
 
 # In the order in which they are read; the first holds the colours.
 _STYLES = ["style.css", "panels.css", "timeline.css", "spikes.css", "live.css", "teach.css"]
@@ -83,7 +84,7 @@ def _about(route: dict[str, Any]) -> str:
     return f"{summary}; ?{query}" if query else summary
 
 
-def install(app: FastAPI, *, page: bool = True) -> None:
+def install(app: FastAPI, *, page: bool = True, frames: Sequence[str] = ()) -> None:
     """Add `GET /` and the files under `/web/`.
 
     Browsers get the page at `/`; other clients a list of the routes. The files are read once, so what is
@@ -92,6 +93,7 @@ def install(app: FastAPI, *, page: bool = True) -> None:
     Args:
         app: The application.
         page: False leaves the page out; then everyone gets the list.
+        frames: Origins whose pages may show it in a frame.
     """
     found = dict(page_files()) if page else {}
     index = found.pop("index.html", None)
@@ -101,7 +103,7 @@ def install(app: FastAPI, *, page: bool = True) -> None:
             url = str(request.base_url).rstrip("/")
             text = _LIST.format(url=url, routes=list_of_routes(app.openapi()))
             return PlainTextResponse(text, headers={"Vary": "Accept", "X-Content-Type-Options": "nosniff"})
-        return index.answer(request, vary="Accept")
+        return index.answer(request, vary="Accept", **{"Content-Security-Policy": policy(frames)})
 
     # Starlette's own routes: they answer HEAD too, and stay out of the API's documentation.
     app.add_route("/", root, methods=["GET"], include_in_schema=False)

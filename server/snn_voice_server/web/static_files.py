@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Self
@@ -23,11 +23,21 @@ _TYPES = {
 # Nothing from another host, nothing inline; sound is played from memory (blob:).
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 
+
+def policy(frames: Sequence[str] = ()) -> str:
+    """What browsers let a page load and run.
+
+    Args:
+        frames: Origins whose pages may show it in a frame.
+    """
+    return _POLICY + (" ".join(frames) or "'none'")
+
+
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": policy(),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",

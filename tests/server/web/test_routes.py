@@ -123,6 +123,15 @@ def test_nothing_from_elsewhere_is_allowed(client: httpx.Client, path: str) -> N
     assert "unsafe" not in policy
 
 
+def test_a_frame_where_it_is_allowed() -> None:
+    app = FastAPI()
+    pages.install(app, frames=["https://huggingface.co", "https://*.example:8443"])
+    headers = TestClient(app).get("/", headers={"Accept": BROWSER}).headers
+    assert headers["content-security-policy"].endswith(
+        "; frame-ancestors https://huggingface.co https://*.example:8443"
+    )
+
+
 @pytest.mark.parametrize(
     "path",
     [
