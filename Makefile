@@ -13,7 +13,7 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format sanitize fuzz release gpu-check words piczak configs lite-models cards clean help
+.PHONY: serve test lint format docs sanitize fuzz release gpu-check words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev ## Style and types only
 format: $(VENV)/.dev ## Mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## Build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "to read it: $(BIN)/python -m http.server --directory site, and http://127.0.0.1:8000"
 
 sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.native.sanitize $(ARGS)
@@ -76,7 +80,7 @@ cards: $(VENV)/.created ## Write model_cards/ and its table anew, from the bundl
 	@$(BIN)/snn-voice card model_cards/piczak-snn --repo-id runs/piczak-snn --write
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz build dist site
 
 # A stamp a set of extras: installing again happens only when pyproject.toml changes.
 $(VENV)/.created:
@@ -94,10 +98,15 @@ $(VENV)/.train: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[train]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.created pyproject.toml lite/pyproject.toml
+	@echo "Installing (PyTorch is large: a few minutes the first time)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[docs]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.created pyproject.toml lite/pyproject.toml
 	@echo "Installing (PyTorch is large: a few minutes the first time)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[dev]'
-	@touch $@ $(VENV)/.serve $(VENV)/.train
+	@touch $@ $(VENV)/.serve $(VENV)/.train $(VENV)/.docs
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[fuzz]'

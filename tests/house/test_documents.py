@@ -35,6 +35,9 @@ NOT_RUN = {
     "pip install": "installs",
     "sudo apt-get": "installs",
     "python3 -m venv": "installs; tests/lite/test_alone.py does",
+    "pip wheel": "builds all anew; tests/release does",
+    "hf repos create": "needs an account of the real Hub",
+    "hf upload": "needs an account of the real Hub",
     "pip download": "fetches 70 MB",
     "unzip -j": "unpacks them",
     "LD_PRELOAD=": "needs that library, and trains for hours",
@@ -74,6 +77,7 @@ NOT_RUN = {
     "snn-voice teach": "takes minutes; tests/training/lessons and tests/cli do for seconds",
     "snn-voice listen --model runs/mine": "needs a microphone; tests/cli/test_saving.py has one that is none",
     "snn-voice record": "needs a microphone; tests/cli/test_record.py has one that is none",
+    "snn-voice serve --device cuda": "needs a GPU",
     "python -m wyoming_satellite": "needs a microphone",
     "python examples/stream_client.py": "tests/server/process/test_streams.py runs it",
     "flite": "is how the examples were made",
@@ -174,18 +178,29 @@ def before_card(folder: Path, hub: Sandbox) -> None:
     shutil.copy(ROOT / "examples" / "yes.wav", folder)
 
 
+def before_publishing(folder: Path, hub: Sandbox) -> None:
+    bundled(folder)
+    legacy_writer.write(legacy_writer.network("TcySNN", num_steps=3), folder / "run.ckpt")
+
+
 def clone(folder: Path, hub: Sandbox) -> None:
     bundled(folder)
 
+
+EXPLANATIONS = ("false-alarms", "one-answer", "reset", "spiking")
 
 # What the reader has before the first block, and whether a service is running already.
 BEFORE: dict[str, tuple[Callable[[Path, Sandbox], None], bool]] = {
     "README.md": (before_readme, False),
     "CONTRIBUTING.md": (clone, False),
+    "docs/README.md": (clone, False),
     "docs/deployment.md": (before_deployment, True),
     "docs/energy.md": (before_energy, False),
     "docs/engines.md": (clone, False),
+    **{f"docs/explanation/{name}.md": (clone, False) for name in EXPLANATIONS},
     "docs/export.md": (clone, False),
+    "docs/how-to/gpu.md": (clone, False),
+    "docs/how-to/publish.md": (before_publishing, False),
     "docs/lite.md": (clone, False),
     "docs/microcontrollers.md": (clone, False),
     "docs/scaling.md": (before_scaling, False),
@@ -198,6 +213,7 @@ BEFORE: dict[str, tuple[Callable[[Path, Sandbox], None], bool]] = {
     "docs/web.md": (clone, False),
     "docs/wyoming.md": (clone, False),
     "examples/README.md": (clone, False),
+    "examples/space/README.md": (clone, False),
     **{f"model_cards/{name}.md": (before_card, False) for name in ("m5-snn", "resmel-cnn")},
 }
 # Whose way another test goes, with what it needs installed.

@@ -66,13 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def make_parser() -> argparse.ArgumentParser:
+    """What reads the arguments: a parser with one below it for each command."""
     parser = _Parser(prog=_NAME, description="Spoken words by spiking neural networks, without PyTorch.")
     parser.add_argument("--version", action="version", version=f"{_NAME} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_add_classify, _add_listen, _add_wyoming, _add_models):
         add(commands)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    given = make_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = given.run
     return run(given)
 
