@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-_GENERATORS = (
+GENERATORS = (
     "tests.inference.engines.generated_networks",
     "tests.inference.engines.generated_frames",
     "tests.native.generated_lif",
@@ -64,7 +64,7 @@ def main() -> int:
         variables = environment(cache, compiler)
         print("building the kernels", flush=True)
         subprocess.run([sys.executable, "-c", _BUILD], env=variables, check=True)
-        for generator in _GENERATORS:
+        for generator in GENERATORS:
             print(generator, flush=True)
             command = [sys.executable, "-W", "ignore", "-m", generator]
             done = subprocess.run(
