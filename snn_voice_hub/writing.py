@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
+from typing import Final
 
 from snn_voice_hub.errors import SnnVoiceError
 
 OUT_HINT = "--out names a file"
+
+# What the names of files end with that are being written.
+PART: Final = ".part"
+
+# Bytes that are looked through at once for the end of a line.
+_PIECE: Final = 1 << 16
 
 
 def check_target(path: str | os.PathLike[str], *, hint: str = OUT_HINT) -> Path:
@@ -64,18 +73,18 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
 
 
 @contextmanager
-def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A path to write to; what lies there at the end takes the place of `target`, at once.
+
+    Each call has a path of its own: of several processes that write the same file, the last one's stays.
 
     Args:
         target: The file; its folder is there.
-        shared: Others may write the same file at the same time. What a process leaves that is killed while
-            it writes is then not overwritten by the next one.
 
     Raises:
         OSError: It can't be exchanged. Then, or where the block fails, what was there stays.
     """
-    part = target.with_name(f".{uuid.uuid4().hex if shared else target.name}.part")
+    part = target.with_name(f".{uuid.uuid4().hex}{PART}")
     try:
         yield part
         part.replace(target)
@@ -83,6 +92,49 @@ def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file of lines; where it can't be written, the file is as it was.
+
+    What a process that was killed has left of a line is taken away first.
+
+    Args:
+        path: The file; made if missing, its folder is there.
+        line: Text without line ends, written as UTF-8.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    content = f"{line}\n".encode()
+    with path.open("a+b", buffering=0) as file:
+        size = _whole_lines(file)
+        file.truncate(size)
+        try:
+            if file.write(content) != len(content):  # the disk took a part, and has no room for the rest
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+
+
+def _whole_lines(file: RawIOBase) -> int:
+    """So many bytes of a file are lines that have an end."""
+    size = file.seek(0, os.SEEK_END)
+    while size:
+        begin = max(0, size - _PIECE)
+        file.seek(begin)
+        at = (file.read(size - begin) or b"").rfind(b"\n")
+        if at >= 0:
+            return begin + at + 1
+        size = begin
+    return 0
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name was never completed: whoever wrote it does so still, or was killed."""
+    return name.startswith(".") and name.endswith(PART)
 
 
 @contextmanager

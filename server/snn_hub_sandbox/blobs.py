@@ -96,5 +96,5 @@ class BlobStore:
         """A file to write the content of that hash into; where the block fails, nothing is kept."""
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target, shared=True) as part, part.open("wb") as file:
+        with replacing(target) as part, part.open("wb") as file:
             yield file

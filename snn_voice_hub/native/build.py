@@ -137,18 +137,20 @@ def compile_into(path: Path, compiler: list[str], tunings: Sequence[str]) -> Non
         tunings: Flags for the processor; the first that the compiler takes.
 
     Raises:
-        BuildError: It takes none, or what it makes can't be loaded.
+        BuildError: It takes none, what it makes can't be loaded, or the folder can't be written.
     """
     reason = ""
     for tuning in tunings:
         try:
-            with replacing(path, shared=True) as part:
+            with replacing(path) as part:
                 _run([*compiler, *FLAGS, *filter(None, [tuning]), *map(str, SOURCES), "-o", str(part)])
                 open_library(part)
                 _checksum_of(path).write_text(_digest(part))
             return
         except BuildError as error:
             reason = reason or str(error)
+        except OSError as error:
+            raise BuildError(f"{path.parent} can't be written: {error.strerror or error}") from error
     raise BuildError(reason)
 
 

@@ -274,7 +274,7 @@ def _point(pointer: Path, blob: Path) -> None:
     try:
         if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
             raise OSError
-        with replacing(pointer, shared=True) as part:
+        with replacing(pointer) as part:
             part.symlink_to(os.path.relpath(blob, pointer.parent))
     except OSError:
         blob.replace(pointer)

@@ -49,7 +49,7 @@ def remember(request: RepoRequest, commit: str, choice: Choice, version: str) ->
     """Keep for the next load what this one took; see `remembered`."""
     told = {"commit": commit, "weights": choice.weights, "config": choice.config, "version": version}
     try:
-        with replacing(_memory(request), shared=True) as part:
+        with replacing(_memory(request)) as part:
             part.write_text(json.dumps(told))
     except OSError as error:  # a read-only home: the load itself is fine
         logger.debug("the load of %s is not remembered: %s", request.where, error)

@@ -349,7 +349,7 @@ def _save_reading(path: Path, reading: ReadClips) -> None:
         f"noise_{i}": wave for i, wave in enumerate(reading.noises.values())
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with replacing(path, shared=True) as part, part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, waveforms=clips.waveforms, **arrays)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,47 +184,49 @@ def fit(
         done=state.steps if state else 0,
     )
     keeper = Keeper(out, noted, config, keep_every, on_epoch)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer = lightning.Trainer(
-            max_epochs=recipe.epochs,
-            accelerator=accelerator,
-            devices=devices,
-            precision=PRECISIONS[job.precision],
-            gradient_clip_val=recipe.gradient_clip or None,
-            callbacks=[keeper],
-            plugins=[States(state)],
-            logger=False,  # the keeper does it, so that a run that goes on loses no row
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            use_distributed_sampler=False,  # `sampling.Share` does it
-            num_sanity_val_steps=0,
-        )
-        try:
-            with writing_into(out, _ELSEWHERE), keeper.listening(), alone(out):
-                # Not before: what a run is refused for is mended in the same folder.
-                if first_process():
-                    settle(out, stands)
-                    write_job(out, noted, _ELSEWHERE)
-                path = state and state.path
-                del state, stands  # as large as all that is trained
-                with writing_into(out, GO_ON), as_usual():
-                    trainer.fit(spotter, ckpt_path=path, weights_only=True)
-        except Interrupted:
-            raise KeyboardInterrupt from None
-    if not keeper.best:
+    with ExitStack() as held:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            trainer = lightning.Trainer(
+                max_epochs=recipe.epochs,
+                accelerator=accelerator,
+                devices=devices,
+                precision=PRECISIONS[job.precision],
+                gradient_clip_val=recipe.gradient_clip or None,
+                callbacks=[keeper],
+                plugins=[States(state)],
+                logger=False,  # the keeper does it, so that a run that goes on loses no row
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=progress,
+                use_distributed_sampler=False,  # `sampling.Share` does it
+                num_sanity_val_steps=0,
+            )
+            try:
+                with writing_into(out, _ELSEWHERE), keeper.listening():
+                    held.enter_context(alone(out))  # until all is written
+                    # Not before: what a run is refused for is mended in the same folder.
+                    if first_process():
+                        settle(out, stands)
+                        write_job(out, noted, _ELSEWHERE)
+                    path = state and state.path
+                    del state, stands  # as large as all that is trained
+                    with writing_into(out, GO_ON), as_usual():
+                        trainer.fit(spotter, ckpt_path=path, weights_only=True)
+            except Interrupted:
+                raise KeyboardInterrupt from None
+        if not keeper.best:
+            if trainer.is_global_zero:
+                forget(out)  # nobody can go on from it
+            raise SnnVoiceError(
+                "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
+            )
         if trainer.is_global_zero:
-            forget(out)  # nobody can go on from it
-        raise SnnVoiceError(
-            "training diverged: no epoch had a finite validation loss", hint="a lower learning rate: lr"
-        )
-    if trainer.is_global_zero:
-        with writing_into(out, GO_ON):
-            _finish(out, dataset, kept, rule or PointRule(), job.seed, keeper)
-            made = FinishedRun.of(out, int(keeper.best["epoch"]), keeper.stopped)
-            # From here on the run is over.
-            write_job(out, noted | {"made": dataclasses.asdict(made)}, GO_ON)
+            with writing_into(out, GO_ON):
+                _finish(out, dataset, kept, rule or PointRule(), job.seed, keeper)
+                made = FinishedRun.of(out, int(keeper.best["epoch"]), keeper.stopped)
+                # From here on the run is over.
+                write_job(out, noted | {"made": dataclasses.asdict(made)}, GO_ON)
     return Fitted(out, spotter.history, int(keeper.best["epoch"]), keeper.stopped)
 
 

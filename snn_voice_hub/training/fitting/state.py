@@ -19,7 +19,7 @@ from snn_voice_hub.hub.choice import CONFIG_FILE, JOB_FILE, WEIGHTS_FILE
 from snn_voice_hub.tensors import as_usual
 from snn_voice_hub.training.fitting.folder import LOG, STATE, TABLE, first_process
 from snn_voice_hub.training.fitting.job import Told, differences, read_job, refuse_other
-from snn_voice_hub.writing import replacing
+from snn_voice_hub.writing import is_part, replacing
 
 logger = module_logger(__name__)
 
@@ -148,6 +148,9 @@ def settle(out: Path, stands: Standing) -> None:
     for path in (out / STATE, out / _BEFORE):
         if path.is_dir():
             raise SnnVoiceError(f"{path} is a folder, where a state belongs", hint="move it away")
+    for path in (*out.iterdir(), *(out / STATE).parent.iterdir(), *(out / TABLE).parent.glob("*")):
+        if is_part(path.name):  # of a process that was killed
+            path.unlink()
     if stands.note:
         logger.warning("%s: %s", out, stands.note)
     if stands.state is not None and stands.state.path.name == _BEFORE.name:
@@ -287,7 +290,7 @@ def _refuse_other_things(out: Path) -> None:
     if out.exists() and not os.path.lexists(out / JOB_FILE):
         left = {inside.name for inside in out.iterdir()} if out.is_dir() else {out.name}
         # Of a run that could not write its first file, or was killed at it.
-        if left - {STATE.parts[0], f".{JOB_FILE}.part"}:
+        if any(name != STATE.parts[0] and not is_part(name) for name in left):
             raise SnnVoiceError(f"{out} is not empty, and holds no run", hint="a new folder")
 
 
