@@ -93,17 +93,18 @@ class Nursery:
 
     Args:
         imports: Modules that its children need, and that take long to import.
+        preload: A library that it and its children are started with.
     """
 
-    def __init__(self, imports: tuple[str, ...] = USUAL) -> None:
-        self._imports = imports
+    def __init__(self, imports: tuple[str, ...] = USUAL, preload: str = "") -> None:
+        self._key = imports, preload
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _NURSERY, *imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"} | ({"LD_PRELOAD": preload} if preload else {}),
         )
         self._ready = False
 
@@ -131,19 +132,19 @@ class Nursery:
 
     def close(self) -> None:
         """End it."""
-        _nurseries.pop(self._imports, None)
+        _nurseries.pop(self._key, None)
         self._process.kill()
         self._process.communicate()
 
 
-_nurseries: dict[tuple[str, ...], Nursery] = {}
+_nurseries: dict[tuple[tuple[str, ...], str], Nursery] = {}
 
 
-def nursery(imports: tuple[str, ...] = USUAL) -> Nursery:
+def nursery(imports: tuple[str, ...] = USUAL, preload: str = "") -> Nursery:
     """The one of this test session that has imported that; it starts while other things go on."""
-    if imports not in _nurseries:
-        _nurseries[imports] = Nursery(imports)
-    return _nurseries[imports]
+    if (imports, preload) not in _nurseries:
+        _nurseries[imports, preload] = Nursery(imports, preload)
+    return _nurseries[imports, preload]
 
 
 def close_nurseries() -> None:

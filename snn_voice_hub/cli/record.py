@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Samples = npt.NDArray[np.float32]
 
+_ELSEWHERE = "another folder for --out"
 _MOST = 1_000
 _MOST_SECONDS = 10.0
 # Whoever has been refused so often for one take won't be heard at the next try either.
@@ -65,7 +66,7 @@ def record(
     room: _Room = _FileRoom(wav) if wav is not None else _MicrophoneRoom(device, play=play)
     made = 0
     for word in wanted:
-        with writing_into(out, "another folder for --out"):
+        with writing_into(out, _ELSEWHERE):
             (out / word).mkdir(parents=True, exist_ok=True)
             for path in missing_takes(out / word, speaker, count):
                 _record_one(
@@ -90,7 +91,7 @@ def _record_one(what: str, path: Path, seconds: float, longest: float, room: _Ro
         take = judged(room.take(seconds), longest)
         if not take.problem:
             room.play(take.waveform)
-            write_wav(path, take.waveform, RATE)
+            write_wav(path, take.waveform, RATE, hint=_ELSEWHERE)
             say(f"  {take.seconds:.2f} s, {take.level:.0f} dB: kept as {path.name}", err=True)
             return
         room.play(take.waveform)

@@ -13,7 +13,7 @@ from snn_voice_lite.visible import visible
 from snn_voice_hub.cli.output import say
 from snn_voice_hub.cli.wav import write_wav
 from snn_voice_hub.errors import SnnVoiceError
-from snn_voice_hub.writing import writing_into
+from snn_voice_hub.writing import append_line, writing_into
 
 if TYPE_CHECKING:
     from snn_voice_lite.streaming.detector import Event
@@ -82,8 +82,11 @@ class SavedSound:
                 "saved": now.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "model": self._model,
             }
-            with (self._folder / INDEX).open("a", encoding="utf-8") as index:
-                index.write(json.dumps(line) + "\n")
+            try:
+                append_line(self._folder / INDEX, json.dumps(line))
+            except OSError:
+                path.unlink(missing_ok=True)  # a clip that the index does not know of
+                raise
         self._count += 1
 
 

@@ -187,6 +187,7 @@ class VoiceConfig:
 
         Raises:
             ConfigError: See `to_json`.
+            OSError: It can't be written; what was there stays.
         """
         write_together({path: self.to_json()})
 

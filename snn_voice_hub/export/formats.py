@@ -12,6 +12,7 @@ from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.export.lite import export_lite
 from snn_voice_hub.export.whole import export_onnx
 from snn_voice_hub.models.base import Network
+from snn_voice_hub.writing import writing_into
 
 # Name -> place in the repository, of `hub.beside.PLACES`, and what writes it.
 _FORMATS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
@@ -38,7 +39,8 @@ def write_formats(
     Raises:
         ConfigError: There is no such format.
         MissingExtraError: The extra `[export]` is not installed.
-        SnnVoiceError: The model can't be exported, or a file does not answer as PyTorch does.
+        SnnVoiceError: The model can't be exported, a file does not answer as PyTorch does, or it can't be
+            written.
     """
     if isinstance(formats, str):
         raise ConfigError(f"formats={formats!r} is no list", hint=f"formats=[{formats!r}]")
@@ -48,7 +50,8 @@ def write_formats(
     for name in dict.fromkeys(formats):
         place, write = _FORMATS[name]
         path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_into(folder, "make room, or name another folder in TMPDIR"):
+            path.parent.mkdir(parents=True, exist_ok=True)
         write(network, config, path)
         found[place] = path
     return found

@@ -30,6 +30,7 @@ from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.framed import Framed
 from snn_voice_hub.models.network import SpikingNetwork
 from snn_voice_hub.tensors import FLOAT32, tensors_of
+from snn_voice_hub.writing import check_target, write_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -70,10 +71,9 @@ def export_network(
     Raises:
         ConfigError: The network can't take clips of that shape.
         MissingExtraError: The extra `[export]` is not installed.
-        SnnVoiceError: The exporter can't translate the network.
+        SnnVoiceError: The exporter can't translate the network, or the graph can't be written.
     """
     with export_extra("export to ONNX"):
-        import onnx
         import onnxscript  # noqa: F401  # the exporter would raise an error of its own
 
     shape = default_clip_shape(network) if clip_shape is None else tuple(clip_shape)
@@ -93,7 +93,7 @@ def export_network(
     )
     describe(model, {"architecture": type(network).__name__, _LARGEST: str(largest)} | neuron_facts(network))
     if path is not None:
-        onnx.save(model, os.fspath(path))
+        write_whole(check_target(path), model.SerializeToString())
     return model
 
 

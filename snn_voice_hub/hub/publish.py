@@ -299,11 +299,12 @@ def _card_beside(found: Checkpoint, repo_id: str, loading: Loading) -> str | Non
     cache, name = RepoCache.of(repo_id, loading.cache_dir), "/".join((*inside, CARD_FILE))
     if loading.local_files_only:
         return read_card(cache.pointer(commit, name))
-    try:
-        with hiding(loading.token):
+    doing, place = "downloading the card of", loading.cache_dir or constants.HF_HUB_CACHE
+    with explained(Talk(doing=doing, repo_id=repo_id, where=repo_id, folder=place)), hiding(loading.token):
+        try:
             path = cache.bring(commit, name, Listed(), repo_id, token=loading.token)
-    except _NO_CARD as error:
-        # The checkpoint itself is there; a card can be made of its configuration.
-        logger.info("no card of %s: %s", repo_id, type(error).__name__)
-        return None
+        except _NO_CARD as error:
+            # The checkpoint itself is there; a card can be made of its configuration.
+            logger.info("no card of %s: %s", repo_id, type(error).__name__)
+            return None
     return read_card(path)

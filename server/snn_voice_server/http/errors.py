@@ -45,6 +45,7 @@ _STATUS = {
     "out_of_memory": 503,
     "stopping": 503,
     "deadline": 504,
+    "no_room": 507,
 }
 
 _ROUTES = "see GET / for the routes"

@@ -146,6 +146,12 @@ _REQUEST: dict[str, Any] = {
         403: _FORBIDDEN,
         409: doc.refusal("One at a time", "teaching", "another training is under way", "see GET /teach"),
         413: doc.refusal("Too many bytes", "too_large", "the body is larger than 64 MB"),
+        507: doc.refusal(
+            "No room for the clips",
+            "no_room",
+            "the service can't keep the clips: No space left on device",
+            "its log says where; whoever runs it can make room there",
+        ),
     },
     openapi_extra=_REQUEST,
 )

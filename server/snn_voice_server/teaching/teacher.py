@@ -127,7 +127,7 @@ class Tutor:
             key: Who asks.
 
         Raises:
-            RequestError: It can't be learned from that, or there is a job already.
+            RequestError: It can't be learned from that, there is a job already, or no room for the clips.
             Stopped: The service ends.
         """
         lesson.check(self.limits)
@@ -137,14 +137,22 @@ class Tutor:
                 f"there is a model called {told(lesson.name)}", hint="another name", code="name_taken"
             )
         with self._reservation():
-            folder = await asyncio.to_thread(self._new_folder)
             try:
-                job = await self._prepared(lesson, key, folder)
-                if self._stopping:
-                    raise Stopped.now()
-            except BaseException:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                raise
+                folder = await asyncio.to_thread(self._new_folder)
+                try:
+                    job = await self._prepared(lesson, key, folder)
+                    if self._stopping:
+                        raise Stopped.now()
+                except BaseException:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    raise
+            except OSError as error:
+                logger.error("the clips of a lesson can't be kept: %s", error)
+                raise RequestError(
+                    f"the service can't keep the clips: {error.strerror or 'it has no folder for them'}",
+                    hint="its log says where; whoever runs it can make room there",
+                    code="no_room",
+                ) from error
             self.job = job
             self._task = asyncio.create_task(self._run(job))
         return job

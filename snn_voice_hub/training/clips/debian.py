@@ -9,6 +9,7 @@ fetched and unpacked.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import shutil
@@ -223,9 +224,11 @@ def _item(
     if len(wave) < _SHORTEST_SECONDS * _RATE or np.abs(wave).max() < _QUIETEST:
         return None
     target = folder / package.name / inside.with_suffix(".flac")
+    content = io.BytesIO()
+    soundfile.write(content, as_int16(wave), _RATE, format="FLAC", subtype="PCM_16")
     with writing_into(folder, _ELSEWHERE):
         target.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(target, as_int16(wave), _RATE, subtype="PCM_16")
+    write_whole(target, content.getvalue(), hint=_ELSEWHERE)
     language = package.language or ("" if package.kind == "music" else first.partition("_")[0])
     text = texts.get(rest, "")
     if package.kind == "words" and language == "en":

@@ -314,5 +314,5 @@ def _publish(run: Path, folder: Path, figures: dict[str, Any]) -> None:
     config = VoiceConfig.load(run / CONFIG_FILE)
     config = dataclasses.replace(config, metrics={**config.metrics, "lesson": figures})
     write_whole(folder / WEIGHTS_FILE, (run / WEIGHTS_FILE).read_bytes(), hint=ELSEWHERE)
-    config.save(folder / CONFIG_FILE)
+    write_whole(folder / CONFIG_FILE, config.to_json(), hint=ELSEWHERE)
     write_whole(folder / CARD_FILE, str(make_card(config, None)), hint=ELSEWHERE)

@@ -36,6 +36,7 @@ from snn_voice_hub.training.measuring.held_out import load_test
 from snn_voice_hub.training.measuring.listening import with_point
 from snn_voice_hub.training.measuring.prior import expect_unknown
 from snn_voice_hub.voice import SnnVoice
+from snn_voice_hub.writing import writing_into
 
 _LICENSE = "MIT"  # of what this repository holds
 
@@ -110,14 +111,15 @@ def measure_listening(checkpoint: Path, data: Path, unheard: Sequence[Path]) -> 
         The configuration as it was written.
 
     Raises:
-        SnnVoiceError: Something can't be read.
+        SnnVoiceError: Something can't be read, or the configuration can't be written.
     """
     model = SnnVoice.from_pretrained(checkpoint)
     c = model.config.features
     clips, recordings = load_test(data, None, sample_rate=c.sample_rate, num_samples=c.num_samples)
     negatives = read_negatives(unheard, sample_rate=c.sample_rate)
     config = listening(model, clips, recordings, negatives)
-    config.save(checkpoint / CONFIG_FILE)
+    with writing_into(checkpoint, "a folder of your own"):
+        config.save(checkpoint / CONFIG_FILE)
     return config
 
 

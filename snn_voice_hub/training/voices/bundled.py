@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from snn_voice_hub.audio import load
 from snn_voice_hub.config import SPEECH_COMMANDS
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.training.clips.corpus import COMMANDS, COVERED, FEWER
@@ -29,9 +30,11 @@ from snn_voice_hub.training.voices.neighbours import (
 from snn_voice_hub.training.voices.programs import PROGRAMS, Espeak, Flite, SpeakingProgram
 from snn_voice_hub.training.voices.pronouncing import Lexicon, Phrase
 from snn_voice_hub.training.voices.sound import as_wav
-from snn_voice_hub.writing import write_whole
+from snn_voice_hub.training.voices.synthesiser import Speaker
+from snn_voice_hub.writing import replacing, write_whole, writing_into
 
 _HINT = "apt-get install espeak-ng flite festival"
+_ELSEWHERE = "another folder"
 
 
 def speak_words(
@@ -51,21 +54,33 @@ def speak_words(
         The path of each utterance.
 
     Raises:
-        SnnVoiceError: No synthesiser is installed, or one failed.
+        SnnVoiceError: No synthesiser is installed, one failed, or the folder can't be written.
     """
     programs = programs or [one for one in PROGRAMS if one.here]
     if not programs:
         raise SnnVoiceError("no speech synthesiser found", hint=_HINT)
     for word, count in counts.items():
         said = Phrase(word)
-        (folder / word).mkdir(parents=True, exist_ok=True)
+        with writing_into(folder, _ELSEWHERE):
+            (folder / word).mkdir(parents=True, exist_ok=True)
         for n in range(count):
             rng = random.Random(f"{seed}/{word}/{n}")
             one = rng.choices(programs, [one.share for one in programs])[0]
             path = folder / word / f"{one.program}_nohash_{n}.wav"
             if not path.exists():
-                one.say(said, one.draw(said, rng), path)
+                _say(one, said, one.draw(said, rng), path)
             yield path
+
+
+def _say(one: SpeakingProgram, said: Phrase, voice: Speaker, path: Path) -> None:
+    """Have a program say something into a file that is whole or absent: one that is there is taken for whole.
+
+    Raises:
+        SnnVoiceError: It fails, or the file can't be written.
+    """
+    with writing_into(path.parent, _ELSEWHERE), replacing(path) as part:
+        one.say(said, voice, part)
+        load(part)  # such a program may not notice that the disk is full
 
 
 def utterances(word: str) -> int:
@@ -105,9 +120,10 @@ def speak_by_kokoro(
             speed, sounds = rng.uniform(0.75, 1.3), rng.choice(said[word])
             path = folder / word / f"kokoro-{voice}_nohash_{n}.wav"
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
+                with writing_into(folder, _ELSEWHERE):
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 wave = model([tuple(sounds)], voice, speed)
-                write_whole(path, as_wav(wave, SAMPLE_RATE), hint="another folder")
+                write_whole(path, as_wav(wave, SAMPLE_RATE), hint=_ELSEWHERE)
             yield path
 
 
@@ -154,13 +170,14 @@ def speak_others(words: Sequence[str], folder: Path, seed: int = 0) -> int:
         How many there are.
 
     Raises:
-        SnnVoiceError: No synthesiser is installed, or one failed.
+        SnnVoiceError: No synthesiser is installed, one failed, or the folder can't be written.
     """
     # festival takes a second to start, for each word.
     programs = [one for one in (Espeak(), Flite()) if one.here]
     if not programs:
         raise SnnVoiceError("no speech synthesiser found", hint=_HINT)
-    (folder / WORDS).mkdir(parents=True, exist_ok=True)
+    with writing_into(folder, _ELSEWHERE):
+        (folder / WORDS).mkdir(parents=True, exist_ok=True)
     items = []
     times: defaultdict[str, int] = defaultdict(int)
     for word in words:
@@ -171,10 +188,10 @@ def speak_others(words: Sequence[str], folder: Path, seed: int = 0) -> int:
         path, said = folder / WORDS / f"{word}_{n}.wav", Phrase(word)
         voice = one.draw(said, rng)
         if not path.exists():
-            one.say(said, voice, path)
+            _say(one, said, voice, path)
         items.append(as_negative(f"{WORDS}/{path.name}", word, one.name, f"{one.name}-{voice.name}"))
     about = "single words by synthesisers; none of them is a word of Speech Commands"
-    write_whole(folder / INDEX, index_of(about, items), hint="another folder")
+    write_whole(folder / INDEX, index_of(about, items), hint=_ELSEWHERE)
     return len(items)
 
 

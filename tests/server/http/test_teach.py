@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +78,24 @@ def test_clips_become_a_model_that_answers(teaching: TestClient) -> None:
     assert entry in teaching.get("/models").json()["models"]
     answer = teaching.post("/classify?model=lumos-hey-nox", content=wav()).json()
     assert answer == teaching.post("/classify", content=wav()).json()  # it is a copy
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("where", ["mkdtemp", "write_bytes"])
+def test_a_disk_that_takes_no_clips(
+    teaching: TestClient, monkeypatch: pytest.MonkeyPatch, where: str, reason: int
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(reason, os.strerror(reason), "/some/where")
+
+    kept = teaching.app.state.service.teacher.limits.folder  # type: ignore[attr-defined]
+    before = sorted(kept.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile if where == "mkdtemp" else Path, where, full)
+        said = check(teaching.post("/teach", content=takes("lumos")), 507, "no_room")
+    assert os.strerror(reason) in said
+    assert "/some" not in said
+    assert sorted(kept.iterdir()) == before
 
 
 def test_a_form(teaching: TestClient) -> None:
