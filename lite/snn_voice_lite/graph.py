@@ -40,6 +40,8 @@ class OnnxGraph:
         try:
             self._session = ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
             self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+            self._inputs = {value.name: value.shape for value in self._session.get_inputs()}
+            self._outputs = {value.name: value.shape for value in self._session.get_outputs()}
         # ONNX Runtime has a class of its own for each kind of bad file, and hands on texts that are none.
         except Exception as error:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -58,8 +60,7 @@ class OnnxGraph:
         Raises:
             CheckpointError: It has others.
         """
-        there = {value.name: value.shape for value in self._session.get_inputs()}
-        also = {value.name: value.shape for value in self._session.get_outputs()}
+        there, also = self._inputs, self._outputs
         alike = there.keys() == inputs.keys() and outputs.keys() <= also.keys()
         pairs = [(there[name], shape) for name, shape in inputs.items()] if alike else []
         pairs += [(also[name], shape) for name, shape in outputs.items()] if alike else []

@@ -169,6 +169,10 @@ def no_text(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\x72\x09\x0a\x03key\x12\x02\xff\xfe")  # an entry of the metadata
 
 
+def no_name(path: Path) -> None:
+    path.write_bytes((MODELS / "tempo-snn.onnx").read_bytes().replace(b"next_state", b"next_st\xff\xfee"))
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -180,6 +184,7 @@ def no_text(path: Path) -> None:
         (plain, "no lite file"),
         (other, "does not fit"),
         (no_text, "can't be read as an ONNX file"),
+        (no_name, "can't be read as an ONNX file"),
     ],
 )
 def test_files_that_are_none(write: Callable[[Path], object], said: str, tmp_path: Path) -> None:
