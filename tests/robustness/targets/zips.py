@@ -81,7 +81,7 @@ def _zipped(content: bytes, method: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, clip in zip(parts[::2], parts[1::2], strict=False):
-            if text := name.decode("utf-8", "replace"):
+            if text := name.decode("utf-8", "replace").partition("\0")[0]:
                 archive.writestr(text, clip or _clip())
     return file.getvalue()
 
