@@ -13,7 +13,7 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format docs sanitize fuzz release gpu-check words piczak configs lite-models cards clean help
+.PHONY: serve test lint format docs sanitize fuzz kills release gpu-check words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -42,6 +42,9 @@ docs: $(VENV)/.docs ## Build the documentation into site/
 
 sanitize: $(VENV)/.dev ## Generated networks and layers through kernels built with AddressSanitizer and UBSan
 	$(BIN)/python -m tests.native.sanitize $(ARGS)
+
+kills: $(VENV)/.dev ## Kill training, conversion, lessons and the service at random moments, a hundred times each
+	$(BIN)/python -m tests.faults.kills $(ARGS)
 
 release: $(VENV)/.dev ## Build all packages into dist/, look into them, try each where nothing else is installed
 	$(BIN)/python -m tests.release $(ARGS)
