@@ -91,7 +91,8 @@ def _clips(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str
         parts = unicodedata.normalize("NFC", entry.filename).split("/")
         if "\\" in entry.filename or ".." in parts or entry.filename.startswith("/"):
             raise RequestError(f"the zip has a file {told(entry.filename)}", hint=_LAYOUT, code="bad_zip")
-        if not entry.is_dir() and not any(map(is_litter, parts)):
+        # Not by `is_dir`, which some Pythons end with an IndexError where an entry has no name.
+        if not entry.filename.endswith("/") and not any(map(is_litter, parts)):
             found.append((entry, parts))
     if found and all(len(parts) == 3 for _, parts in found) and len({parts[0] for _, parts in found}) == 1:
         found = [(entry, parts[1:]) for entry, parts in found]

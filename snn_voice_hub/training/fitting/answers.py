@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,6 +210,14 @@ def agreed(live: Sequence[Tensor], answers: Tensor | None) -> tuple[Tensor, Tens
     return torch.where(asked[:, None], together, heard.mean(0)), torch.ones_like(asked)
 
 
+def _is_text(array: object) -> bool:
+    """Whether Python has a character for each number of an array of texts; NumPy reads any."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "U":
+        return False
+    numbers = np.ndarray(array.size * (array.dtype.itemsize // 4), f"{array.dtype.str[0]}u4", array.tobytes())
+    return bool((numbers <= sys.maxunicode).all())
+
+
 def _check(path: Path, found: dict[str, npt.NDArray[Any]]) -> None:
     """See that arrays are answers.
 
@@ -224,8 +233,10 @@ def _check(path: Path, found: dict[str, npt.NDArray[Any]]) -> None:
             raise refuse(f"it has no {name}")
     names, labels, scores = found["names"], found["labels"], found["log_probs"]
     for name, texts in (("names", names), ("labels", labels)):
-        if texts.dtype.kind != "U" or texts.ndim != 1:
+        if not _is_text(texts) or texts.ndim != 1:
             raise refuse(f"{name} is no list of texts")
+    if not _is_text(found.get("teacher", np.array(""))):
+        raise refuse("teacher is no text")
     if scores.dtype.kind != "f" or scores.shape != (len(names), len(labels)):
         raise refuse(f"log_probs {list(scores.shape)} are not {len(names)} times {len(labels)} numbers")
     if np.isnan(scores).any() or (scores > 1e-3).any():

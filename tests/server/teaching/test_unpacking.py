@@ -130,6 +130,13 @@ def test_damaged_and_encrypted(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_no_name_at_all(tmp_path: Path) -> None:
+    nameless = zipped({"qqq": CLIP}).replace(b"qqq", b"\0qq")  # a name ends before NUL
+    with pytest.raises(RequestError, match="is no clip of a word") as refusal:
+        unpack(nameless, tmp_path / "in", LIMITS)
+    assert refusal.value.code == "bad_zip"
+
+
 def test_twice_the_same_name(tmp_path: Path) -> None:
     twice = io.BytesIO()
     with zipfile.ZipFile(twice, "w") as archive:

@@ -176,6 +176,8 @@ def test_clips_without_an_answer_are_learned_by_their_labels(tmp_path: Path) -> 
         ({"log_probs": np.full((2, 3), "x")}, "not 2 times 3 numbers"),
         ({"labels": np.array(["no", "no", "yes"])}, "two labels"),
         ({"labels": np.arange(3)}, "labels is no list"),
+        ({"labels": np.array([1, 0x110000, 2], "u4").view("U1")}, "labels is no list"),  # no such character
+        ({"teacher": np.array([0x110000], "u4").view("U1")}, "teacher is no text"),
         ({"names": np.array(["yes/1.wav", "yes/1.ogg"])}, "two clips"),
         ({"names": np.array(["yes/1.wav", None], object)}, "is no file of answers"),
     ],
