@@ -73,8 +73,9 @@ def export_network(
         MissingExtraError: The extra `[export]` is not installed.
         SnnVoiceError: The exporter can't translate the network, or the graph can't be written.
     """
-    with export_extra("export to ONNX"):
-        import onnxscript  # noqa: F401  # the exporter would raise an error of its own
+    with export_extra("export to ONNX"):  # the exporter would raise an error of its own
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
 
     shape = default_clip_shape(network) if clip_shape is None else tuple(clip_shape)
     network = plain_copy(network)
