@@ -9,12 +9,19 @@ from torch import Tensor, nn
 
 import snn_voice_hub as sv
 from snn_voice_hub import audio
+from snn_voice_hub.config import SILENCE, UNKNOWN, VoiceConfig
 from snn_voice_hub.models.architectures.tempo import Shape
 from snn_voice_hub.models.network import SpikingNetwork
 from tests.models.lively import stir
 from tests.places import ROOT
 
 EXAMPLES = ROOT / "examples"
+LABELS = ["up", "down", "left", "right", "go", SILENCE, UNKNOWN]
+
+
+def config_of(network: sv.Network, labels: list[str] = LABELS) -> VoiceConfig:
+    """What a checkpoint of the network would say."""
+    return sv.SnnVoice(network, labels=labels, engine="torch").config
 
 
 def recordings() -> Tensor:
