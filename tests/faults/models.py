@@ -170,8 +170,8 @@ def export_nir() -> Writer:
     return Writer(_exporting("nir", "x.nir"), has("x.nir"), earlier("x.nir"), differs=("x.nir",), most=2)
 
 
-@writer
-def export_c() -> Writer:
+def _exporting_c() -> Act:
+    """What is computed for C is computed once; a full disk changes nothing of it."""
     from snn_voice_hub.export.c import files
 
     for name in (
@@ -185,26 +185,18 @@ def export_c() -> Writer:
         "compared",
     ):
         once(files, name)
-    act = _exporting("c", "c", model="tempo-snn")
+    return _exporting("c", "c", model="tempo-snn")
+
+
+@writer
+def export_c() -> Writer:
+    act = _exporting_c()
     return Writer(act, has("c/snn_voice.h", "c/model.c", "c/README.md"), most=4)
 
 
 @writer
 def export_c_over_another() -> Writer:
-    from snn_voice_hub.export.c import files
-
-    for name in (
-        "make_front_end",
-        "plain_copy",
-        "make_plan",
-        "constants",
-        "cost_of",
-        "header",
-        "tables",
-        "compared",
-    ):
-        once(files, name)
-    act = _exporting("c", "c", model="tempo-snn")
+    act = _exporting_c()
 
     def prepare(place: Path) -> None:
         (place / "c").mkdir()
