@@ -13,7 +13,11 @@ LITE_MODELS := resmel-snn tempo-snn
 # Speech to train on: a corpus as in docs/training.md; `speech_commands` is looked for where torchaudio keeps it.
 DATA ?= speech_commands
 
-.PHONY: serve test lint format docs sanitize fuzz kills release gpu-check words piczak configs lite-models cards clean help
+# All tests of a file run in one process, one after the other, and files in the order of their folders: what the tests of
+# a folder share, a service or a browser, is then started once in each process.
+PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: serve test test-all coverage lint format docs sanitize fuzz kills release gpu-check words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -21,11 +25,16 @@ help: ## Show the commands
 serve: $(VENV)/.serve ## Install, then classify sound at http://127.0.0.1:$(PORT)/classify
 	@$(BIN)/snn-voice serve --port $(PORT) $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.web ## Install, then run the checks and the tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+test: lint $(VENV)/.web ## Install, then run the checks and the tests that are quick: some of every kind, in minutes
+	$(BIN)/python $(PYTEST) -m "not slow" $(ARGS)
+
+test-all: lint $(VENV)/.web ## The checks and all tests; half an hour on two cores
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+coverage: $(VENV)/.dev $(VENV)/.web ## All tests, then the lines and branches that none of them reached, by file
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(PYTEST) $(ARGS); code=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$code
 
 lint: $(VENV)/.dev ## Style and types only
 	$(BIN)/ruff check .

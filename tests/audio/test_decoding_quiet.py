@@ -52,6 +52,7 @@ def run(path: Path, kind: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_program_says_only_what_it_says(damaged: Path) -> None:
     assert run(damaged, "program").stderr.splitlines() == ["told"] * 80 + ["by C"]
 
@@ -62,6 +63,7 @@ def test_library_leaves_the_process_alone(damaged: Path) -> None:
     assert len(said) > 200, "libmpg123 is silent by itself: then this is not needed any more"
 
 
+@pytest.mark.slow
 def test_command_line_says_one_line(damaged: Path) -> None:
     command = [
         sys.executable,

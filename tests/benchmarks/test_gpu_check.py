@@ -20,6 +20,7 @@ from snn_voice_hub.voice import SnnVoice
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_whole_way(tmp_path: Path) -> None:
     assert program.main(["--device", "cpu", "--quick", "--minutes", "9", "--out", str(tmp_path)]) == 0

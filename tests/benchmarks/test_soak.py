@@ -42,6 +42,7 @@ def test_rows_are_minutes() -> None:
     assert rows[1][2:] == (12.0, 13.0, 225.0, 23, 9)
 
 
+@pytest.mark.slow
 def test_a_short_soak_of_a_real_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ("--minutes", "0.15", "--settle", "0.05", "--minute", "3", "--reload", "0.06", "--measure", "1")
     light = ("--rate", "10", "--streams", "2", "--clients", "2", "--model", "tcy-snn")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer.main
 
 import snn_voice_hub as sv
@@ -69,6 +70,7 @@ def test_a_bad_file_among_good_ones_is_named_and_the_others_answered(tmp_path: P
     assert "bad.wav" in one_line(done)
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert "nope.wav" in one_line(run("classify", "nope.wav"))
     assert "holds no sound files" in one_line(run("classify", str(tmp_path)))
@@ -98,6 +100,7 @@ def test_models_and_version() -> None:
     assert {row["name"] for row in rows} == {"m5-cnn", "m5-snn"}
 
 
+@pytest.mark.slow
 def test_models_as_csv() -> None:
     rows = list(csv.DictReader(run("models", "--csv").stdout.decode().splitlines()))
     assert [row["model"] for row in rows] == [info.name for info in sv.list_models()]

@@ -260,6 +260,7 @@ def test_a_cnn_has_no_spike_rates(data: Path) -> None:
     assert 0 <= figures["robustness"]["white_noise"]["20_db"] <= 1
 
 
+@pytest.mark.slow
 def test_negatives_add_words_missed_and_false_alarms_an_hour(data: Path, tmp_path: Path) -> None:
     negatives = tmp_path / "negatives"
     (negatives / "noise").mkdir(parents=True)

@@ -38,6 +38,7 @@ def test_options_of_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert onnxruntime.InferenceSession("m5-cnn-features-int8.onnx").get_inputs()[0].name == "features"
 
 
+@pytest.mark.slow
 def test_no_form_is_written_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for form in ((), ("--int8",), ("--to", "nir"), ("--to", "nir", "--neurons", "parts"), ("--to", "torch")):
@@ -52,6 +53,7 @@ def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert invoke("export", "mine", "--to", "nir").stdout.startswith("TcySNN.nir: ")
 
 
+@pytest.mark.slow
 def test_a_network_on_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     stir(sv.TempoSNN(num_classes=3)).save_pretrained("mine")

@@ -57,6 +57,7 @@ def test_learned_beta_comes_beside_the_fixed_one(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_report_only(tmp_path: Path) -> None:
     for right, what in ((60, run("TcyCNN")), (62, run("TcyCNN", seed=1)), (40, run("TcySNN", 5))):
         result(what, right).save(folder_of(tmp_path, what) / RESULT_FILE)
@@ -106,6 +107,7 @@ def test_trains_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "report.md: 2 runs, 0 missing" in done.output
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(what: Any, data: Any, folder: Path) -> Any:
         if what.twin == "snn":
@@ -117,6 +119,7 @@ def test_an_interrupted_grid_has_a_report(tmp_path: Path, monkeypatch: pytest.Mo
     assert "report.md: 1 runs, 1 missing" in done.output
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_an_error_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(what: Any, data: Any, folder: Path) -> Any:
         if what.twin == "cnn":

@@ -17,6 +17,7 @@ import typer.main
 
 import snn_voice_hub as sv
 from snn_voice_hub.cli import app
+from tests.slowness import mostly_slow
 
 HEAVY = ("torch", "torchaudio", "snntorch", "numpy", "soundfile", "soxr", "huggingface_hub", "safetensors")
 NAMES = typer.main.get_command(app).list_commands(None)
@@ -115,6 +116,7 @@ def test_completion_imports_nothing_heavy() -> None:
     assert completed("snn-voice classify --mod") == (["--model"], [])
 
 
+@pytest.mark.slow
 def test_completion_knows_the_bundled_models() -> None:
     for line in (
         *("classify --model ", "spikes --model ", "energy ", "energy m5-snn --twin ", "evaluate "),
@@ -140,6 +142,7 @@ def test_an_exception_is_had_without_pytorch() -> None:
     assert python(code).split() == []
 
 
+@pytest.mark.slow
 def test_the_public_names_come_when_they_are_asked_for() -> None:
     code = """
 import snn_voice_hub as sv
@@ -177,12 +180,15 @@ main()
 
 @pytest.mark.parametrize(
     "line",
-    [
-        "train --from resmel-snn --data nowhere --out run",
-        "train --model m5-snn --data nowhere --out run",
-        "teach lumos --synthetic-only --out run",
-        "reproduce --data nowhere --out run",
-    ],
+    mostly_slow(
+        [
+            "train --from resmel-snn --data nowhere --out run",
+            "train --model m5-snn --data nowhere --out run",
+            "teach lumos --synthetic-only --out run",
+            "reproduce --data nowhere --out run",
+        ],
+        first=2,
+    ),
 )
 def test_what_trains_tells_openmp_how_to_wait_before_torch_is_there(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

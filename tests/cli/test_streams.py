@@ -14,6 +14,7 @@ import pytest
 from snn_voice_hub import __version__
 from snn_voice_hub.__main__ import main as program
 from tests.places import EXAMPLES
+from tests.slowness import mostly_slow
 
 PROGRAM = str(Path(sys.executable).with_name("snn-voice"))
 YES = str(EXAMPLES / "yes.wav")
@@ -42,9 +43,11 @@ def one_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
 
 # The second prints more, and like the first needs no PyTorch.
 VERSION, ANSWER = ("--version",), ("train", "--model", "m5-snn", "--show-recipe")
+# An answer takes seconds.
+WAYS = mostly_slow([(VERSION, False), (VERSION, True), (ANSWER, False)], (VERSION, False), (VERSION, True))
 
 
-@pytest.mark.parametrize(("arguments", "unbuffered"), [(VERSION, False), (VERSION, True), (ANSWER, False)])
+@pytest.mark.parametrize(("arguments", "unbuffered"), WAYS)
 def test_a_closed_stdout_is_an_error(arguments: tuple[str, ...], unbuffered: bool) -> None:
     assert "stdout can't be written: it is closed" in one_line(
         shell('"$@" >&-', *arguments, unbuffered=unbuffered)
@@ -52,7 +55,7 @@ def test_a_closed_stdout_is_an_error(arguments: tuple[str, ...], unbuffered: boo
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-@pytest.mark.parametrize(("arguments", "unbuffered"), [(VERSION, False), (VERSION, True), (ANSWER, False)])
+@pytest.mark.parametrize(("arguments", "unbuffered"), WAYS)
 def test_a_full_disk_behind_stdout_is_an_error(arguments: tuple[str, ...], unbuffered: bool) -> None:
     said = one_line(shell('"$@" > /dev/full', *arguments, unbuffered=unbuffered))
     assert "No space left on device" in said
@@ -69,6 +72,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 def test_a_closed_stdin_is_an_error() -> None:
     assert "stdin is closed" in one_line(shell('"$@" <&-', "classify", "-", *FAST))
 
@@ -83,13 +87,17 @@ def test_a_closed_stdin_has_no_spikes(
     assert (ended.value.code, *capsys.readouterr()) == (2, "", "snn-voice: error: stdin is closed\n")
 
 
+@pytest.mark.slow
 def test_no_file_takes_the_place_of_a_stream() -> None:
     """With all three closed, the first files that are opened would be stdin, stdout and stderr."""
     done = shell('"$@" <&- >&- 2>&-', "classify", YES, *FAST)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    mostly_slow([(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)], (signal.SIGINT, 130)),
+)
 def test_a_signal_ends_it_and_what_was_answered_stays(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from snn_voice_hub.config import UNKNOWN, DetectionConfig
 from snn_voice_hub.models.base import ConvNetwork
 from tests.models.lively import BUNDLED, lively
 from tests.places import EXAMPLES
+from tests.slowness import mostly_slow
 from tests.training.helpers import tones
 from tests.voice.stream_helpers import follower
 
@@ -65,7 +66,7 @@ def test_it_knows_the_words_and_what_is_none(mine: sv.SnnVoice, default_model: s
     assert default_model.labels[:2] == ["backward", "bed"]
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", mostly_slow(BUNDLED, *(name for name in BUNDLED if "Piczak" not in name)))
 def test_every_architecture_can(name: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice(lively(name, num_classes=3), labels=["a", "b", UNKNOWN], engine="torch").eval()
     before = copy.deepcopy(voice.network.state_dict())

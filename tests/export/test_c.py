@@ -27,6 +27,7 @@ from snn_voice_hub.models.framed import FramedSNN
 from tests.export.helpers import LABELS, config_of
 from tests.models.lively import lively, stir
 from tests.places import EXAMPLES
+from tests.slowness import mostly_slow
 
 GCC = shutil.which("gcc")
 needs_gcc = pytest.mark.skipif(GCC is None, reason="no gcc")
@@ -78,7 +79,11 @@ def folder(tempo: sv.SnnVoice, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @needs_gcc
 @pytest.mark.parametrize(
-    ("options", "near"), [({}, 0.004), ({"int8": True}, 0.006), ({"int8": True, "wide_layers": 0}, 0.02)]
+    ("options", "near"),
+    mostly_slow(
+        [({}, 0.004), ({"int8": True}, 0.006), ({"int8": True, "wide_layers": 0}, 0.02)],
+        ({"int8": True}, 0.006),
+    ),
 )
 def test_clips_have_the_words_of_python(
     tempo: sv.SnnVoice, folder: Path, options: dict[str, Any], near: float, tmp_path: Path
@@ -180,10 +185,16 @@ def test_the_readme_tells_what_it_takes(tmp_path: Path) -> None:
     ("shapes", "arguments"),
     [
         ((Shape(24, 1, 1), Shape(33, 2, 4), Shape(70, 1, 1)), {}),
-        ((Shape(24, 1, 2),), {"reset": "subtract-before-decay", "beta": 0.8}),
-        ((Shape(40, 1, 1),), {"beta_per_channel": True, "learn_beta": True, "beta": 0.9}),
+        pytest.param(
+            (Shape(24, 1, 2),), {"reset": "subtract-before-decay", "beta": 0.8}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            (Shape(40, 1, 1),),
+            {"beta_per_channel": True, "learn_beta": True, "beta": 0.9},
+            marks=pytest.mark.slow,
+        ),
         ((Shape(24, 1, 1),), {"beta": 1.0, "threshold": 0.7}),
-        ((Shape(24, 3, 1),), {"beta": 0.75, "num_steps": 13}),
+        pytest.param((Shape(24, 3, 1),), {"beta": 0.75, "num_steps": 13}, marks=pytest.mark.slow),
     ],
 )
 def test_networks_of_other_shapes(
@@ -214,6 +225,7 @@ def rounded_to(network: FramedSNN, wide: int, features: torch.Tensor) -> float:
         return distance(rounded(network, wide)(features), network(features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tempo-snn", "MicroSNN"])
 def test_as_few_layers_as_possible_keep_16_bits(tempo: sv.SnnVoice, name: str) -> None:
     """The bundled network, and one for microcontrollers with weights that were drawn."""
@@ -228,6 +240,7 @@ def test_as_few_layers_as_possible_keep_16_bits(tempo: sv.SnnVoice, name: str) -
     assert rounded_to(network, count, features) < APART < 1.5 * rounded_to(network, 0, features)
 
 
+@pytest.mark.slow
 @needs_gcc
 def test_weights_of_two_sizes(tmp_path: Path) -> None:
     network = lively("MicroSNN", num_classes=7)
@@ -251,6 +264,7 @@ def test_weights_of_two_sizes(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 @needs_gcc
 def test_sums_over_features_have_the_bits_that_they_need(tmp_path: Path) -> None:
     class Long(sv.TempoSNN):

@@ -24,6 +24,7 @@ from snn_voice_hub.models.causal import CausalConvNorm
 from snn_voice_hub.models.framed import LEAD, Framed
 from tests.export.helpers import Even, EvenCNN, Slowing, lively, on_frames, recordings, spike_rates
 from tests.models.lively import stir
+from tests.slowness import mostly_slow
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -63,7 +64,7 @@ def test_what_is_exported_here_is_worth_comparing(cls: type[sv.TempoSNN]) -> Non
     ("cls", "arguments"),
     [
         (Even, {"reset": "subtract-before-decay", "threshold": 0.75, "num_steps": 30}),
-        (Slowing, {"beta_per_channel": True}),
+        pytest.param(Slowing, {"beta_per_channel": True}, marks=pytest.mark.slow),
     ],
 )
 def test_graph_has_the_networks_logits(cls: type[sv.TempoSNN], arguments: dict[str, Any]) -> None:
@@ -85,6 +86,7 @@ def test_graph_has_the_networks_logits(cls: type[sv.TempoSNN], arguments: dict[s
     assert {node.domain for node in model.graph.node} == {""}
 
 
+@pytest.mark.slow
 def test_few_steps_are_unrolled() -> None:
     network = on_frames(Even)
     model = export_network(network, clip_shape=(40, 7))
@@ -118,6 +120,7 @@ def test_sound_in_and_scores_out(tmp_path: Path) -> None:
     assert float((logits - expected).abs().max()) < 0.3 * float(expected.abs().max())
 
 
+@pytest.mark.slow
 def test_a_twin_without_neurons(tmp_path: Path) -> None:
     network = stir(EvenCNN(num_classes=7)).eval()
     assert export_onnx(*parts(network), tmp_path / "m.onnx").agreement.moved == 0
@@ -125,6 +128,7 @@ def test_a_twin_without_neurons(tmp_path: Path) -> None:
     assert (facts["num_steps"], facts["frames_per_step"]) == ("50", "2")
 
 
+@pytest.mark.slow
 def test_torch_export_has_a_scan_for_each_layer(tmp_path: Path) -> None:
     network = on_frames(Even, beta_per_channel=True, reset="subtract-before-decay", threshold=0.75)
     written = export_torch(*parts(network), tmp_path / "m.pt2")
@@ -148,7 +152,7 @@ def steps(session: Any, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(outputs), state
 
 
-@pytest.mark.parametrize("name", ["Even", "Slowing", "EvenCNN"])
+@pytest.mark.parametrize("name", mostly_slow(["Even", "Slowing", "EvenCNN"], "Even"))
 def test_step_by_step_is_the_clip(name: str, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"reset": "subtract-before-decay", "threshold": 0.75}
     network: Framed
@@ -224,8 +228,12 @@ nir = pytest.importorskip("nir")
     [
         (Even, {"num_steps": 30}),
         (Even, {"reset": "subtract-before-decay", "threshold": 0.75, "beta_per_channel": True}),
-        (Slowing, {}),
-        (Slowing, {"reset": "subtract-before-decay", "threshold": 0.75, "beta_per_channel": True}),
+        pytest.param(Slowing, {}, marks=pytest.mark.slow),
+        pytest.param(
+            Slowing,
+            {"reset": "subtract-before-decay", "threshold": 0.75, "beta_per_channel": True},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_delays_say_the_network(

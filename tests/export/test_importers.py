@@ -16,6 +16,7 @@ from snn_voice_hub.export.agreement import agreement
 from snn_voice_hub.export.nir.files import export_nir, load
 from snn_voice_hub.models.network import SpikingNetwork
 from tests.export.helpers import Even, on_frames, recordings
+from tests.slowness import mostly_slow
 
 nir = pytest.importorskip("nir")
 nirtorch = pytest.importorskip("nirtorch")
@@ -125,7 +126,9 @@ def expected_of(voice: sv.SnnVoice, features: Tensor) -> tuple[Tensor, dict[str,
 
 
 @pytest.mark.parametrize("neurons", ["lif", "parts"])
-@pytest.mark.parametrize("name", ["resmel-snn", "m5-snn", "hjh-snn", "tcy-snn"])
+@pytest.mark.parametrize(
+    "name", mostly_slow(["resmel-snn", "m5-snn", "hjh-snn", "tcy-snn"], "resmel-snn", "tcy-snn")
+)
 def test_nirtorch_gives_the_same_spikes(name: str, neurons: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained(name, engine="torch")
     assert isinstance(voice.network, SpikingNetwork)

@@ -19,6 +19,7 @@ from snn_voice_hub.export.nir.files import compare, export_nir, load
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from tests.export.helpers import lively, recordings, spike_rates
 from tests.models.lively import SNNS
+from tests.slowness import mostly_slow
 
 nir = pytest.importorskip("nir")
 
@@ -30,7 +31,7 @@ def config_of(network: SpikingNetwork) -> VoiceConfig:
 
 
 @pytest.mark.parametrize("neurons", ["lif", "parts"])
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", mostly_slow(BUNDLED, "resmel-snn", "tempo-snn"))
 def test_bundled_models_spike_alike_on_recordings(name: str, neurons: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained(name, engine="torch")
     assert isinstance(voice.network, SpikingNetwork)
@@ -53,11 +54,19 @@ def test_bundled_models_spike_alike_on_recordings(name: str, neurons: str, tmp_p
     ("name", "arguments"),
     [
         ("ResMelSNN", {"reset": "subtract-before-decay", "beta": 0.9}),
-        ("ResMelSNN", {"beta": 1.0}),
+        pytest.param("ResMelSNN", {"beta": 1.0}, marks=pytest.mark.slow),
         ("ResMelSNN", {"beta_per_channel": True, "learn_beta": True}),
-        ("M5SNN", {"reset": "subtract-before-decay", "num_steps": 2, "threshold": 0.75}),
+        pytest.param(
+            "M5SNN",
+            {"reset": "subtract-before-decay", "num_steps": 2, "threshold": 0.75},
+            marks=pytest.mark.slow,
+        ),
         ("HjhSNN", {"encoding": "latency", "threshold": 0.7}),
-        ("HjhSNN", {"encoding": "rate", "reset": "subtract-before-decay", "threshold": 0.7}),
+        pytest.param(
+            "HjhSNN",
+            {"encoding": "rate", "reset": "subtract-before-decay", "threshold": 0.7},
+            marks=pytest.mark.slow,
+        ),
         ("TcySNN", {"beta": 0.0}),
         ("TcySNN", {"beta": 0.95, "reset": "subtract-before-decay"}),
     ],

@@ -24,6 +24,7 @@ from snn_voice_hub.hub.bundled import bundled_names
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.models.encoding import encode
 from tests.export.helpers import lively, recordings
+from tests.slowness import mostly_slow
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -47,7 +48,7 @@ def run(session: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 # --- ONNX -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", bundled_names())
+@pytest.mark.parametrize("name", mostly_slow(bundled_names(), "resmel-snn", "tcy-cnn"))
 def test_bundled_models_answer_alike_on_recordings(name: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained(name, engine="torch")
     written = export_onnx(*parts(voice), tmp_path / "m.onnx")
@@ -62,6 +63,7 @@ def test_bundled_models_answer_alike_on_recordings(name: str, tmp_path: Path) ->
         assert torch.allclose(scores, (logits / voice.config.temperature).softmax(1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_mean_of_a_clip_is_one_long_sum(tmp_path: Path) -> None:
     """A browser's runtime adds one value after the other; over 4,000 it loses two digits."""
     voice = sv.SnnVoice.from_pretrained("m5-snn", engine="torch")
@@ -105,6 +107,7 @@ def test_features_outside(tmp_path: Path) -> None:
         assert agreement(run(session, features)[1], voice(recordings())).good
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", ["subtract", "subtract-before-decay"])
 def test_latency_encoding(reset: str, tmp_path: Path) -> None:
     network = lively("HjhSNN", encoding="latency", reset=reset, threshold=0.7)
@@ -126,6 +129,7 @@ def test_what_no_graph_can_do(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_graph_that_answers_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_exporting_changes_nothing(tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained("tcy-snn", engine="torch", dtype="float16")
     before = {key: value.clone() for key, value in voice.network.state_dict().items()}
@@ -190,7 +195,7 @@ def test_int8_weights(tmp_path: Path) -> None:
 # --- torch.export ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["resmel-snn", "m5-cnn"])
+@pytest.mark.parametrize("name", mostly_slow(["resmel-snn", "m5-cnn"], "m5-cnn"))
 def test_a_torch_file_runs_without_this_library(name: str, tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained(name, engine="torch")
     written = export_torch(*parts(voice), tmp_path / "m.pt2")

@@ -16,6 +16,7 @@ from tests.faults.writers import WRITERS
 from tests.nursery import USUAL, nursery
 from tests.places import ROOT
 from tests.sandbox.helpers import Sandbox
+from tests.slowness import mostly_slow
 
 pytest.importorskip("lightning")
 pytest.importorskip("matplotlib")
@@ -45,7 +46,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip(f"no disk can be made to fail here: {error}")
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name", mostly_slow(WRITERS, "save_pretrained", "save_over_another", "classify_csv", "conversion", "pull")
+)
 def test_nothing_is_half_written(name: str, library: str, tmp_path: Path, hub: Sandbox) -> None:
     if name == "hub_cache":
         folder = ROOT / "snn_voice_hub" / "weights" / "tcy-snn"

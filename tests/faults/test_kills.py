@@ -17,6 +17,7 @@ pytest.importorskip("websockets")
 SCENES = ["training", "conversion", "service"]
 
 
+@pytest.mark.slow
 def test_what_was_saved_opens_and_what_was_accepted_is_answered() -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

@@ -21,11 +21,13 @@ from tests.hub.legacy import writer as legacy_writer
 from tests.nursery import nursery
 from tests.places import ROOT
 from tests.sandbox.helpers import Sandbox
+from tests.slowness import mostly_slow
 
 # What a machine that runs tests lacks, or what takes too long, by how the line begins. Options of `snn-voice`
 # are looked up all the same.
 NOT_RUN = {
-    "make test": "runs all tests",
+    "make test": "runs the tests",
+    "make coverage": "runs all tests",
     "make sanitize": "takes minutes; tests/inference/engines/test_generated_networks.py runs a slice",
     "make fuzz": "takes minutes; tests/robustness tries a slice of it",
     "make release": "builds and installs for minutes; tests/release does parts of it",
@@ -221,6 +223,15 @@ ELSEWHERE = {"examples/own_network/README.md": "tests/house/test_own_network.py"
 # Their figures depend on the training, on other clips or on the machine.
 NOT_COMPARED = {"docs/tutorial.md", "docs/training.md"}
 
+# In `make test`: what a reader begins with, and the short ones.
+QUICK = (
+    "README.md",
+    "docs/README.md",
+    "docs/energy.md",
+    "docs/explanation/one-answer.md",
+    "docs/how-to/publish.md",
+)
+
 # The README is the longest, and machines may be busy.
 _SECONDS = 400
 
@@ -250,7 +261,7 @@ def check_options(step: Step) -> None:
 
 
 @pytest.mark.timeout(_SECONDS + 30)
-@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("name", mostly_slow(BEFORE, *QUICK))
 def test_a_reader_who_types_it_all_succeeds(name: str, hub: Sandbox, tmp_path: Path) -> None:
     if name == "docs/tutorial.md":
         pytest.importorskip("wordfreq", reason="the extra synth is not installed")

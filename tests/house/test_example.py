@@ -52,6 +52,7 @@ def test_train_evaluate_push_load_classify(hub: Sandbox, tmp_path: Path) -> None
     assert top.dataset_name.startswith("tones, ")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(hub: Sandbox, tmp_path: Path) -> None:
     # Kokoro, which needs no program, may lie in the cache.
     ran = example(hub, "me/example", PATH="/nowhere", SNN_VOICE_CACHE=str(tmp_path / "cache"))

@@ -69,6 +69,7 @@ def commands() -> list[list[str]]:
     return [line[1:] for line in lines]
 
 
+@pytest.mark.slow
 def test_the_readmes_way(hub: Sandbox, tmp_path: Path, site: Path, words: Path) -> None:
     def run(arguments: list[str], *, installed: bool = True) -> Ran:
         snippet = f"import os, sys; os.chdir({str(tmp_path)!r}); sys.argv = {['snn-voice', *arguments]!r}\n"

@@ -29,6 +29,7 @@ print(model.push_to_hub("me/formats", formats=["onnx", "onnx-int8", "lite", "onn
 """
 
 
+@pytest.mark.slow
 def test_files_lie_beside_the_weights_and_answer(hub: Sandbox, tmp_path: Path) -> None:
     assert hub.run(PUSH).out.startswith(f"{hub.url}/me/formats/commit/")
     places = ["lite/model.onnx", "onnx/model.onnx", "onnx/model_int8.onnx"]
@@ -72,6 +73,7 @@ def test_refusals_leave_the_hub_alone(hub: Sandbox, folder: Path) -> None:
         sv.SnnVoice.from_pretrained("tcy-snn").push_to_hub("me/refused", formats="onnx")
 
 
+@pytest.mark.slow
 def test_every_format_has_its_place(tmp_path: Path) -> None:
     voice = sv.SnnVoice.from_pretrained("tcy-snn")
     network = voice.network

@@ -50,6 +50,7 @@ def load(path: Path) -> Any:
 # --- pushing --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_handler_is_pushed_on_request_only(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     assert push(hub, folder, "me/plain")[0] is None
     assert files(hub, "me/plain") == CHECKPOINT

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from snn_voice_hub.hub.bundled import bundled_root
 from tests.hub.hostile import LISTINGS, RAW, hostile
 from tests.nursery import nursery
@@ -150,6 +152,7 @@ def check(found: dict[str, Any], wanted: dict[str, str]) -> None:
     assert [trick for trick, end in found.items() if end["lines"] != 1] == []
 
 
+@pytest.mark.slow
 def test_no_trick_of_a_server_gets_through(tmp_path: Path) -> None:
     found, sent = run(list(ANSWERED), LOAD, tmp_path / "home")
     check(found, ANSWERED)
@@ -164,6 +167,7 @@ def test_a_search_is_bounded_too(tmp_path: Path) -> None:
     check(found, wanted)
 
 
+@pytest.mark.slow
 def test_a_push_is_bounded_too(tmp_path: Path) -> None:
     wanted = dict.fromkeys(("create-list", "create-nothing", "create-number", "create-endless"), "bad_answer")
     wanted |= dict.fromkeys(("create-packed", "parent", "page", "endless", "preupload-endless"), "bad_answer")

@@ -125,6 +125,7 @@ def test_branches_are_made_where_they_are_missing(hub: Sandbox, folder: Path) ->
     assert sorted(branches) == ["main", "trial"]
 
 
+@pytest.mark.slow
 def test_a_pull_request_leaves_the_branch_alone(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(bundled_root() / "hjh-snn", tmp_path / "other")
     push(hub, folder, "me/reviewed")
@@ -142,6 +143,7 @@ def test_a_pull_request_leaves_the_branch_alone(hub: Sandbox, folder: Path, tmp_
     assert push(hub, folder, "me/reviewed", branch="refs/pr/99")[0] == "no_revision"
 
 
+@pytest.mark.slow
 def test_the_cards_words_stay(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     hub.push("me/worded", {"README.md": WORDS})
     (folder / "README.md").write_text("Words of the folder.\n")
@@ -186,6 +188,7 @@ def test_a_new_model_renews_the_generated_card(hub: Sandbox, folder: Path, tmp_p
     assert text.endswith("\nMy own last word.\n")
 
 
+@pytest.mark.slow
 def test_nothing_broken_goes_up(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     def refused(*options: Any) -> str:
         code, message = push(hub, *options)
@@ -261,6 +264,7 @@ def test_faults_of_the_hub(
     assert said in message
 
 
+@pytest.mark.slow
 def test_somebody_else_pushes_at_the_same_time(hub: Sandbox, folder: Path) -> None:
     push(hub, folder, "me/raced")
     snippet = (
@@ -282,6 +286,7 @@ print(json.dumps(refusal(lambda: push_folder({str(bundled_root() / "hjh-snn")!r}
     assert "changed by someone else" in message
 
 
+@pytest.mark.slow
 def test_without_network(folder: Path, tmp_path: Path) -> None:
     snippet = (
         PUSH

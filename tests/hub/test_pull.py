@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 import snn_voice_hub as sv
@@ -120,6 +121,7 @@ def test_commands(hub: Sandbox, folder: Path, tmp_path: Path) -> None:
     assert json.loads(command(hub, "models", "--hub", "zzz", "--json").out) == []
 
 
+@pytest.mark.slow
 def test_the_card_command(hub: Sandbox, folder: Path) -> None:
     shown = command(hub, "card", folder, "--repo-id", "me/x")
     assert shown.out == str(make_card(sv.VoiceConfig.load(folder / "config.json"), "me/x"))

@@ -12,6 +12,7 @@ import torch
 import snn_voice_hub as sv
 from tests.nursery import Ran
 from tests.sandbox.helpers import Sandbox
+from tests.slowness import mostly_slow
 
 LOAD = """
 import json, logging, sys, time, warnings
@@ -82,6 +83,7 @@ def test_a_repository_opens_by_both_doors(hub: Sandbox, tmp_path: Path) -> None:
     refused(hub, "me/doors", "bad_config", "num_steps", num_steps=3)
 
 
+@pytest.mark.slow
 def test_all_files_of_a_load_come_from_one_commit(hub: Sandbox, tmp_path: Path) -> None:
     first = hub.push("me/revisions", make(tmp_path / "one"))
     hub.api().create_branch("me/revisions", branch="dev")
@@ -140,6 +142,7 @@ def test_a_second_load_asks_once_and_fetches_nothing(hub: Sandbox, tmp_path: Pat
     assert len(hub.requests.find("*/resolve/*", "GET")) == 2
 
 
+@pytest.mark.slow
 def test_many_checkpoints_in_one_repository(hub: Sandbox, tmp_path: Path) -> None:
     files = {f"{name}/{file}": path for name, seed in (("a", 0), ("b", 1))
              for file, path in make(tmp_path / name, seed).items()}  # fmt: skip
@@ -153,6 +156,7 @@ def test_many_checkpoints_in_one_repository(hub: Sandbox, tmp_path: Path) -> Non
     assert fetched == ["b/config.json", "b/model.safetensors", "a/model.safetensors"]
 
 
+@pytest.mark.slow
 def test_private_and_missing_look_the_same(hub: Sandbox, tmp_path: Path) -> None:
     hub.push("me/secret", make(tmp_path / "one"), private=True)
     assert "sum" in load(hub, "me/secret")[0]
@@ -171,6 +175,7 @@ def test_a_gated_repository_says_where_to_ask(hub: Sandbox, tmp_path: Path) -> N
     refused(hub, "me/gated", "gated", f"{hub.url}/me/gated", user="stranger")
 
 
+@pytest.mark.slow
 def test_a_repository_of_another_library(hub: Sandbox, tmp_path: Path) -> None:
     card = "---\nlibrary_name: transformers\n---\n"
     hub.push("me/other", {"README.md": card, "config.json": "{}", "pytorch_model.bin": b"x"})
@@ -201,6 +206,7 @@ def test_a_hub_that_refuses(hub: Sandbox, tmp_path: Path, name: str) -> None:
     assert fault.hits
 
 
+@pytest.mark.slow
 def test_a_hub_that_lists_but_does_not_give(hub: Sandbox, tmp_path: Path) -> None:
     hub.push("me/listed", make(tmp_path / "one"))
     hub.fault("status", "/me/listed/resolve/*", status=403, times=None)
@@ -210,6 +216,7 @@ def test_a_hub_that_lists_but_does_not_give(hub: Sandbox, tmp_path: Path) -> Non
     refused(hub, "me/listed", "download", "status 500")
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_is_not_waited_for(hub: Sandbox, tmp_path: Path) -> None:
     dead = {"HF_ENDPOINT": "http://127.0.0.1:9"}
     answer = refused(hub, "me/x", "offline", "127.0.0.1:9", "can't be reached", env=dead)
@@ -219,6 +226,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(hub: Sandbox, tmp_path: Pa
     assert refused(hub, "me/stalled", "offline")["seconds"] < STALL
 
 
+@pytest.mark.slow
 def test_a_network_that_swallows_packets(hub: Sandbox) -> None:
     """A client that tries one address of the Hub after the other waits long for each."""
     swallow = f"import socket, time\nsocket.create_connection = lambda *_, **__: time.sleep({STALL})\n"
@@ -236,11 +244,14 @@ def test_a_download_that_breaks_off_is_resumed_or_started_again(hub: Sandbox, tm
 
 @pytest.mark.parametrize(
     ("fault", "path", "code"),
-    [
-        ({"kind": "wrong_bytes", "bytes": 1500}, "model.safetensors", "damaged"),
-        ({"kind": "wrong_bytes", "bytes": 60}, "config.json", "damaged"),
-        ({"kind": "wrong_length", "bytes": 5}, "model.safetensors", "damaged"),
-    ],
+    mostly_slow(
+        [
+            ({"kind": "wrong_bytes", "bytes": 1500}, "model.safetensors", "damaged"),
+            ({"kind": "wrong_bytes", "bytes": 60}, "config.json", "damaged"),
+            ({"kind": "wrong_length", "bytes": 5}, "model.safetensors", "damaged"),
+        ],
+        first=1,
+    ),
 )
 def test_a_damaged_download_is_never_used(
     hub: Sandbox, tmp_path: Path, fault: Any, path: str, code: str
@@ -253,6 +264,7 @@ def test_a_damaged_download_is_never_used(
     assert load(hub, repo)[0]["sum"] == checksum(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(hub: Sandbox, tmp_path: Path) -> None:
     hub.push("me/both", make(tmp_path / "one"))
     snippet = LOAD.format(door="SnnVoice", repo="me/both", options={})

@@ -10,6 +10,7 @@ from snn_voice_lite import Voice
 import snn_voice_hub as sv
 from snn_voice_hub.export.lite import export_lite
 from snn_voice_hub.models.base import Network
+from tests.slowness import mostly_slow
 
 
 def exported(name: str, folder: Path, *, int8: bool = False) -> Path:
@@ -19,7 +20,9 @@ def exported(name: str, folder: Path, *, int8: bool = False) -> Path:
     return export_lite(voice.network, voice.config, folder / f"{name}.onnx", int8=int8).path
 
 
-@pytest.fixture(scope="session", params=["resmel-snn", "tempo-snn", "m5-snn"])
+@pytest.fixture(
+    scope="session", params=mostly_slow(["resmel-snn", "tempo-snn", "m5-snn"], "resmel-snn", "tempo-snn")
+)
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[sv.SnnVoice, Voice]:

@@ -116,6 +116,7 @@ class Counting(Even):
         return super().layers(x, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [Even, Counting])
 def test_files_of_one_step_and_of_many(cls: type[Even], tmp_path: Path) -> None:
     """Files of the first version have one step in a run; so have those of networks that can't have more."""
@@ -143,6 +144,7 @@ def test_files_of_one_step_and_of_many(cls: type[Even], tmp_path: Path) -> None:
         assert (streams[2].raster[name] == fired).mean() > 0.999, name
 
 
+@pytest.mark.slow
 def test_int8_answers_nearly_the_same(tmp_path: Path) -> None:
     path = exported("m5-snn", tmp_path, int8=True)
     assert path.stat().st_size < 1_000_000

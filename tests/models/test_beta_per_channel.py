@@ -15,6 +15,7 @@ from snn_voice_hub.models import lif_layer
 from snn_voice_hub.models.architectures import piczak
 from snn_voice_hub.models.lif_layer import Lif
 from tests.models.lively import SNNS
+from tests.slowness import mostly_slow
 
 BETAS = torch.tensor([0.1, 0.5, 0.95])
 
@@ -57,7 +58,7 @@ def test_a_layer_equals_a_layer_a_channel(
         assert torch.allclose(one.beta.grad, lif.beta.grad[channel], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SNNS)
+@pytest.mark.parametrize("name", mostly_slow(SNNS, "TcySNN", "TempoSNN"))
 def test_a_network_runs_alike_and_comes_back(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

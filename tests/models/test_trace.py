@@ -22,6 +22,7 @@ from tests.models.lively import SNNS, features_of, lively
 from tests.threads import in_threads
 
 
+@pytest.mark.slow
 def test_any_number_of_models_is_first_used_in_any_thread_while_other_modules_run() -> None:
     models = [lively(name, num_steps=2) for name in SNNS for _ in range(3)]
     inputs = [features_of(model, 1) for model in models]
@@ -40,6 +41,7 @@ def test_any_number_of_models_is_first_used_in_any_thread_while_other_modules_ru
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 
+@pytest.mark.slow
 def test_the_exporter_of_pytorch_is_not_noticed_either() -> None:
     network = lively("TcySNN", num_steps=2)
     x = features_of(network, 1)

@@ -38,6 +38,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     kernels._load.cache_clear()
 
 
+@pytest.mark.slow
 def test_one_library_a_generation(made: Path) -> None:
     libraries = sorted(made.glob("*.so"))
     assert len(libraries) == len(ready.levels())
@@ -120,6 +121,7 @@ def test_what_others_may_write_is_not_loaded(
         ready.find()
 
 
+@pytest.mark.slow
 def test_without_fitting_ones_the_compiler_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(ready.READY_VARIABLE, str(tmp_path / "nothing"))
     monkeypatch.setenv(build.CACHE_VARIABLE, str(tmp_path / "cache"))
@@ -130,6 +132,7 @@ def test_without_fitting_ones_the_compiler_is_asked(monkeypatch: pytest.MonkeyPa
         kernels._load.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = [sys.executable, "-m", "snn_voice_hub.native", str(tmp_path / "made")]
     done = subprocess.run(line, capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ import pytest
 from tests.places import EXAMPLES, ROOT
 from tests.release.building import ReleaseError, run
 from tests.release.installs import DOWNSTREAM, check_types
+from tests.slowness import mostly_slow
 
 # mypy reads all of PyTorch; the second time it takes seconds.
 CACHE = ROOT / ".mypy_cache" / "downstream"
@@ -39,7 +40,7 @@ def test_the_wheels_are_what_is_looked_at(python: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("program", ["lite_user.py", "hub_user.py"])
+@pytest.mark.parametrize("program", mostly_slow(["lite_user.py", "hub_user.py"], "lite_user.py"))
 def test_a_program_of_a_user(python: str, program: str, tmp_path: Path) -> None:
     copied = tmp_path / program
     copied.write_bytes((DOWNSTREAM / program).read_bytes())

@@ -53,6 +53,7 @@ def test_a_cut_download_is_resumed(faulty: Sandbox, tmp_path: Path) -> None:
     assert second.sent == 12_000_000 - 10 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_an_early_cut_begins_again(faulty: Sandbox, tmp_path: Path) -> None:
     faulty.fault("cut", RESOLVE, bytes=0)
     assert fetch(faulty, tmp_path) == SMALL
@@ -81,6 +82,7 @@ def test_errors(faulty: Sandbox, tmp_path: Path, error: type[Exception], setting
     assert faulty.requests.find(RESOLVE)[-1].status == settings["status"]
 
 
+@pytest.mark.slow
 def test_busy(faulty: Sandbox, tmp_path: Path) -> None:
     """The client waits as long as it is told, and a second more."""
     faulty.fault("status", RESOLVE, method="GET", status=429, retry_after=0)
@@ -129,6 +131,7 @@ def test_stall(faulty: Sandbox, tmp_path: Path) -> None:
     assert [noted.fault for noted in faulty.requests.find(RESOLVE)[-2:]] == ["", "stall"]
 
 
+@pytest.mark.slow
 def test_an_upload_that_fails_is_tried_again(faulty: Sandbox) -> None:
     fault = faulty.fault("status", "/lfs/*", method="PUT", status=503)
     faulty.push("me/retried", {"a.bin": SMALL[::-1]})

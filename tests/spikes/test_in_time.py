@@ -171,6 +171,7 @@ def test_membranes_have_an_order_too(slowing: sv.SnnVoice) -> None:
         traced_neurons(row, {"snn.0.lif1": [24]})
 
 
+@pytest.mark.slow
 def test_the_picture_has_the_time_of_the_sound(
     slowing: sv.SnnVoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

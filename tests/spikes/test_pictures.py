@@ -25,6 +25,7 @@ from snn_voice_hub.spikes.record import Row
 from tests.cli.helpers import invoke, refused
 from tests.models.lively import REPEATING, lively
 from tests.places import EXAMPLES
+from tests.slowness import mostly_slow
 
 YES = EXAMPLES / "yes.wav"
 
@@ -139,7 +140,7 @@ def view_of(voice: sv.SnnVoice, wave: Tensor) -> Any:
     return View(rec.row(0), wave, voice.sample_rate, voice.labels, 1.0, thresholds, "a $title_")
 
 
-@pytest.mark.parametrize("name", REPEATING)
+@pytest.mark.parametrize("name", mostly_slow(REPEATING, "M5SNN", "TcySNN"))
 def test_every_architecture_can_be_drawn(name: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -212,6 +213,7 @@ def test_dots_are_the_spikes(default_model: sv.SnnVoice, row: Row) -> None:
     assert not counts[len(middle) :].any()  # those that never fire come last
 
 
+@pytest.mark.slow
 def test_frames_differ_and_end_with_the_answer(default_model: sv.SnnVoice, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from PIL import Image, ImageChops

@@ -50,6 +50,7 @@ network(torch.zeros(2, 1, 4000)).sum().backward()
 """
 
 
+@pytest.mark.slow
 def test_the_first_steps_in_a_fresh_python() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FIRST_STEPS], capture_output=True, text=True, timeout=200

@@ -106,6 +106,7 @@ def test_our_own_architectures_need_no_package(site: Path, tmp_path: Path) -> No
     assert "==" not in card
 
 
+@pytest.mark.slow
 def test_a_module_that_is_in_no_package_is_named_alone(site: Path, tmp_path: Path) -> None:
     lay(site, "loose_net", REGISTERED.format(name="LooseNet"))
     importlib.import_module("loose_net")
@@ -207,6 +208,7 @@ def test_another_packages_architecture_of_the_same_name_is_refused(site: Path, t
             sv.SnnVoice.from_pretrained(tmp_path / "mine")
 
 
+@pytest.mark.slow
 def test_an_argument_that_another_version_has_is_told_with_both_versions(site: Path, tmp_path: Path) -> None:
     lay(site, "own_net", NETWORK.format(name="OwnNet"))
     announce(site, "own-net", "1.2", "OwnNet = own_net:OwnNet")

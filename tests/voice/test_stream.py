@@ -16,6 +16,7 @@ from snn_voice_lite.streaming.detector import Event
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from tests.places import EXAMPLES
+from tests.slowness import mostly_slow
 from tests.voice.stream_helpers import RATE, SIZES, WORDS, Loudness, cut, heard, model, talk, whole
 
 # --- events -------------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def _size(thing: object, seen: set[int]) -> int:
     return _size(vars(thing), seen) if hasattr(thing, "__dict__") else 0
 
 
-@pytest.mark.parametrize("scores", [True, False])
+@pytest.mark.parametrize("scores", mostly_slow([True, False], False))
 def test_an_hour_of_sound_leaves_nothing_behind(scores: bool) -> None:
     voice = sv.SnnVoice(Loudness(), sv.ResMelSNN(2).default_features, ["loud", "_silence_"]).eval()
     stream = voice.stream(sample_rate=8_000, hop=0.5, smoothing=1.0, scores=scores)

@@ -23,6 +23,7 @@ from snn_voice_hub.models.encoding import encode
 from snn_voice_hub.tensors import FLOAT32, float32_on_cpu, no_autocast, on_meta
 from tests.audio.helpers import tone
 from tests.models.lively import features_of, lively
+from tests.slowness import mostly_slow
 
 RATE = 16_000
 
@@ -101,7 +102,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", mostly_slow(SETTINGS, "autocast", "float64"))
 def test_a_model_answers_the_same_under_any_setting(setting: str, tmp_path: Path) -> None:
     expected = answers(sv.SnnVoice.from_pretrained("m5-snn", engine="torch"))
     early = sv.SnnVoice.from_pretrained("m5-snn", engine="torch")

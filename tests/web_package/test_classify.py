@@ -12,6 +12,7 @@ import soundfile as sf
 import soxr
 
 import snn_voice_hub as sv
+from tests.slowness import mostly_slow
 from tests.web_package.helpers import Laid, Samples
 
 # Clips are the bytes of files, in base64.
@@ -107,7 +108,7 @@ def compare(found: list[dict[str, Any]], expected: list[sv.Prediction], within: 
     assert {p["label"]: p["score"] for p in found} == pytest.approx(scores, abs=within)
 
 
-@pytest.mark.parametrize("name", ["resmel-snn", "tempo-snn"])
+@pytest.mark.parametrize("name", mostly_slow(["resmel-snn", "tempo-snn"], "resmel-snn"))
 def test_files(opened: Any, voices: dict[str, sv.SnnVoice], clips: dict[str, Path], name: str) -> None:
     with opened() as page:
         asked = [f"{name}.onnx", [encoded(path) for path in clips.values()], {"topK": 37}]
@@ -123,6 +124,7 @@ def test_files(opened: Any, voices: dict[str, sv.SnnVoice], clips: dict[str, Pat
     assert max(apart) < 0.02
 
 
+@pytest.mark.slow
 def test_a_file_without_the_lite_key(opened: Any, clips: dict[str, Path]) -> None:
     plain = sv.SnnVoice.from_pretrained("tcy-cnn", engine="torch")
     with opened() as page:
@@ -132,6 +134,7 @@ def test_a_file_without_the_lite_key(opened: Any, clips: dict[str, Path]) -> Non
         compare(found, plain.classify(path, top_k=35))
 
 
+@pytest.mark.slow
 def test_a_longer_clip(opened: Any, laid: Laid, voices: dict[str, sv.SnnVoice], sentence: Samples) -> None:
     sound, model = sentence[:50_000], voices["resmel-snn"]
     with opened() as page:
@@ -144,6 +147,7 @@ def test_a_longer_clip(opened: Any, laid: Laid, voices: dict[str, sv.SnnVoice], 
         compare(one["predictions"], other.predictions)
 
 
+@pytest.mark.slow
 def test_another_rate(
     opened: Any, laid: Laid, voices: dict[str, sv.SnnVoice], clips: dict[str, Path]
 ) -> None:
@@ -165,6 +169,7 @@ def test_what_is_refused(opened: Any) -> None:
     assert codes == [*options, *sounds, *streams, "not_found", "bad_model", "closed"]
 
 
+@pytest.mark.slow
 def test_kinds_of_wav_files(opened: Any, tmp_path: Path, clips: dict[str, Path]) -> None:
     sound, rate = sf.read(clips["yes"], dtype="float32")
     sf.write(tmp_path / "deep.wav", np.stack([sound, 0.5 * sound], 1), rate, subtype="PCM_24")

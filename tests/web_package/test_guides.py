@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.places import ROOT
+from tests.slowness import mostly_slow
 from tests.web_package.helpers import Laid, Samples
 
 _BLOCK = re.compile(r"^```js\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,7 +29,7 @@ _BEFORE = """async (sound) => {
 """
 
 
-@pytest.mark.parametrize("name", ["docs/web.md", "web/README.md"])
+@pytest.mark.parametrize("name", mostly_slow(["docs/web.md", "web/README.md"], "web/README.md"))
 def test_a_reader_succeeds(opened: Any, laid: Laid, sentence: Samples, name: str) -> None:
     blocks = _BLOCK.findall((ROOT / name).read_text())
     assert blocks

@@ -9,6 +9,7 @@ import pytest
 import soxr
 
 import snn_voice_hub as sv
+from tests.slowness import mostly_slow
 from tests.web_package.helpers import SPOKEN, Laid, Samples
 
 STREAM = """async ([model, sound, options, pieces]) => {
@@ -59,13 +60,16 @@ def found(events: list[dict[str, Any]]) -> list[tuple[str, float, float, float]]
 
 @pytest.mark.parametrize(
     ("name", "options", "pieces"),
-    [
+    mostly_slow(
+        [
+            ("resmel-snn", {}, [1600]),
+            ("resmel-snn", {"scores": False, "hop": 0.06, "threshold": 0.7}, [999, 0, 5, 30_000]),
+            ("resmel-snn", {"scores": False, "smoothing": 0.2, "refractory": 0.2}, [160_000]),
+            ("tempo-snn", {}, [1600]),
+            ("tempo-snn", {"threshold": 0.6, "smoothing": 0.2, "gate": None, "words": ["yes", "go"]}, [333]),
+        ],
         ("resmel-snn", {}, [1600]),
-        ("resmel-snn", {"scores": False, "hop": 0.06, "threshold": 0.7}, [999, 0, 5, 30_000]),
-        ("resmel-snn", {"scores": False, "smoothing": 0.2, "refractory": 0.2}, [160_000]),
-        ("tempo-snn", {}, [1600]),
-        ("tempo-snn", {"threshold": 0.6, "smoothing": 0.2, "gate": None, "words": ["yes", "go"]}, [333]),
-    ],
+    ),
 )
 def test_events(
     opened: Any,
@@ -102,6 +106,7 @@ def test_events(
         assert apart.max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [48_000, 44_100])
 def test_events_at_another_rate(
     opened: Any, laid: Laid, voices: dict[str, sv.SnnVoice], sentence: Samples, rate: int
@@ -119,7 +124,10 @@ def test_events_at_another_rate(
 SURE = {"resmel-snn": list(SPOKEN), "tempo-snn": ["yes", "no", "go", "marvin"]}
 
 
-@pytest.mark.parametrize(("name", "own"), [("resmel-snn", False), ("tempo-snn", False), ("resmel-snn", True)])
+@pytest.mark.parametrize(
+    ("name", "own"),
+    mostly_slow([("resmel-snn", False), ("tempo-snn", False), ("resmel-snn", True)], ("resmel-snn", False)),
+)
 def test_the_microphone(opened: Any, name: str, own: bool) -> None:
     with opened() as page:
         got = page.evaluate(LISTEN, [f"{name}.onnx", len(SPOKEN), 20, own])

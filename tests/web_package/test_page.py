@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.web_package.helpers import SPOKEN, WEB, Samples, needs_modules
 
 
@@ -20,6 +22,7 @@ def test_a_file(opened: Any, clips: dict[str, Path]) -> None:
         assert page.inner_text("#about summary") == "resmel-snn knows 35 words"
 
 
+@pytest.mark.slow
 def test_a_longer_file_is_dropped(opened: Any, sentence: Samples, tmp_path: Path) -> None:
     import soundfile as sf
 
@@ -51,6 +54,7 @@ def test_listening(opened: Any) -> None:
         assert page.locator("#level").is_hidden()
 
 
+@pytest.mark.slow
 def test_what_can_not_be_used_is_said(opened: Any, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "no.wav").write_bytes(b"no sound")
     (tmp_path / "no.onnx").write_bytes(b"no model")

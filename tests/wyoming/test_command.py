@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from tests.slowness import mostly_slow
+
 pytest.importorskip("wyoming", reason="the extra wyoming is not installed")
 
 from snn_voice_lite.errors import MissingExtraError, SnnVoiceError
@@ -94,7 +96,7 @@ def port_of(process: subprocess.Popen[str], name: str, log: Path) -> int:
     return int(told[1])
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", mostly_slow([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 def test_it_hears_until_it_is_asked_to_end(
     process: subprocess.Popen[str], name: str, tmp_path: Path, how: signal.Signals
 ) -> None:

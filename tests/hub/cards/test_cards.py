@@ -289,6 +289,7 @@ def test_the_python_of_a_card_runs(
     assert answers[0].startswith("yes 0.")
 
 
+@pytest.mark.slow
 def test_the_command_line_of_a_card_runs(folder: Path) -> None:
     (shell,) = re.findall(r"```sh\n(.*?)```", make_card(bundled("resmel-snn")).text, re.DOTALL)
     (line,) = re.findall(r"^snn-voice (classify .*)$", shell, re.MULTILINE)

@@ -319,6 +319,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 def test_no_pickle_crashes_hangs_or_fills_the_memory(tmp_path: Path) -> None:
     """In a process of its own: some of these end Python's own unpickler by a crash."""
     for name, program in ENDLESS.items():

@@ -198,6 +198,7 @@ CONVERT = (
 )
 
 
+@pytest.mark.slow
 def test_several_processes_at_once(tmp_path: Path) -> None:
     made = network("M5SNN")
     path, out, go = write(made, tmp_path / "x.ckpt"), tmp_path / "cache" / "out", tmp_path / "go"
@@ -221,6 +222,7 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
         assert equal(load_file(folder / "model.safetensors"), made.state_dict())
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_leaves_nothing_half(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache" / "out"
     code = CONVERT + (
@@ -269,6 +271,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_large_file_is_never_in_memory_twice(dtype: str, large: Path, small: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from tests.hub.legacy.writer import (
     write,
     written_as,
 )
+from tests.slowness import mostly_slow
 
 SMALL = [name for name in ARCHITECTURES if not name.startswith("Piczak")]
 SPIKING = [name for name in SMALL if name.endswith("SNN") or name.endswith("SCNN")]
@@ -48,6 +49,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {"num_steps": 2, "learn_threshold": True, "beta": 0.9}) for name in SPIKING),
     ("PiczakCNN", {}),
     ("PiczakSNN", {"num_steps": 15, "learn_beta": True}),
+]
+# HJH and Piczak are large.
+QUICK = [
+    (name, given)
+    for name, given in CASES
+    if name.startswith(("M5", "Tcy")) or given == {"num_steps": 1, "learn_beta": False}
 ]
 
 
@@ -74,7 +81,9 @@ def test_the_known_layouts_are_those_of_the_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), CASES, ids=["-".join(map(str, (n, *a.values()))) for n, a in CASES]
+    ("name", "arguments"),
+    mostly_slow(CASES, *QUICK),
+    ids=["-".join(map(str, (n, *a.values()))) for n, a in CASES],
 )
 def test_every_network_from_file_to_answer(name: str, arguments: dict[str, Any], tmp_path: Path) -> None:
     made = network(name, **arguments)

@@ -58,8 +58,19 @@ def counting(calls: list[int], fail_at: int = -1) -> Callable[..., Callable[[Ten
 
 
 @needs_compiler
+def test_one_clip_is_really_compiled(network: sv.TcySNN) -> None:
+    engine = CompiledEngine(network)
+    x = features(1)
+    answer = engine(x)
+    assert "failed" not in engine.details()
+    assert list(engine.details()["compile_seconds"]) == ["1"]
+    torch.testing.assert_close(answer, network(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@needs_compiler
 def test_compiled_logits(network: sv.TcySNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one test that really compiles: two batch sizes of a tiny network, from several threads at once."""
+    """Two batch sizes of a tiny network, from several threads at once."""
     monkeypatch.setitem(compiled._MOST, "cpu", 4)
     engine = CompiledEngine(network)
     batches = [features(5) for _ in range(4)]

@@ -20,6 +20,7 @@ from snn_voice_hub.inference.engines.packed import PackedLinear, with_packed_lin
 from snn_voice_hub.inference.engines.plain import LoopEngine, TorchEngine
 from snn_voice_hub.inference.engines.slot import EngineSlot
 from tests.models.lively import BUNDLED, SNNS, features_of, lively, small_shape
+from tests.slowness import mostly_slow
 from tests.threads import in_threads
 
 
@@ -100,8 +101,12 @@ def test_a_wrong_shape_is_told_by_every_engine() -> None:
             engine(torch.zeros(2, 1, 7))
 
 
-@pytest.mark.parametrize("architecture", BUNDLED)
-@pytest.mark.parametrize("name", CLASSES)
+# Exporting takes seconds a network.
+PAIRS = [(name, architecture) for name in CLASSES for architecture in BUNDLED]
+QUICK = [pair for pair in PAIRS if pair[0] != "onnx" or pair[1] in ("M5SNN", "TcyCNN", "TcySNN")]
+
+
+@pytest.mark.parametrize(("name", "architecture"), mostly_slow(PAIRS, *QUICK))
 def test_every_engine_answers_as_the_loop_or_says_why_not(
     name: str, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

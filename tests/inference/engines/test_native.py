@@ -264,6 +264,7 @@ def test_the_kernels_are_built_once_and_kept(fresh_cache: Path) -> None:
     assert again.path == first.path
 
 
+@pytest.mark.slow
 def test_a_damaged_library_is_built_again(fresh_cache: Path) -> None:
     # In another process, since the loader does not look twice at a file that this one has open.
     code = "from snn_voice_hub.native.kernels import load_kernels; print(load_kernels().path)"
@@ -276,7 +277,12 @@ def test_a_damaged_library_is_built_again(fresh_cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("compiler", "reason"),
-    [("/nowhere/c++", "can't be run"), ("false", "fails"), ("true", "can't be loaded"), ("c++ -DX=) ", "")],
+    [
+        ("/nowhere/c++", "can't be run"),
+        ("false", "fails"),
+        ("true", "can't be loaded"),
+        pytest.param("c++ -DX=) ", "", marks=pytest.mark.slow),
+    ],
 )
 def test_a_compiler_that_fails_leaves_the_work_to_torch(
     compiler: str, reason: str, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch

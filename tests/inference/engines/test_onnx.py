@@ -22,6 +22,7 @@ from snn_voice_hub.models.lif_layer import Lif
 from snn_voice_hub.models.network import Pass, SpikingNetwork, over_time
 from tests.export.helpers import lively, spike_rates
 from tests.models.lively import CNNS, SNNS, small_shape
+from tests.slowness import mostly_slow
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -64,15 +65,20 @@ def check_graph(network: sv.SpikingNetwork | Any, shape: tuple[int, ...], batche
 
 @pytest.mark.parametrize(
     ("name", "steps", "reset", "encoding"),
-    [
-        *((name, 3, "subtract", "repeat") for name in SNNS if "repeat" in getattr(sv, name).encodings),
-        ("M5SNN", 5, "subtract-before-decay", "rate"),
-        ("HjhSNN", 5, "subtract-before-decay", "repeat"),
-        ("HjhSNN", 1, "subtract", "rate"),
+    mostly_slow(
+        [
+            *((name, 3, "subtract", "repeat") for name in SNNS if "repeat" in getattr(sv, name).encodings),
+            ("M5SNN", 5, "subtract-before-decay", "rate"),
+            ("HjhSNN", 5, "subtract-before-decay", "repeat"),
+            ("HjhSNN", 1, "subtract", "rate"),
+            ("TcySNN", 5, "subtract-before-decay", "rate"),
+            ("ResMelSNN", 5, "subtract-before-decay", "repeat"),
+            ("ResMelSNN", 5, "subtract", "latency"),
+        ],
+        ("M5SNN", 3, "subtract", "repeat"),
+        ("TcySNN", 3, "subtract", "repeat"),
         ("TcySNN", 5, "subtract-before-decay", "rate"),
-        ("ResMelSNN", 5, "subtract-before-decay", "repeat"),
-        ("ResMelSNN", 5, "subtract", "latency"),
-    ],
+    ),
 )
 def test_graph_has_the_networks_logits(name: str, steps: int, reset: str, encoding: str) -> None:
     # A threshold below 1, since a bare layer on the input gets spikes of 1.0, and fires above only.
@@ -91,12 +97,13 @@ def test_graph_has_the_networks_logits(name: str, steps: int, reset: str, encodi
     assert {node.domain for node in model.graph.node} == {""}
 
 
-@pytest.mark.parametrize("name", CNNS)
+@pytest.mark.parametrize("name", mostly_slow(CNNS, "M5CNN", "TcyCNN"))
 def test_cnns_export(name: str) -> None:
     network = getattr(sv, name)(num_classes=4).eval()
     check_graph(network, small_shape(type(network)), (1, 3))
 
 
+@pytest.mark.slow
 def test_reset_rules_differ() -> None:
     """Else the tests of both would say nothing."""
     logits = []
@@ -109,7 +116,7 @@ def test_reset_rules_differ() -> None:
     assert not same_logits(*logits)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "subtract-before-decay"])
+@pytest.mark.parametrize("reset", mostly_slow(["subtract", "subtract-before-decay"], "subtract-before-decay"))
 def test_learned_values_beyond_their_range(reset: str) -> None:
     network = spiking("HjhSNN", reset=reset, learn_beta=True, learn_threshold=True)
     layers = [module for module in network.modules() if isinstance(module, Lif)]
@@ -128,6 +135,7 @@ def test_spikes_need_more_than_the_threshold() -> None:
     torch.testing.assert_close(run_graph(export_network(network, clip_shape=(10, 10)), x), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["M5", "Pools"])
 def test_pooling_by_phase(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network: SpikingNetwork = spiking("M5SNN") if name == "M5" else Pools(num_classes=5).eval()
@@ -234,6 +242,7 @@ class Branching(sv.TcySNN):
         return super().layers(x, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [OtherNeurons, OtherSum])
 def test_networks_of_others(cls: type[SpikingNetwork]) -> None:
     check_graph(cls(num_classes=5, num_steps=3).eval(), (9, 13), (1, 4))

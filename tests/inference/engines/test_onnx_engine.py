@@ -67,6 +67,7 @@ def test_details_are_json(tcy: sv.TcySNN) -> None:
     assert details["export_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_made_and_used_in_inference_mode() -> None:
     with torch.inference_mode():
         network = sv.TcySNN(num_classes=6, num_steps=2).eval()
@@ -76,6 +77,7 @@ def test_made_and_used_in_inference_mode() -> None:
     assert not OnnxEngine(network)(torch.randn(1, 1, 60, 134, requires_grad=True)).requires_grad
 
 
+@pytest.mark.slow
 def test_several_threads_get_what_one_gets(tcy: sv.TcySNN) -> None:
     engine = OnnxEngine(tcy)
     batches = [torch.randn(size, 1, 30, 40) for size in (1, 2, 3, 4, 5, 6)]  # a shape that is still to export

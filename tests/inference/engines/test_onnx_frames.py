@@ -45,6 +45,7 @@ def test_clips_have_the_networks_logits(network: sv.TempoSNN, engine: OnnxEngine
     assert list(engine._graphs) == [(40, 101), (40, 45)]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_streams_go_on_from_their_states(network: sv.TempoSNN, engine: OnnxEngine) -> None:
     x = network.encoded(spectrograms())
@@ -66,6 +67,7 @@ def test_streams_go_on_from_their_states(network: sv.TempoSNN, engine: OnnxEngin
     torch.testing.assert_close(both, network.advance(x[12:13, :2], states)[0], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_threads_share_one_graph_of_a_step(
     network: sv.TempoSNN, engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch
@@ -94,6 +96,7 @@ def test_what_it_leaves_to_others(network: sv.TempoSNN, engine: OnnxEngine) -> N
         windows.advance(x, None)
 
 
+@pytest.mark.slow
 def test_a_step_that_can_not_be_exported_is_run_by_pytorch(
     network: sv.TempoSNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_step_that_can_not_be_exported_is_run_by_pytorch(
     assert info["left_to_torch"] == ["streams: no such operator"]
 
 
+@pytest.mark.slow
 def test_a_stream_has_the_scores_of_pytorch() -> None:
     network = on_frames(Even)
     model = {name: sv.SnnVoice(network, labels=list("abcdefg"), engine=name) for name in ("onnx", "torch")}

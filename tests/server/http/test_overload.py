@@ -19,6 +19,7 @@ from snn_voice_server.settings import Settings
 from snn_voice_hub import SnnVoice
 from tests.server.conftest import Slowly, answering, queued, until
 from tests.server.helpers import Running, check, clip, encoded, wav
+from tests.slowness import mostly_slow
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def without_a_length(flac: bytes) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("form", ["FLAC", "FLAC without a length", "OGG"])
+@pytest.mark.parametrize("form", mostly_slow(["FLAC", "FLAC without a length", "OGG"], "OGG"))
 def test_an_hour_in_a_small_file(server: Running, client: httpx.Client, form: str) -> None:
     """57.6 million samples, 230 MB of floats, if they were decoded."""
     audio = hour_of_ogg() if form == "OGG" else silence("FLAC", "PCM_16", 60)

@@ -114,6 +114,7 @@ def test_figures(client: TestClient) -> None:
 # --- many at once -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_streams_at_once_hear_what_each_hears_alone(client: TestClient) -> None:
     sounds = [np.roll(talk(), -4_321 * i).tobytes() for i in range(4)]
     with ExitStack() as stack:

@@ -26,6 +26,7 @@ from snn_voice_hub import ConfigError, SnnVoice
 from tests.places import ROOT
 from tests.server.helpers import PROGRAM, Running, check, wait_until, wav
 from tests.server.teaching.helpers import FIGURES, WITH_FAKE, asked, pids, program, runs, takes, zipped
+from tests.slowness import mostly_slow
 
 KEYS = [{"Authorization": f"Bearer {name}"} for name in ("ann", "bob")]
 
@@ -256,7 +257,7 @@ def started(checkpoint: Path, folder: Path, *arguments: str) -> Running:
     return Running.wait_for(process, folder / "log")
 
 
-@pytest.mark.parametrize("how", ["asked", "killed"])
+@pytest.mark.parametrize("how", mostly_slow(["asked", "killed"], "killed"))
 def test_the_training_ends_with_the_service(checkpoint: Path, tmp_path: Path, how: str) -> None:
     """By SIGTERM no request is lost, and even where the service is killed no training goes on without it."""
     running = started(checkpoint, tmp_path, "--drain-delay", "8")

@@ -69,7 +69,7 @@ def test_one_too_many_is_told(narrow: Running) -> None:
     ("sent", "status", "code"),
     [
         (b"GET /health HTTP/1.1\r\nHost: x\r\nX-", 408, "timeout"),
-        (raw_request(b"RIFF", length=1000), 408, "timeout"),
+        pytest.param(raw_request(b"RIFF", length=1000), 408, "timeout", marks=pytest.mark.slow),
         (b"GET /health HTTP/1.1\r\nX: " + b"a" * 8100 + b"\r\n\r\n", 431, "headers_too_large"),
         (b"no HTTP at all\r\n\r\n", 400, "bad_request"),
     ],
@@ -94,6 +94,7 @@ def test_headers_of_many_megabytes_take_no_memory(narrow: Running) -> None:
     answers_again(narrow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sudden", [False, True])
 def test_without_descriptors_it_refuses_and_recovers(tmp_path: Path, sudden: bool) -> None:
     """Once where the limit is known at the start, once where the door could not know of it."""

@@ -25,6 +25,7 @@ def ending(checkpoint: Path, tmp_path: Path) -> Iterator[Running]:
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_sigterm_lets_open_requests_finish(ending: Running) -> None:
     """`Expect: 100-continue` shows that the requests are open: the application asks for the body."""
     audio = wav(1, seconds=4)

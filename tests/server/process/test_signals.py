@@ -81,6 +81,7 @@ def wait_for_log(running: Running, text: str, times: int = 1) -> None:
     wait_until(lambda: running.log.read_text().count(text) >= times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("running", ["reload"], indirect=True)
 def test_sighup_exchanges_the_checkpoint_under_load(running: Running, folder: Path) -> None:
     old = wanted(folder)
@@ -196,6 +197,7 @@ def test_sigterm_during_the_imports_is_a_normal_end(importing: subprocess.Popen[
     assert (tmp_path / "log").read_text() == ""
 
 
+@pytest.mark.slow
 def test_sighup_during_the_imports_changes_nothing(importing: subprocess.Popen[str], tmp_path: Path) -> None:
     importing.send_signal(signal.SIGHUP)
     running = Running.wait_for(importing, tmp_path / "log")

@@ -221,6 +221,7 @@ def _no_log() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=WORLDS)
 def test_every_request_ends_once_with_what_is_its_own(world: World) -> None:

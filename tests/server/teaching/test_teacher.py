@@ -14,6 +14,7 @@ from snn_voice_server.teaching.teacher import Tutor
 
 from tests.server.conftest import until
 from tests.server.teaching.helpers import FIGURES, asked, pids, runs, takes, teacher_of
+from tests.slowness import mostly_slow
 
 
 async def ended(teacher: Tutor) -> Training:
@@ -116,7 +117,7 @@ def test_one_at_a_time(checkpoint: Path, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("word", ["slow", "stubborn"])
+@pytest.mark.parametrize("word", mostly_slow(["slow", "stubborn"], "slow"))
 def test_cancelled(checkpoint: Path, tmp_path: Path, word: str) -> None:
     """All processes are ended, also one that takes no notice of SIGTERM."""
 

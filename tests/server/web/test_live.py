@@ -25,6 +25,7 @@ from tests.server.web.live_helpers import (
     watch,
 )
 from tests.server.web.page_helpers import next_frame, sideways
+from tests.slowness import mostly_slow
 
 
 def test_microphone_to_word(opened: Any, service: Service) -> None:
@@ -46,6 +47,7 @@ def test_microphone_to_word(opened: Any, service: Service) -> None:
         assert "snn_voice_streams 0.0" in httpx.get(f"{service.url}metrics").text
 
 
+@pytest.mark.slow
 def test_examples_one_after_the_other_without_a_microphone(opened: Any) -> None:
     with opened("#live", before=watch, permissions=["geolocation"]) as page:
         example(page, "yes")
@@ -56,6 +58,7 @@ def test_examples_one_after_the_other_without_a_microphone(opened: Any) -> None:
         assert page.evaluate("streams.length") == 0
 
 
+@pytest.mark.slow
 def test_example_in_place_of_the_microphone(opened: Any) -> None:
     with opened("#live", before=watch) as page:
         page.click("#listen")
@@ -79,6 +82,7 @@ def test_file_is_heard(opened: Any, tmp_path: Path) -> None:
         assert all_heard(page) == ["go", "marvin"]
 
 
+@pytest.mark.slow
 def test_threshold(opened: Any) -> None:
     """The example "stop" stays below the model's own threshold."""
     with opened("#live", before=watch) as page:
@@ -103,6 +107,7 @@ def test_threshold(opened: Any) -> None:
         assert [hello["threshold"] for hello in asked] == [None, 0.5, None]
 
 
+@pytest.mark.slow
 def test_threshold_that_changes_while_it_listens(opened: Any) -> None:
     with opened("#live", before=watch) as page:
         asked = hellos(page)
@@ -119,6 +124,7 @@ def test_threshold_that_changes_while_it_listens(opened: Any) -> None:
         assert page.evaluate("streams.length") == 1  # the microphone stayed the same
 
 
+@pytest.mark.slow
 def test_chosen_words(opened: Any) -> None:
     with opened("#live", before=watch) as page:
         page.wait_for_selector("#vocabulary:not([hidden])")
@@ -185,6 +191,7 @@ def test_microphone_is_set_free(opened: Any, way: str) -> None:
         assert page.evaluate("[streams.length, sockets.length]") == [1, 1]
 
 
+@pytest.mark.slow
 def test_keyboard_alone(opened: Any) -> None:
     with opened(before=watch) as page:
         page.wait_for_selector(".dot.good")
@@ -222,7 +229,7 @@ def test_keyboard_alone(opened: Any) -> None:
         assert page.evaluate("[document.activeElement.id, location.hash]") == ["clip-tab", ""]
 
 
-@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("width", mostly_slow([320, 390], 320))
 def test_narrow_screens(opened: Any, width: int) -> None:
     settings = {"viewport": {"width": width, "height": 800}, "is_mobile": True, "has_touch": True}
     with opened("#live", before=watch, permissions=["geolocation"], **settings) as page:
@@ -267,6 +274,7 @@ def test_everything_has_a_name(opened: Any) -> None:
         assert re.fullmatch(r"\d:\d\d\.\d yes \d\d\.\d %", " ".join(log.inner_text().split()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
 def test_picture_runs_only_for_who_likes_that(opened: Any, motion: str) -> None:
     with opened("#live", before=watch, reduced_motion=motion) as page:
@@ -284,7 +292,7 @@ def test_picture_runs_only_for_who_likes_that(opened: Any, motion: str) -> None:
             assert left > 0.5  # it came in from the right
 
 
-@pytest.mark.parametrize("hertz", [300, 1000, 4000])
+@pytest.mark.parametrize("hertz", mostly_slow([300, 1000, 4000], 1000))
 def test_picture_shows_pitch(opened: Any, tmp_path: Path, hertz: int) -> None:
     time = np.arange(32_000) / 32_000
     sf.write(tmp_path / "tone.wav", 0.3 * np.sin(2 * math.pi * hertz * time), 32_000)

@@ -24,8 +24,12 @@ MUTED = """
     ("name", "sentence"),
     [
         ("NotAllowedError", "The microphone was refused. Allow it beside the page's address"),
-        ("NotFoundError", "No microphone was found."),
-        ("NotReadableError", "The microphone can't be opened. Another program may be using it."),
+        pytest.param("NotFoundError", "No microphone was found.", marks=pytest.mark.slow),
+        pytest.param(
+            "NotReadableError",
+            "The microphone can't be opened. Another program may be using it.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_microphone_that_does_not_come(opened: Any, name: str, sentence: str) -> None:
@@ -41,6 +45,7 @@ def test_microphone_that_does_not_come(opened: Any, name: str, sentence: str) ->
         assert page.locator("#notice p").count() == 0
 
 
+@pytest.mark.slow
 def test_page_of_another_computer_without_https(opened: Any, service: Service) -> None:
     with opened("#live", url=service.url.replace("127.0.0.1", OTHER_NAME)) as page:
         page.click("#listen")
@@ -49,6 +54,7 @@ def test_page_of_another_computer_without_https(opened: Any, service: Service) -
         hears(page, "yes")
 
 
+@pytest.mark.slow
 def test_muted_microphone(opened: Any) -> None:
     with opened("#live", before=lambda page: page.add_init_script(MUTED)) as page:
         page.click("#listen")
@@ -129,13 +135,14 @@ BUSY = {"type": "error", "code": "busy", "message": "the service is busy", "hint
     ("code", "messages", "text"),
     [
         (1001, [READY], "The service is stopping. Trying again in 1 s."),
-        (1012, [READY], "The model was exchanged. Trying again in 1 s."),
-        (1006, [READY], "The connection was lost. Trying again in 1 s."),
-        (4503, [BUSY], "The service is busy. Trying again in 1 s."),
-        (
+        pytest.param(1012, [READY], "The model was exchanged. Trying again in 1 s.", marks=pytest.mark.slow),
+        pytest.param(1006, [READY], "The connection was lost. Trying again in 1 s.", marks=pytest.mark.slow),
+        pytest.param(4503, [BUSY], "The service is busy. Trying again in 1 s.", marks=pytest.mark.slow),
+        pytest.param(
             4503,
             [{**BUSY, "code": "not_ready", "message": "the model is being loaded"}],
             "The model is being loaded.",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -163,12 +170,18 @@ def test_what_passes_is_waited_for(opened: Any, code: int, messages: list[dict[s
             ],
             "No streams with --ray. Try without.",
         ),
-        (
+        pytest.param(
             4500,
             [{"type": "error", "code": "internal", "message": "the model failed", "hint": ""}],
             "The model failed.",
+            marks=pytest.mark.slow,
         ),
-        (1006, [], "The service does not answer. It, or a proxy before it, may not let WebSockets through."),
+        pytest.param(
+            1006,
+            [],
+            "The service does not answer. It, or a proxy before it, may not let WebSockets through.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_does_not_pass_is_told(
@@ -191,6 +204,7 @@ def test_answer_that_is_none(opened: Any) -> None:
         assert problem(page) == "The service gave an answer that this page can't read."
 
 
+@pytest.mark.slow
 def test_service_that_is_away_for_a_while(opened: Any) -> None:
     with opened("#live", before=first_streams(answer(1001, READY), answer(1006))) as page:
         example(page, "yes")
@@ -225,6 +239,7 @@ def test_network_that_is_too_slow(opened: Any) -> None:
         assert page.inner_text("#listen") == "Listen"
 
 
+@pytest.mark.slow
 def test_key(opened: Any, tmp_path: Path) -> None:
     guarded = Service.start(tmp_path / "log", "--engine", "torch", "--api-keys", "secret-number-1")
     try:
@@ -245,6 +260,7 @@ def test_key(opened: Any, tmp_path: Path) -> None:
         guarded.stop()
 
 
+@pytest.mark.slow
 def test_limit_and_reload_and_drain(opened: Any, tmp_path: Path) -> None:
     """A real service that is full, loads its model again, and ends."""
     other = Service.start(tmp_path / "log", "--engine", "torch", "--max-streams", "1", "--drain-delay", "0")

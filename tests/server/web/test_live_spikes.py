@@ -14,6 +14,7 @@ import soundfile as sf
 from tests.server.web.helpers import Service
 from tests.server.web.live_helpers import example, hellos, is_over, listens, until, watch
 from tests.server.web.page_helpers import next_frame, sideways
+from tests.slowness import mostly_slow
 from tests.voice.stream_helpers import follower
 
 LAYERS = [*(f"snn.{block}.lif{lif}" for block in range(5) for lif in (1, 2)), "lif"]
@@ -86,7 +87,7 @@ def fires(page: Any) -> None:
     page.locator("#firing[aria-label^=Neurons]").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", mostly_slow(["light", "dark"], "dark"))
 def test_spikes_run_by(shown: Any, scheme: str) -> None:
     with shown(color_scheme=scheme) as page:
         page.wait_for_selector("#live-spikes:not([hidden])")
@@ -106,6 +107,7 @@ def test_spikes_run_by(shown: Any, scheme: str) -> None:
         assert min(drawn[8:]) > 0.01
 
 
+@pytest.mark.slow
 def test_who_wants_nothing_to_move_sees_them_from_the_left(shown: Any) -> None:
     with shown(reduced_motion="reduce") as page:
         example(page, "yes")
@@ -116,6 +118,7 @@ def test_who_wants_nothing_to_move_sees_them_from_the_left(shown: Any) -> None:
         assert max(drawn[5:]) == 0
 
 
+@pytest.mark.slow
 def test_in_silence_none_fires(shown: Any, tmp_path: Path) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(8_000)
     sf.write(tmp_path / "noise.wav", np.concatenate([noise, np.zeros(48_000)]), 16_000)
@@ -128,6 +131,7 @@ def test_in_silence_none_fires(shown: Any, tmp_path: Path) -> None:
         assert set(shares(page).values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_chosen_model_has_none(shown: Any) -> None:
     """It may change while somebody speaks."""
     with shown() as page:
@@ -148,6 +152,7 @@ def test_chosen_model_has_none(shown: Any) -> None:
         assert [hello.get("spikes") for hello in (*asked[:2], asked[-1])] == [True, None, True]
 
 
+@pytest.mark.slow
 def test_networks_that_hear_windows_have_none(opened: Any) -> None:
     with opened("#live", before=watch) as page:
         page.wait_for_selector("#vocabulary:not([hidden])")
@@ -159,7 +164,7 @@ def test_networks_that_hear_windows_have_none(opened: Any) -> None:
         assert "spikes" not in asked[0]
 
 
-@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("width", mostly_slow([320, 390], 320))
 def test_narrow_screens(shown: Any, width: int) -> None:
     settings = {"viewport": {"width": width, "height": 800}, "is_mobile": True, "has_touch": True}
     with shown(permissions=["geolocation"], **settings) as page:

@@ -14,6 +14,7 @@ import soundfile as sf
 
 from tests.server.web.helpers import EXAMPLES, Service
 from tests.server.web.page_helpers import YES, bars_drawn, problem, shows, sideways, windows, words
+from tests.slowness import mostly_slow
 
 
 def test_file_to_word(opened: Any) -> None:
@@ -96,6 +97,7 @@ def test_recording_to_word(opened: Any) -> None:
         page.wait_for_selector("#play:not(.playing)")  # two seconds later
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["button", "escape", "file"])
 def test_recording_is_broken_off(opened: Any, way: str) -> None:
     with opened() as page:
@@ -211,7 +213,7 @@ def test_under_a_path(opened: Any, service: Service) -> None:
         assert links == [prefix + "docs", prefix + "metrics"]
 
 
-@pytest.mark.parametrize("width", [320, 390, 768])
+@pytest.mark.parametrize("width", mostly_slow([320, 390, 768], first=1))
 def test_narrow_screens(opened: Any, tmp_path: Path, width: int) -> None:
     name = "a-very-long-name-without-any-place-to-break-it-" * 3 + ".wav"
     text = {"name": name, "mimeType": "audio/wav", "buffer": b"no sound" * 9}

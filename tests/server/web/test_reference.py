@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.web.helpers import Service
 from tests.server.web.page_helpers import YES
+from tests.slowness import mostly_slow
 
 CLASSIFY = "#operations-default-classify"
 
@@ -25,7 +26,7 @@ def answer(operation: Any) -> str:
     return str(operation.locator(".live-responses-table .response").first.inner_text())
 
 
-@pytest.mark.parametrize("prefix", ["", "some/prefix/"])
+@pytest.mark.parametrize("prefix", mostly_slow(["", "some/prefix/"], ""))
 def test_the_example_can_be_sent(opened: Any, service: Service, prefix: str) -> None:
     url = service.url + prefix
 
@@ -48,6 +49,7 @@ def test_the_example_can_be_sent(opened: Any, service: Service, prefix: str) -> 
         assert f"'{url}classify?" in operation.locator(".curl-command").inner_text()
 
 
+@pytest.mark.slow
 def test_a_file_can_be_sent(opened: Any) -> None:
     with opened("docs") as page:
         operation = try_it(page, "audio/*")
@@ -55,6 +57,7 @@ def test_a_file_can_be_sent(opened: Any) -> None:
         assert '"label": "yes"' in answer(operation)
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_and_sent(opened: Any) -> None:
     sent = []
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.server.web.helpers import OTHER_NAME, Service
 from tests.server.web.page_helpers import YES, bars_drawn, problem, shows, words
+from tests.slowness import mostly_slow
 
 
 def refuse(code: str, message: str, status: int, hint: str = "", **headers: str) -> dict[str, Any]:
@@ -69,12 +70,15 @@ NO_MICROPHONE = """void (
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [
-        ("NotAllowedError", "The microphone was refused."),
-        ("NotFoundError", "No microphone was found."),
-        ("NotReadableError", "The microphone can't be opened."),
-        ("UnheardOfError", "The microphone can't be used."),
-    ],
+    mostly_slow(
+        [
+            ("NotAllowedError", "The microphone was refused."),
+            ("NotFoundError", "No microphone was found."),
+            ("NotReadableError", "The microphone can't be opened."),
+            ("UnheardOfError", "The microphone can't be used."),
+        ],
+        first=1,
+    ),
 )
 def test_microphone_that_does_not_come(opened: Any, name: str, sentence: str) -> None:
     with opened() as page:
@@ -92,6 +96,7 @@ def test_refused_microphone(opened: Any) -> None:
         assert problem(page).startswith("The microphone was refused.")
 
 
+@pytest.mark.slow
 def test_muted_microphone(opened: Any) -> None:
     with opened() as page:
         page.evaluate(
@@ -110,6 +115,7 @@ def test_page_of_another_computer_without_https(opened: Any, service: Service) -
         assert words(page)[0][0] == "yes"
 
 
+@pytest.mark.slow
 def test_service_that_was_stopped(opened: Any, tmp_path: Path) -> None:
     other = Service.start(tmp_path / "log", "--engine", "torch")
     try:
@@ -124,6 +130,7 @@ def test_service_that_was_stopped(opened: Any, tmp_path: Path) -> None:
         other.stop()
 
 
+@pytest.mark.slow
 def test_key(opened: Any, tmp_path: Path) -> None:
     guarded = Service.start(tmp_path / "log", "--engine", "torch", "--api-keys", "secret-number-1")
     try:
@@ -151,6 +158,7 @@ def test_key(opened: Any, tmp_path: Path) -> None:
         guarded.stop()
 
 
+@pytest.mark.slow
 def test_service_that_is_not_ready_yet(opened: Any) -> None:
     asked: list[str] = []
 
@@ -188,7 +196,7 @@ def busy() -> Iterator[Any]:
     return make
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", mostly_slow([429, 503], 503))
 def test_busy_service_is_asked_again(opened: Any, busy: Any, status: int) -> None:
     before, asked = busy(1, status, "1")
     with opened(before=before, refused=("/classify",)) as page:
@@ -199,7 +207,7 @@ def test_busy_service_is_asked_again(opened: Any, busy: Any, status: int) -> Non
         assert page.locator("#notice p").count() == 0
 
 
-@pytest.mark.parametrize(("wait", "times"), [("0", 2), ("3600", 1), ("soon", 1)])
+@pytest.mark.parametrize(("wait", "times"), mostly_slow([("0", 2), ("3600", 1), ("soon", 1)], ("3600", 1)))
 def test_busy_service_is_not_asked_for_ever(opened: Any, busy: Any, wait: str, times: int) -> None:
     before, asked = busy(9, 503, wait)
     with opened(before=before, refused=("/classify",)) as page:
@@ -210,14 +218,23 @@ def test_busy_service_is_not_asked_for_ever(opened: Any, busy: Any, wait: str, t
 
 @pytest.mark.parametrize(
     ("answer", "sentence"),
-    [
-        (refuse("deadline", "no answer within 10 s", 504, "send less"), "No answer within 10 s. Send less."),
-        ({"status": 504, "body": "<html>"}, "The service took too long to answer. Try again in a moment."),
-        ({"status": 502, "body": "<html>"}, "The service does not answer. Try again in a moment."),
-        ({"status": 418, "json": {"error": 3}}, "The service answered with status 418."),
-        ({"status": 200, "body": "<html>"}, "The service gave an answer that this page can't read."),
-        ({"status": 200, "json": {"a": 1}}, "The service gave an answer that this page can't read."),
-    ],
+    mostly_slow(
+        [
+            (
+                refuse("deadline", "no answer within 10 s", 504, "send less"),
+                "No answer within 10 s. Send less.",
+            ),
+            (
+                {"status": 504, "body": "<html>"},
+                "The service took too long to answer. Try again in a moment.",
+            ),
+            ({"status": 502, "body": "<html>"}, "The service does not answer. Try again in a moment."),
+            ({"status": 418, "json": {"error": 3}}, "The service answered with status 418."),
+            ({"status": 200, "body": "<html>"}, "The service gave an answer that this page can't read."),
+            ({"status": 200, "json": {"a": 1}}, "The service gave an answer that this page can't read."),
+        ],
+        first=2,
+    ),
 )
 def test_other_answers(opened: Any, answer: dict[str, Any], sentence: str) -> None:
     def before(page: Any) -> None:
@@ -228,7 +245,9 @@ def test_other_answers(opened: Any, answer: dict[str, Any], sentence: str) -> No
         assert problem(page) == sentence
 
 
-@pytest.mark.parametrize("answer", [{"status": 404, "json": {}}, {"json": []}, {"json": {"models": [3, {}]}}])
+@pytest.mark.parametrize(
+    "answer", mostly_slow([{"status": 404, "json": {}}, {"json": []}, {"json": {"models": [3, {}]}}], first=1)
+)
 def test_service_that_lists_no_models(opened: Any, answer: dict[str, Any]) -> None:
     def before(page: Any) -> None:
         page.route("**/models", lambda route: route.fulfill(**answer))

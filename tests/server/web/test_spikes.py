@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.web.helpers import EXAMPLES, Service
 from tests.server.web.page_helpers import YES, next_frame, shows, sideways, words
+from tests.slowness import mostly_slow
 
 # Not the page's own spikes.js and spikes.css.
 ROUTE = re.compile(r"/spikes\?")
@@ -130,6 +131,7 @@ def test_the_energy_beside_the_twins(opened: Any, service: Service) -> None:
         assert shares == pytest.approx([100 * value / max(values) for value in values], abs=0.5)
 
 
+@pytest.mark.slow
 def test_a_measured_twin_and_none(opened: Any, service: Service) -> None:
     answer = httpx.post(f"{service.url}spikes", content=(EXAMPLES / "yes.wav").read_bytes()).json()
     answer["energy"]["cnn"] |= {"model": "that-cnn", "energy_uj": 25.5}
@@ -160,6 +162,7 @@ def test_a_new_clip_takes_the_spikes_with_it(opened: Any) -> None:
         shows(page, "#running-note", "“stop” is the best from step 1 on.")
 
 
+@pytest.mark.slow
 def test_play_and_stop(opened: Any) -> None:
     with opened(before=lambda page: page.clock.install(), reduced_motion="reduce") as page:
         ask_for_spikes(page)
@@ -178,7 +181,7 @@ def test_play_and_stop(opened: Any) -> None:
         assert "yes" in page.get_attribute("#step", "aria-valuetext")
 
 
-@pytest.mark.parametrize("case", ["no spikes", "no network", "nonsense"])
+@pytest.mark.parametrize("case", mostly_slow(["no spikes", "no network", "nonsense"], "no spikes"))
 def test_what_can_go_wrong(opened: Any, case: str) -> None:
     def spikes(route: Any) -> None:
         if case == "no network":
@@ -206,7 +209,7 @@ def test_what_can_go_wrong(opened: Any, case: str) -> None:
         assert page.inner_text("#word") == "yes"
 
 
-@pytest.mark.parametrize("width", [360, 700, 1600])
+@pytest.mark.parametrize("width", mostly_slow([360, 700, 1600], 360))
 def test_it_fits(opened: Any, width: int) -> None:
     with opened(viewport={"width": width, "height": 800}, color_scheme="dark") as page:
         ask_for_spikes(page)
@@ -216,6 +219,7 @@ def test_it_fits(opened: Any, width: int) -> None:
         assert box["width"] > 250
 
 
+@pytest.mark.slow
 def test_a_network_without_neurons_offers_no_spikes(opened: Any, tmp_path: Path) -> None:
     running = Service.start(tmp_path / "log", "--engine", "torch", "--model", "resmel-cnn")
     try:

@@ -148,6 +148,7 @@ def test_words_that_are_none(opened: Any) -> None:
         assert page.locator(".take").count() == 0
 
 
+@pytest.mark.slow
 def test_taught_here_and_listened_with(opened: Any, teaching: Service) -> None:
     with opened("#teach", url=teaching.url, before=watch) as page:
         page.wait_for_selector("#teach-begin:visible")
@@ -176,6 +177,7 @@ def test_taught_here_and_listened_with(opened: Any, teaching: Service) -> None:
         is_over(page)
 
 
+@pytest.mark.slow
 def test_followed_and_cancelled(opened: Any, teaching: Service) -> None:
     with opened("#teach", url=teaching.url) as page:
         page.wait_for_selector("#teach-begin:visible")

@@ -15,6 +15,7 @@ import soundfile as sf
 from snn_voice_hub.config import SPEECH_COMMANDS
 from tests.server.web.helpers import EXAMPLES
 from tests.server.web.page_helpers import YES, shows, sideways, windows, words
+from tests.slowness import mostly_slow
 
 NONE = "none of my words"
 SIX = ["yes", "no", "go", "stop", "left", "right"]
@@ -57,6 +58,7 @@ def answered(opened: Any) -> Callable[..., Any]:
     return opening
 
 
+@pytest.mark.slow
 def test_six_words_in_order(opened: Any, tmp_path: Path) -> None:
     with opened() as page:
         page.wait_for_selector("#vocabulary:not([hidden])")
@@ -90,34 +92,37 @@ def test_six_words_in_order(opened: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("answers", "found"),
-    [
-        # What an edge makes of a word, is less sure than the word.
-        ([("yes", 0.9), ("up", 0.7), ("no", 0.8)], ["0.0 to 1.0 yes", "1.0 to 2.0 no"]),
-        (
-            [("up", 0.7), ("yes", 0.9), ("up", 0.7)],
-            ["0.0 to 0.5 no word", "0.5 to 1.5 yes", "1.5 to 2.0 no word"],
-        ),
-        # Who is beaten by one that is beaten itself, stays.
-        ([("yes", 0.6), ("up", 0.7), ("no", 0.8)], ["0.0 to 1.0 yes", "1.0 to 2.0 no"]),
-        # Of words that follow fast, each is certain in its own window.
-        ([("yes", 0.99), ("no", 0.995)], ["0.0 to 0.8 yes", "0.8 to 1.5 no"]),
-        ([("yes", 0.98), ("no", 0.995)], ["0.0 to 0.5 no word", "0.5 to 1.5 no"]),
-        # Neighbours of the same word are one; after a pause the word was said twice.
-        ([("yes", 0.9), ("yes", 0.8), ("no", 0.7)], ["0.0 to 1.5 yes", "1.5 to 2.0 no word"]),
-        (
-            [("yes", 0.9), ("a", 0.1), ("a", 0.1), ("yes", 0.8)],
-            ["0.0 to 1.0 yes", "1.0 to 1.5 no word", "1.5 to 2.5 yes"],
-        ),
-        # Silence says nothing about the half that a neighbour knows better; a guess says nothing at all.
-        (
-            [("_silence_", 0.99), ("yes", 0.6), ("_silence_", 0.99)],
-            ["0.0 to 0.5 no word", "0.5 to 1.5 yes", "1.5 to 2.0 no word"],
-        ),
-        (
-            [("yes", 0.49), ("no", 0.5), ("up", 0.49)],
-            ["0.0 to 0.5 no word", "0.5 to 1.5 no", "1.5 to 2.0 no word"],
-        ),
-    ],
+    mostly_slow(
+        [
+            # What an edge makes of a word, is less sure than the word.
+            ([("yes", 0.9), ("up", 0.7), ("no", 0.8)], ["0.0 to 1.0 yes", "1.0 to 2.0 no"]),
+            (
+                [("up", 0.7), ("yes", 0.9), ("up", 0.7)],
+                ["0.0 to 0.5 no word", "0.5 to 1.5 yes", "1.5 to 2.0 no word"],
+            ),
+            # Who is beaten by one that is beaten itself, stays.
+            ([("yes", 0.6), ("up", 0.7), ("no", 0.8)], ["0.0 to 1.0 yes", "1.0 to 2.0 no"]),
+            # Of words that follow fast, each is certain in its own window.
+            ([("yes", 0.99), ("no", 0.995)], ["0.0 to 0.8 yes", "0.8 to 1.5 no"]),
+            ([("yes", 0.98), ("no", 0.995)], ["0.0 to 0.5 no word", "0.5 to 1.5 no"]),
+            # Neighbours of the same word are one; after a pause the word was said twice.
+            ([("yes", 0.9), ("yes", 0.8), ("no", 0.7)], ["0.0 to 1.5 yes", "1.5 to 2.0 no word"]),
+            (
+                [("yes", 0.9), ("a", 0.1), ("a", 0.1), ("yes", 0.8)],
+                ["0.0 to 1.0 yes", "1.0 to 1.5 no word", "1.5 to 2.5 yes"],
+            ),
+            # Silence says nothing about the half that a neighbour knows better; a guess says nothing at all.
+            (
+                [("_silence_", 0.99), ("yes", 0.6), ("_silence_", 0.99)],
+                ["0.0 to 0.5 no word", "0.5 to 1.5 yes", "1.5 to 2.0 no word"],
+            ),
+            (
+                [("yes", 0.49), ("no", 0.5), ("up", 0.49)],
+                ["0.0 to 0.5 no word", "0.5 to 1.5 no", "1.5 to 2.0 no word"],
+            ),
+        ],
+        first=2,
+    ),
 )
 def test_which_windows_are_words(answered: Any, answers: list[tuple[str, float]], found: list[str]) -> None:
     with answered(*answers) as page:
@@ -148,25 +153,36 @@ def test_the_scores_of_each_word_by_keyboard(answered: Any) -> None:
 
 @pytest.mark.parametrize(
     ("answers", "name", "note"),
-    [
-        ([("follow", 0.45)], "not sure", "is clear: “follow” comes nearest, with 45.0 %."),
-        ([("follow", 0.499)], "not sure", "“follow” comes nearest, with 49.9 %."),
-        ([("follow", 0.5)], "follow", "The likeliest of the 35 words it knows, but not a clear one."),
-        ([("follow", 0.9)], "follow", "Clearly the likeliest of the 35 words it knows."),
-        ([("_silence_", 0.9)], "nobody speaks", "No word was heard: silence, or noise."),
-        ([("_unknown_", 0.9)], NONE, "It hears somebody speak, but none of the 35 words it knows."),
-        ([("_noise_", 0.9)], "noise", "No word was heard."),
-        ([("_silence_", 0.3)], "not sure", "Nothing is clear: “nobody speaks” comes nearest, with 30.0 %."),
-        ([("_silence_", 0.9), ("_silence_", 0.8)], "nobody speaks", "No word was heard: silence, or noise."),
-        (
-            [("_silence_", 0.9), ("_unknown_", 0.8), ("_silence_", 0.9)],
-            NONE,
-            "It hears somebody speak, but none of the 35 words it knows.",
-        ),
-        ([("_silence_", 0.9), ("follow", 0.3)], "not sure", "“follow” comes nearest, with 30.0 %."),
-        ([("_silence_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
-        ([("_unknown_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
-    ],
+    mostly_slow(
+        [
+            ([("follow", 0.45)], "not sure", "is clear: “follow” comes nearest, with 45.0 %."),
+            ([("follow", 0.499)], "not sure", "“follow” comes nearest, with 49.9 %."),
+            ([("follow", 0.5)], "follow", "The likeliest of the 35 words it knows, but not a clear one."),
+            ([("follow", 0.9)], "follow", "Clearly the likeliest of the 35 words it knows."),
+            ([("_silence_", 0.9)], "nobody speaks", "No word was heard: silence, or noise."),
+            ([("_unknown_", 0.9)], NONE, "It hears somebody speak, but none of the 35 words it knows."),
+            ([("_noise_", 0.9)], "noise", "No word was heard."),
+            (
+                [("_silence_", 0.3)],
+                "not sure",
+                "Nothing is clear: “nobody speaks” comes nearest, with 30.0 %.",
+            ),
+            (
+                [("_silence_", 0.9), ("_silence_", 0.8)],
+                "nobody speaks",
+                "No word was heard: silence, or noise.",
+            ),
+            (
+                [("_silence_", 0.9), ("_unknown_", 0.8), ("_silence_", 0.9)],
+                NONE,
+                "It hears somebody speak, but none of the 35 words it knows.",
+            ),
+            ([("_silence_", 0.9), ("follow", 0.3)], "not sure", "“follow” comes nearest, with 30.0 %."),
+            ([("_silence_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
+            ([("_unknown_", 0.9), ("follow", 0.8)], "follow", "not a clear one, at 0.5 to 1.5 s."),
+        ],
+        first=3,
+    ),
 )
 def test_what_is_said_of_a_score(
     answered: Any, answers: list[tuple[str, float]], name: str, note: str
@@ -183,6 +199,7 @@ def test_what_is_said_of_a_score(
         assert page.is_visible("#bars-title") == (len(answers) > 1)
 
 
+@pytest.mark.slow
 def test_what_no_word_may_have_in_several_classes(answered: Any) -> None:
     both = [{"label": "yes", "score": 0.4}, {"label": "_unknown_", "score": 0.35}]
     both.append({"label": "_silence_", "score": 0.2})
@@ -194,6 +211,7 @@ def test_what_no_word_may_have_in_several_classes(answered: Any) -> None:
         assert page.inner_text("#word") == NONE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "caveat", "others"),
     [

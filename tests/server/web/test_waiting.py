@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.server.web.helpers import Service
 from tests.server.web.page_helpers import YES, problem, shows, windows, words
 
@@ -42,6 +44,7 @@ def refusing(times: int, code: str) -> tuple[Any, list[str]]:
     return before, asked
 
 
+@pytest.mark.slow
 def test_a_model_that_is_being_loaded_is_waited_for(opened: Any) -> None:
     before, asked = refusing(3, "not_ready")
     with opened(before=before, refused=("/classify",)) as page:

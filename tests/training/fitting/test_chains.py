@@ -20,6 +20,7 @@ from snn_voice_hub.training.fitting.fit import Job, fit
 from snn_voice_hub.training.fitting.recipe import Mixture
 from snn_voice_hub.training.fitting.teaching import Teacher, TrainedModel
 from tests.models.lively import lively
+from tests.slowness import mostly_slow
 from tests.training.helpers import dataset, recipe
 
 LABELS = ["no", "up", "yes"]
@@ -138,7 +139,9 @@ def test_what_is_said_along_a_stream(teachers: dict[str, Path]) -> None:
         torch.testing.assert_close(told[place], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("teacher", "matters"), [("TempoCNN", True), ("ResMelCNN", False)])
+@pytest.mark.parametrize(
+    ("teacher", "matters"), mostly_slow([("TempoCNN", True), ("ResMelCNN", False)], first=1)
+)
 def test_it_is_followed_with_its_weight(
     teachers: dict[str, Path], tmp_path: Path, teacher: str, matters: bool
 ) -> None:
@@ -169,7 +172,7 @@ def test_windows_of_a_stream_stay_in_their_order(network: Framed) -> None:
     torch.testing.assert_close(chain.spectrograms(features, unchanged), features(chain.waves))
 
 
-@pytest.mark.parametrize("running", [0.0, 0.5])
+@pytest.mark.parametrize("running", mostly_slow([0.0, 0.5], first=1))
 def test_no_word_is_to_be_heard_in_other_speech(tmp_path: Path, running: float) -> None:
     pytest.importorskip("lightning")
     made = recipe(

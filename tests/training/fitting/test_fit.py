@@ -22,6 +22,7 @@ import snn_voice_hub as sv
 from snn_voice_hub.training.fitting.fit import Fitted, Job, fit
 from tests.nursery import USUAL, Ran, nursery
 from tests.places import ROOT
+from tests.slowness import mostly_slow
 from tests.training.helpers import dataset, recipe, tones
 
 pytest.importorskip("lightning")
@@ -117,19 +118,26 @@ CUTS: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {
 }
 
 
+def asks_for(item: Any, fixture: str) -> bool:
+    return item.path == Path(__file__) and fixture in item.fixturenames
+
+
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Ran]]:
-    """All of the runs that end too early, at the same time."""
-    folders = {name: tmp_path_factory.mktemp("cut") / "run" for name in CUTS}
+def cut_off(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, Ran]]:
+    """All of the runs that end too early, of the tests that were chosen, at the same time."""
+    asked = [item.callspec.params["name"] for item in request.session.items if asks_for(item, "cut_off")]
+    folders = {name: tmp_path_factory.mktemp("cut") / "run" for name in asked}
     snippets = [
-        SCRIPT.format(given=(torch.get_num_threads(), str(folders[name]), *CUTS[name])) for name in CUTS
+        SCRIPT.format(given=(torch.get_num_threads(), str(folders[name]), *CUTS[name])) for name in asked
     ]
     environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'server'}"}
     ended = nursery((*USUAL, "lightning")).run(snippets, environment)
-    return {name: (folders[name], ran) for name, ran in zip(CUTS, ended, strict=True)}
+    return {name: (folders[name], ran) for name, ran in zip(asked, ended, strict=True)}
 
 
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", mostly_slow(CUTS, "killed between epochs", "by Ctrl-C"))
 def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(
     name: str, cut_off: dict[str, tuple[Path, Ran]], whole: Fitted, tmp_path: Path
 ) -> None:
@@ -192,6 +200,7 @@ TWO = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_run(whole: Fitted, tmp_path: Path) -> None:
     script = tmp_path / "two.py"  # a file, which Lightning can start again
     script.write_text(textwrap.dedent(TWO))

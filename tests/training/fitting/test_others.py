@@ -243,6 +243,7 @@ def test_unknown_words_are_measured_apart() -> None:
     assert together.unknown is None
 
 
+@pytest.mark.slow
 def test_the_point_is_chosen_with_the_fastest_engine_and_the_seed_of_the_run(
     negatives: Negatives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +259,7 @@ def test_the_point_is_chosen_with_the_fastest_engine_and_the_seed_of_the_run(
     assert chosen == [("auto", 5)]
 
 
+@pytest.mark.slow
 def test_a_run_with_negatives_goes_on_with_the_same_only(negatives: Negatives, tmp_path: Path) -> None:
     job = Job(name="tones", recipe=recipe(silence=0.1, unknown=0.3, epochs=1, augmentation=EVERYTHING))
     fitted = fit(job, dataset(), tmp_path / "run", negatives=negatives, kept=negatives, accelerator="cpu")

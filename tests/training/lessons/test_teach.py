@@ -68,6 +68,7 @@ def test_from_a_text_to_a_word_that_listens(tmp_path: Path, hum: Hum, short: Non
     assert len(hum.spoken) == said
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_cut_off(
     tmp_path: Path, hum: Hum, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_it_goes_on_where_it_was_cut_off(
     assert taught.figures == whole.figures
 
 
+@pytest.mark.slow
 def test_recordings_count_as_much_as_machines(tmp_path: Path, hum: Hum, short: None) -> None:
     recorded(tmp_path / "clips", "hey robot")
     out = tmp_path / "robot"
@@ -102,6 +104,7 @@ def test_recordings_count_as_much_as_machines(tmp_path: Path, hum: Hum, short: N
     assert told[0].startswith("own recordings (2 training clips)")
 
 
+@pytest.mark.slow
 def test_recordings_alone_are_enough(tmp_path: Path, short: None) -> None:
     recorded(tmp_path / "clips", "lumos", speakers=8)
     taught = teach(["lumos"], tmp_path / "out", model="m5-snn", clips=[tmp_path / "clips"], count=0)
@@ -150,6 +153,7 @@ def test_words_stand_in_the_middle() -> None:
     assert not clips.waveforms[1].any()
 
 
+@pytest.mark.slow
 def test_computed_noise_is_heard_and_kept_apart() -> None:
     noises = computed_noises(RATE)
     assert all(np.abs(sound.wave).max() > 10_000 and len(sound.wave) == 30 * RATE for sound in noises)

@@ -182,6 +182,7 @@ def test_a_point_is_chosen_by_all_sayings(clips: Clips) -> None:
     assert (told["clips"], told["times_said"], told["words"]["missed"]) == (12, 8, {"10_db": 0.0})
 
 
+@pytest.mark.slow
 def test_it_can_be_measured_alone(clips: Clips, tmp_path: Path) -> None:
     torch.manual_seed(0)
     voice = sv.SnnVoice(sv.M5SNN(num_classes=2, num_steps=1), labels=["low", "high"]).eval()

@@ -20,6 +20,7 @@ from snn_voice_hub.training.measuring.confusion import Confusion
 from snn_voice_hub.training.measuring.held_out import load_recordings
 from snn_voice_hub.training.measuring.metrics import accuracy, expected_calibration_error
 from snn_voice_hub.training.measuring.robustness import mix, noise_pieces, robustness, shift
+from tests.slowness import mostly_slow
 
 LABELS = ["yes", "no", "up", "_silence_"]
 
@@ -88,7 +89,7 @@ def test_confusion_counts_and_its_csv() -> None:
     ]
 
 
-@pytest.mark.parametrize("count", [2, 36, 200])
+@pytest.mark.parametrize("count", mostly_slow([2, 36, 200], 2, 36))
 def test_the_picture_grows_with_the_words_and_stays_drawable(tmp_path: Path, count: int) -> None:
     pytest.importorskip("matplotlib")
     labels = [f"word{i}$" for i in range(count)]

@@ -218,6 +218,7 @@ def test_without_test_clips_the_validation_clips_are_measured(tmp_path: Path) ->
     assert (found.tested.part, found.tested.clips) == ("validation", 6)
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_end_the_grid(tmp_path: Path) -> None:
     def training(what: Run, data: Any, folder: Path) -> Any:
         if what.num_steps == 2:
@@ -237,6 +238,7 @@ def test_a_failing_run_does_not_end_the_grid(tmp_path: Path) -> None:
     assert failure_of(tmp_path, SMALL[1]) is None
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on_with(tmp_path: Path) -> None:
     folders = []
 

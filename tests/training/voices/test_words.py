@@ -56,6 +56,7 @@ def test_the_same_set_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert {member.name.partition("/")[0] for member in tar} == {"yes", "no"}
 
 
+@pytest.mark.slow
 def test_a_missing_synthesiser_is_named_with_its_package(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "snn_voice_hub.training.voices.words", str(tmp_path / "words.tar")]
     done = subprocess.run(line, capture_output=True, text=True, env={"PATH": str(tmp_path)}, check=False)
