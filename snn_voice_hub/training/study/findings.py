@@ -16,7 +16,7 @@ FAILS = "does not hold"
 UNDECIDED = "undecided"
 NOT_MEASURED = "not measured"
 
-# "Changes little": by no more than so much of the clips, the spread of seeds allowed for.
+# "Changes little": by no more than so much of the clips, the doubt allowed for.
 LITTLE = 0.02
 # "Costly": an epoch takes at least so many times that of the CNN.
 COSTLY = 2.0
@@ -30,11 +30,6 @@ class Spread:
     least: float
     largest: float
     seeds: int
-
-    @property
-    def range(self) -> float:
-        """Largest less least."""
-        return self.largest - self.least
 
 
 @dataclass(frozen=True)
@@ -94,9 +89,14 @@ class Group:
         return [result for cell in self.cells for result in cell.results]
 
     @property
-    def spread(self) -> float | None:
-        """How far seeds of the same cell lie apart, at most; None where no cell has two."""
-        return max((cell.top1.range for cell in self.cells if len(cell.results) > 1), default=None)
+    def deviation(self) -> float | None:
+        """Standard deviation of the seeds, pooled over the cells; None where no cell has two."""
+        seeds = [[result.tested.top1 for result in cell.results] for cell in self.cells]
+        several = [values for values in seeds if len(values) > 1]
+        if not several:
+            return None
+        squares = sum((len(values) - 1) * statistics.variance(values) for values in several)
+        return math.sqrt(squares / sum(len(values) - 1 for values in several))
 
     @property
     def best(self) -> int | None:
@@ -159,15 +159,21 @@ def findings(groups: Sequence[Group]) -> list[Finding]:
     return [_below(groups), _converges(groups), _costly(groups), _beta(groups)]
 
 
-def yardstick(group: Group, groups: Sequence[Group]) -> float | None:
-    """What a difference must exceed: the spread of a network's seeds, or else the largest of any other's."""
-    if group.spread is not None:
-        return group.spread
-    return max((other.spread for other in groups if other.spread is not None), default=None)
+def doubt(group: Group, groups: Sequence[Group], one: Cell, other: Cell) -> float | None:
+    """Two standard errors of the difference of two cells of a network, from how far its seeds lie apart.
+
+    Where it has one seed a cell, the largest deviation of any other network is taken; None where none has
+    two.
+    """
+    known = [found.deviation for found in groups if found.deviation is not None]
+    deviation = group.deviation if group.deviation is not None else max(known, default=None)
+    if deviation is None:
+        return None
+    return 2 * deviation * math.sqrt(1 / len(one.results) + 1 / len(other.results))
 
 
-def _apart(yard: float | None) -> str:
-    return "one seed" if yard is None else points(yard)
+def _told(doubtful: float | None) -> str:
+    return "one seed" if doubtful is None else points(doubtful)
 
 
 # --- 1 --------------------------------------------------------------------------------------------
@@ -180,25 +186,26 @@ def _below(groups: Sequence[Group]) -> Finding:
         "A spiking network ends slightly below its CNN, and the margin seems to depend on the model's "
         "complexity.",
         "The CNN is compared with the twin (fixed beta) at the number of steps at which the twin does "
-        "best. That favours the twin: where even the best one is below by more than seeds lie apart, the "
-        "finding holds; where it is above by more than that, it does not. Complexity is the CNN's number "
+        "best. That favours the twin: where even the best one is below by more than the doubt, the finding "
+        "holds; where it is above by more than that, it does not. Complexity is the CNN's number "
         "of parameters: the margin depends on it if it grows, or shrinks, from each network to the next "
         "larger one.",
-        ("network", "parameters", "CNN", "best twin", "T", "margin", "seeds lie apart"),
+        ("network", "parameters", "CNN", "best twin", "T", "margin", "doubt"),
     )
     margins: list[tuple[int, float]] = []
-    yards: list[float | None] = []
+    doubts: list[float | None] = []
     for group in groups:
         best = group.best
         if group.cnn is None or best is None:
             found.verdicts[group.label] = NOT_MEASURED
             continue
         twin = group.fixed[best]
-        margin, yard = group.cnn.top1.mean - twin.top1.mean, yardstick(group, groups)
-        found.verdicts[group.label] = UNDECIDED if group.cnn.guesses else _sign(margin, yard)
+        margin = group.cnn.top1.mean - twin.top1.mean
+        doubtful = doubt(group, groups, group.cnn, twin)
+        found.verdicts[group.label] = UNDECIDED if group.cnn.guesses else _sign(margin, doubtful)
         parameters = group.cnn.results[0].parameters
         margins.append((parameters, margin))
-        yards.append(yard)
+        doubts.append(doubtful)
         found.rows.append(
             (
                 group.label,
@@ -207,35 +214,35 @@ def _below(groups: Sequence[Group]) -> Finding:
                 points(twin.top1.mean),
                 str(best),
                 points(margin, sign=True),
-                _apart(yard),
+                _told(doubtful),
             )
         )
-    found.verdicts[_COMPLEXITY], note = _complexity(margins, yards)
+    found.verdicts[_COMPLEXITY], note = _complexity(margins, doubts)
     found.notes.append(note)
     return found
 
 
-def _sign(margin: float, yard: float | None) -> str:
-    if yard is None or abs(margin) <= yard:
+def _sign(margin: float, doubtful: float | None) -> str:
+    if doubtful is None or abs(margin) <= doubtful:
         return UNDECIDED
     return HOLDS if margin > 0 else FAILS
 
 
-def _complexity(margins: list[tuple[int, float]], yards: list[float | None]) -> tuple[str, str]:
+def _complexity(margins: list[tuple[int, float]], doubts: list[float | None]) -> tuple[str, str]:
     if len(margins) < 3 or len({parameters for parameters, _ in margins}) < len(margins):
         return NOT_MEASURED, "Complexity: an order needs three networks of different size, once each."
     ordered = [margin for _, margin in sorted(margins)]
     listed = ", ".join(points(margin, sign=True) for margin in ordered)
     told = f"Complexity: from the smallest network to the largest the margin is {listed}"
-    known = [yard for yard in yards if yard is not None]
+    known = [doubtful for doubtful in doubts if doubtful is not None]
     steps = [later - earlier for i, earlier in enumerate(ordered) for later in ordered[i + 1 :]]
     rises = bool(known) and max(steps) > max(known)
     falls = bool(known) and -min(steps) > max(known)
     if rises and falls:
-        return FAILS, f"{told}: it both rises and falls by more than seeds lie apart."
+        return FAILS, f"{told}: it both rises and falls by more than the doubt."
     if rises or falls:
         return HOLDS, f"{told}: it {'grows' if rises else 'shrinks'} with the number of parameters."
-    return UNDECIDED, f"{told}: these differ by no more than seeds do, as far as that was measured."
+    return UNDECIDED, f"{told}: these differ by no more than the doubt, as far as that was measured."
 
 
 # --- 2 --------------------------------------------------------------------------------------------
@@ -245,27 +252,29 @@ def _converges(groups: Sequence[Group]) -> Finding:
     found = Finding(
         "More time steps do not bring the spiking network to its CNN.",
         "Compared are the gaps to the CNN at the fewest and at the most steps (fixed beta). The finding "
-        "holds where the gap at the most steps is larger than seeds lie apart and has not shrunk by more "
-        "than that. It does not hold where the gap has shrunk by more than seeds lie apart. Where there "
-        "was no gap to close, or the change is within the spread, it is undecided.",
-        ("network", "T", "gap", "T", "gap", "shrunk by", "seeds lie apart"),
+        "holds where the gap at the most steps is larger than the doubt and has not shrunk by more "
+        "than that. It does not hold where the gap has shrunk by more than the doubt. Where there was no "
+        "gap to close, or the change is within the doubt, it is undecided.",
+        ("network", "T", "gap", "T", "gap", "shrunk by", "doubt"),
     )
     for group in groups:
         steps = sorted(group.fixed)
         if group.cnn is None or len(steps) < 2:
             found.verdicts[group.label] = NOT_MEASURED
             continue
-        first, last = (group.cnn.top1.mean - group.fixed[t].top1.mean for t in (steps[0], steps[-1]))
-        yard = yardstick(group, groups)
+        few, many = group.fixed[steps[0]], group.fixed[steps[-1]]
+        first, last = (group.cnn.top1.mean - cell.top1.mean for cell in (few, many))
+        change = doubt(group, groups, few, many)
+        at_few, at_many = (doubt(group, groups, group.cnn, cell) for cell in (few, many))
         verdict = UNDECIDED
-        if yard is not None and not group.cnn.guesses:
-            if last > yard and first - last <= yard:
+        if change is not None and at_few is not None and at_many is not None and not group.cnn.guesses:
+            if last > at_many and first - last <= change:
                 verdict = HOLDS
-            elif first > yard and first - last > yard:
+            elif first > at_few and first - last > change:
                 verdict = FAILS
         found.verdicts[group.label] = verdict
         gaps = (str(steps[0]), points(first, True), str(steps[-1]), points(last, True))
-        found.rows.append((group.label, *gaps, points(first - last, True), _apart(yard)))
+        found.rows.append((group.label, *gaps, points(first - last, True), _told(change)))
     return found
 
 
@@ -328,29 +337,30 @@ def _beta(groups: Sequence[Group]) -> Finding:
     found = Finding(
         "A learned beta changes little.",
         "A twin with learned beta less the one with fixed beta at the same T. Little is at most "
-        f"{points(LITTLE)} percentage points: the finding holds where the difference and the spread of "
-        "seeds together are no more (at every T), does not hold where the difference exceeds that by more "
-        "than the spread (at any T), and is undecided between.",
-        ("network", "T", "fixed", "learned", "difference", "seeds lie apart"),
+        f"{points(LITTLE)} percentage points: the finding holds where the difference and the doubt together "
+        "are no more (at every T), does not hold where the difference exceeds that by more than the doubt "
+        "(at any T), and is undecided between.",
+        ("network", "T", "fixed", "learned", "difference", "doubt"),
     )
     for group in groups:
         both = sorted({*group.fixed} & {*group.learned})
         verdicts = []
         for steps in both:
             fixed, learned = group.fixed[steps].top1, group.learned[steps].top1
-            change, yard = learned.mean - fixed.mean, yardstick(group, groups)
+            change = learned.mean - fixed.mean
+            doubtful = doubt(group, groups, group.fixed[steps], group.learned[steps])
             blind = group.fixed[steps].guesses and group.learned[steps].guesses
-            verdicts.append(UNDECIDED if blind else _little(change, yard))
+            verdicts.append(UNDECIDED if blind else _little(change, doubtful))
             accuracies = (points(fixed.mean), points(learned.mean), points(change, True))
-            found.rows.append((group.label, str(steps), *accuracies, _apart(yard)))
+            found.rows.append((group.label, str(steps), *accuracies, _told(doubtful)))
         worst = next((verdict for verdict in (FAILS, UNDECIDED, HOLDS) if verdict in verdicts), NOT_MEASURED)
         found.verdicts[group.label] = worst
     return found
 
 
-def _little(change: float, yard: float | None) -> str:
-    if yard is None:
+def _little(change: float, doubtful: float | None) -> str:
+    if doubtful is None:
         return UNDECIDED
-    if abs(change) + yard <= LITTLE:
+    if abs(change) + doubtful <= LITTLE:
         return HOLDS
-    return FAILS if abs(change) - yard > LITTLE else UNDECIDED
+    return FAILS if abs(change) - doubtful > LITTLE else UNDECIDED

@@ -56,8 +56,8 @@ def asked(*cells: list[RunResult]) -> list[Finding]:
     [
         ((60, 62), (50, 51), HOLDS),
         ((50, 51), (60, 62), FAILS),
-        ((60, 62), (59, 61), UNDECIDED),  # a margin of 1, seeds 2 apart
-        ((60, 62), (58, 60), UNDECIDED),  # just as far as the seeds
+        ((60, 62), (59, 61), UNDECIDED),  # a margin of 1, a doubt of 2.8
+        ((60, 62), (58, 60), UNDECIDED),  # and of 2
         ((60,), (30,), UNDECIDED),  # however large: how far seeds lie apart is not known
     ],
 )
@@ -73,15 +73,15 @@ def test_the_best_twin_is_compared() -> None:
     assert found.rows[0][4] == "5"
 
 
-def test_spread_is_borrowed_from_another_network() -> None:
+def test_the_doubt_is_borrowed_from_another_network() -> None:
     found = asked(
         cell("TcyCNN", (40,)),
         cell("TcySNN", (34,), 5),
-        cell("HjhCNN", (60, 65)),
+        cell("HjhCNN", (60, 62)),
         cell("HjhSNN", (50,), 5),
     )[0]
-    assert found.verdicts["TCY"] == HOLDS  # 6 is more than 5
-    assert found.rows[-1][-1] == "5.0"
+    assert found.verdicts["TCY"] == HOLDS  # 6 is more than 4
+    assert found.rows[-1][-1] == "4.0"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_margin_and_complexity(margins: tuple[int, ...], verdict: str) -> None:
         (50, 45, HOLDS),  # further away
         (50, 59, FAILS),  # came nearer
         (60, 60, UNDECIDED),  # there was no gap
-        (57, 58, UNDECIDED),  # within the spread
+        (57, 58, UNDECIDED),  # within the doubt
     ],
 )
 def test_more_steps(few: int, many: int, verdict: str) -> None:
@@ -196,6 +196,17 @@ def test_the_allocator_is_kept_with_a_result(monkeypatch: pytest.MonkeyPatch) ->
 def test_learned_beta(fixed: tuple[int, ...], learned: tuple[int, ...], verdict: str) -> None:
     found = asked(cell("HjhSNN", fixed, 5), cell("HjhSNN", learned, 5, beta=True))[3]
     assert found.verdicts["HJH"] == verdict
+
+
+def test_more_seeds_leave_less_doubt() -> None:
+    doubts = []
+    for times in (1, 2, 4):
+        seeds = (60, 62) * times
+        found = asked(cell("HjhSNN", seeds, 5), cell("HjhSNN", seeds, 5, beta=True))[3]
+        doubts.append(float(found.rows[0][-1]))
+        assert found.verdicts["HJH"] == (UNDECIDED if times == 1 else HOLDS)
+    # Two standard errors: 2 s sqrt(2 / n), where s^2 = n / (n - 1) squared points.
+    assert doubts == pytest.approx([2.8, 1.6, 1.1], abs=0.05)
 
 
 def test_networks_that_guess_decide_nothing() -> None:
