@@ -215,9 +215,9 @@ def _blind(groups: Sequence[Group]) -> str:
 
 def _findings(groups: Sequence[Group], found: Sequence[Finding]) -> list[str]:
     parts = [
-        "Differences are in percentage points of top-1. One that is no larger than its doubt decides nothing: "
-        "that is two standard errors of the difference of two means over seeds, with the deviation of seeds "
-        "pooled over all cells of the network (of another network where it has one seed a cell).",
+        "Differences are in percentage points of top-1. One that is no larger than its doubt decides "
+        "nothing: that is two standard errors of the difference of two means over seeds, with the deviation "
+        "of seeds pooled over all cells of the network (of another network where it has one seed a cell).",
         _blind(groups),
     ]
     for number, finding in enumerate(found, 1):
