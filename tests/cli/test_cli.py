@@ -62,6 +62,7 @@ def test_classify_json_and_stdin() -> None:
     assert all(len(row["predictions"]) == 2 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_bad_file_among_good_ones_is_named_and_the_others_answered(tmp_path: Path) -> None:
     bad = tmp_path / "bad.wav"
     bad.write_text("no sound")

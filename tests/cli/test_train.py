@@ -133,6 +133,7 @@ def test_negatives_give_a_class_for_other_words(
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_feedback_of_what_was_heard_wrongly_and_not_heard(
     words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

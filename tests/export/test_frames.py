@@ -60,11 +60,12 @@ def test_what_is_exported_here_is_worth_comparing(cls: type[sv.TempoSNN]) -> Non
 # --- whole clips ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cls", "arguments"),
     [
         (Even, {"reset": "subtract-before-decay", "threshold": 0.75, "num_steps": 30}),
-        pytest.param(Slowing, {"beta_per_channel": True}, marks=pytest.mark.slow),
+        (Slowing, {"beta_per_channel": True}),
     ],
 )
 def test_graph_has_the_networks_logits(cls: type[sv.TempoSNN], arguments: dict[str, Any]) -> None:
@@ -184,6 +185,7 @@ def test_step_by_step_is_the_clip(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(one[:, 0], network.advance(x[10:12], before)[0][:, 0], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_step_says_what_it_needs(tmp_path: Path) -> None:
     network = on_frames(Even)
     path = export_onnx_step(*parts(network), tmp_path / "m.onnx", int8=True).path

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import snn_voice_hub as sv
 from snn_voice_hub.errors import CheckpointError, ConfigError
 from tests.export.helpers import recordings
+from tests.slowness import mostly_slow
 
 
 @pytest.mark.parametrize("dtype", ["float16", torch.bfloat16])
@@ -80,7 +81,7 @@ CASTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("cast", CASTS)
-@pytest.mark.parametrize("name", ["m5-snn", "tcy-snn", "resmel-cnn"])
+@pytest.mark.parametrize("name", mostly_slow(["m5-snn", "tcy-snn", "resmel-cnn"], "tcy-snn", "resmel-cnn"))
 def test_a_model_is_cast_as_it_is_loaded(name: str, cast: str, tmp_path: Path) -> None:
     """The network takes the dtype, the front end keeps float32, and the engine is made of the new weights."""
     voice = sv.SnnVoice.from_pretrained(name)

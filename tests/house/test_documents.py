@@ -223,14 +223,8 @@ ELSEWHERE = {"examples/own_network/README.md": "tests/house/test_own_network.py"
 # Their figures depend on the training, on other clips or on the machine.
 NOT_COMPARED = {"docs/tutorial.md", "docs/training.md"}
 
-# In `make test`: what a reader begins with, and the short ones.
-QUICK = (
-    "README.md",
-    "docs/README.md",
-    "docs/energy.md",
-    "docs/explanation/one-answer.md",
-    "docs/how-to/publish.md",
-)
+# In `make test`: what a reader begins with.
+QUICK = ("README.md", "docs/README.md")
 
 # The README is the longest, and machines may be busy.
 _SECONDS = 400

@@ -100,6 +100,7 @@ def test_every_route_is_told(site: Path) -> None:
         assert told in text, told
 
 
+@pytest.mark.slow
 def test_the_gallery_sorts(site: Path) -> None:
     """By the first click best first, by the second worst first, and what was not measured last."""
     with chromium() as browser:

@@ -96,6 +96,7 @@ def test_a_push_is_one_commit_and_an_unchanged_one_none(hub: Sandbox, folder: Pa
     assert hub.count("*/commit/*", "POST") == 1
 
 
+@pytest.mark.slow
 def test_private_with_and_without_token(hub: Sandbox, folder: Path) -> None:
     assert push(hub, folder, "me/secret", private=True)[0] is None
     assert hub.api().model_info("me/secret").private is True

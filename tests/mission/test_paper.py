@@ -27,7 +27,6 @@ from tests.golden.networks import build
 from tests.hub.legacy import writer
 from tests.places import EXAMPLES, ROOT
 from tests.sandbox.helpers import Sandbox
-from tests.slowness import mostly_slow
 
 REPO = "Eve-ning/snn_voice"
 # As Hydra and Lightning laid them out.
@@ -153,8 +152,9 @@ def name_of(run: Run) -> str:
     return FILE.format(model=model, beta=run.learn_beta, steps=run.num_steps or 1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("runs", mostly_slow([SMALL, LARGE], SMALL), ids=["M5, HJH, TCY", "Piczak"])
+@pytest.mark.parametrize("runs", [SMALL, LARGE], ids=["M5, HJH, TCY", "Piczak"])
 def test_every_checkpoint_opens_by_its_name(hub: Sandbox, tmp_path: Path, runs: list[Run]) -> None:
     hub.push(REPO, {"README.md": CARD})
     for run in runs:

@@ -10,6 +10,7 @@ import pytest
 import snn_voice_hub as sv
 from snn_voice_hub import audio
 from snn_voice_hub.config import DetectionConfig
+from tests.slowness import mostly_slow
 from tests.voice.stream_helpers import RATE, SIZES, WORDS, Wave, cut, follower, heard, model, talk
 
 
@@ -27,7 +28,7 @@ def often(voice: sv.SnnVoice) -> sv.SnnVoice:
     return found
 
 
-@pytest.mark.parametrize("size", SIZES[1:])
+@pytest.mark.parametrize("size", mostly_slow(SIZES[1:], first=1))
 @pytest.mark.parametrize("scores", [True, False])
 @pytest.mark.parametrize("name", ["windows", "frames", "many words"])
 def test_it_is_the_window_that_ended_when_the_word_was_known(

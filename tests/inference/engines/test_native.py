@@ -179,6 +179,7 @@ _LAYER = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     plan=st.lists(_LAYER, min_size=1, max_size=3),

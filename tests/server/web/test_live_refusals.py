@@ -131,18 +131,18 @@ READY = {"type": "ready", "model": "x", "words": ["yes"], "threshold": {"yes": 0
 BUSY = {"type": "error", "code": "busy", "message": "the service is busy", "hint": "", "retry_after": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "messages", "text"),
     [
         (1001, [READY], "The service is stopping. Trying again in 1 s."),
-        pytest.param(1012, [READY], "The model was exchanged. Trying again in 1 s.", marks=pytest.mark.slow),
-        pytest.param(1006, [READY], "The connection was lost. Trying again in 1 s.", marks=pytest.mark.slow),
-        pytest.param(4503, [BUSY], "The service is busy. Trying again in 1 s.", marks=pytest.mark.slow),
-        pytest.param(
+        (1012, [READY], "The model was exchanged. Trying again in 1 s."),
+        (1006, [READY], "The connection was lost. Trying again in 1 s."),
+        (4503, [BUSY], "The service is busy. Trying again in 1 s."),
+        (
             4503,
             [{**BUSY, "code": "not_ready", "message": "the model is being loaded"}],
             "The model is being loaded.",
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -155,6 +155,7 @@ def test_what_passes_is_waited_for(opened: Any, code: int, messages: list[dict[s
         assert page.locator("#notice p").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "messages", "text"),
     [
@@ -170,18 +171,12 @@ def test_what_passes_is_waited_for(opened: Any, code: int, messages: list[dict[s
             ],
             "No streams with --ray. Try without.",
         ),
-        pytest.param(
+        (
             4500,
             [{"type": "error", "code": "internal", "message": "the model failed", "hint": ""}],
             "The model failed.",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
-            1006,
-            [],
-            "The service does not answer. It, or a proxy before it, may not let WebSockets through.",
-            marks=pytest.mark.slow,
-        ),
+        (1006, [], "The service does not answer. It, or a proxy before it, may not let WebSockets through."),
     ],
 )
 def test_what_does_not_pass_is_told(
