@@ -17,7 +17,7 @@ DATA ?= speech_commands
 # a folder share, a service or a browser, is then started once in each process.
 PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: serve test test-all coverage lint format docs sanitize fuzz kills release gpu-check words piczak configs lite-models cards clean help
+.PHONY: serve test test-all coverage lint format docs sanitize fuzz mutants kills release gpu-check words piczak configs lite-models cards clean help
 
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -61,6 +61,9 @@ release: $(VENV)/.dev ## Build all packages into dist/, look into them, try each
 fuzz: $(VENV)/.fuzz ## All robustness tests, then each parser under a fuzzer; ARGS="--minutes 10" of the processor each
 	$(BIN)/python -m tests.robustness $(ARGS)
 
+mutants: $(VENV)/.mutants ## Small faults in the code that all stands on: do its tests notice? ARGS="lif --again" tries one module
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 # Where nothing can be installed, GPU_PYTHON=python3 is one that has what the library needs.
 gpu-check: $(if $(GPU_PYTHON),,$(VENV)/.serve) ## On a machine with a GPU: is all right there, and how fast? At most 8 minutes
 	PYTHONPATH="$(CURDIR):$(CURDIR)/server:$(CURDIR)/lite:$$PYTHONPATH" $(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu_check $(ARGS)
@@ -92,7 +95,7 @@ cards: $(VENV)/.created ## Write model_cards/ and its table anew, from the bundl
 	@$(BIN)/snn-voice card model_cards/piczak-snn --repo-id runs/piczak-snn --write
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz build dist site
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz .mutants build dist site
 
 # A stamp a set of extras: installing again happens only when pyproject.toml changes.
 $(VENV)/.created:
@@ -122,6 +125,10 @@ $(VENV)/.dev: $(VENV)/.created pyproject.toml lite/pyproject.toml
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[fuzz]'
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ./lite -e '.[mutants]'
 	@touch $@
 
 # The tests of web/; without npm, or the registry, they are skipped.

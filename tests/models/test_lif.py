@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from snn_voice_hub.errors import ConfigError
 from snn_voice_hub.models.lif import RESETS, SURROGATES, lif_scan, lif_step
 from snn_voice_hub.models.lif_layer import Lif
 
@@ -131,6 +132,92 @@ def test_gradient_at_the_bounds_of_beta_passes() -> None:
         # d/d beta of 1 + (beta + 1) + (beta (beta + 1) + 1) = 1 + (2 beta + 1)
         assert beta.grad is not None
         assert beta.grad.item() == pytest.approx(2 + 2 * bound)
+
+
+@pytest.mark.parametrize("beyond", [-0.01, 1.01, 7.0])
+def test_gradient_beyond_the_bounds_of_beta_does_not(beyond: float) -> None:
+    beta = torch.tensor(beyond, requires_grad=True)
+    threshold = torch.tensor(9.0)
+    _, mems = lif_scan(torch.ones(3, 1), None, beta, threshold, num_steps=3, spike_grad=HEAVISIDE)
+    mems.sum().backward()
+    assert beta.grad is not None
+    assert beta.grad.item() == 0
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("one_current", [True, False])
+@pytest.mark.parametrize("rests", [True, False])
+def test_what_exporters_see_is_the_scan(
+    reset: str, one_current: bool, rests: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(1 if one_current else 5, 4, 7) * 1.5
+    mem = None if rests else torch.rand(4, 7) * 2
+    beta, threshold = tensors(0.8, 0.9)
+    found = []
+    for exports in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda exports=exports: exports)
+        found.append(lif_scan(x, mem, beta, threshold, num_steps=5, reset=reset, spike_grad=HEAVISIDE))
+    (spk, mems), (seen_spk, seen_mems) = found
+    assert 0 < spk.mean() < 1
+    assert torch.equal(seen_spk, spk)
+    assert torch.equal(seen_mems, mems)
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_gradient_is_the_same_whatever_else_is_wanted(reset: str) -> None:
+    leaves = [torch.randn(5, 4, 7) * 1.5, torch.rand(4, 7) * 2, *tensors(0.8, 0.9)]
+    weight = torch.randn(5, 4, 7)
+
+    def gradients(wanted: set[int]) -> list[Tensor | None]:
+        given = [leaf.clone().requires_grad_(index in wanted) for index, leaf in enumerate(leaves)]
+        spk, mems = lif_scan(*given, num_steps=5, reset=reset, spike_grad=SURROGATES["atan"]())
+        ((spk + mems) * weight).sum().backward()
+        return [leaf.grad for leaf in given]
+
+    together = gradients({0, 1, 2, 3})
+    for index, wanted in enumerate(together):
+        alone = gradients({index})
+        assert wanted is not None
+        assert torch.equal(alone[index], wanted)  # type: ignore[arg-type]
+        assert sum(grad is not None for grad in alone) == 1
+
+
+def test_membrane_and_constants_may_be_broadcast_to_a_step() -> None:
+    x = torch.randn(3, 2, 5) * 2
+    mem, beta, threshold = torch.rand(5) * 2, torch.rand(2, 1), torch.rand(5) + 0.5
+    spk, mems = lif_scan(x, mem, beta, threshold, num_steps=3, spike_grad=HEAVISIDE)
+    for row in range(2):
+        for place in range(5):
+            one = (slice(None), slice(row, row + 1), slice(place, place + 1))
+            constants = beta[row, 0], threshold[place]
+            alone = lif_scan(x[one], mem[place].view(1, 1), *constants, num_steps=3, spike_grad=HEAVISIDE)
+            assert torch.equal(alone[0], spk[one])
+            assert torch.equal(alone[1], mems[one])
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "mem", "constant", "message"),
+    [
+        ((1, 2, 3), 0, None, (), "num_steps=0 is not legal"),
+        ((), 1, None, (), r"a current of shape \[\] for num_steps=1"),
+        ((2, 2, 3), 4, None, (), r"a current of shape \[2, 2, 3\] for num_steps=4"),
+        ((4, 2, 3), 4, (2, 4), (), r"a membrane of shape \[2, 4\] for a current of \[2, 3\] a step"),
+        ((4, 2, 3), 4, (4, 2, 3), (), "a membrane of shape"),
+        ((4, 2, 3), 4, None, (2,), r"a decay or threshold of shape \[2\] for a current of \[2, 3\] a step"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    shape: tuple[int, ...],
+    steps: int,
+    mem: tuple[int, ...] | None,
+    constant: tuple[int, ...],
+    message: str,
+) -> None:
+    start = None if mem is None else torch.zeros(mem)
+    for beta, threshold in ((torch.ones(constant), torch.ones(())), (torch.ones(()), torch.ones(constant))):
+        with pytest.raises(ConfigError, match=message) as caught:
+            lif_scan(torch.zeros(shape), start, beta, threshold, num_steps=steps, spike_grad=HEAVISIDE)
+        assert caught.value.hint
 
 
 @settings(max_examples=40, deadline=None)

@@ -112,6 +112,57 @@ def test_nothing_is_left_after_a_reset() -> None:
 
 
 @pytest.mark.parametrize(
+    ("smoothing", "refractory", "hop", "together", "apart"),
+    [
+        (0.0, 0.0, 0.1, 1, 1),
+        (0.3, 0.5, 0.1, 3, 5),
+        (0.14, 0.51, 0.1, 1, 6),
+        (0.16, 0.49, 0.1, 2, 5),
+        (0.3, 0.7, 0.1, 3, 7),  # 0.7 / 0.1 is 6.999..., 0.3 / 0.1 is 2.999...
+        (0.35, 0.6, 0.2, 2, 3),  # 0.6 / 0.2 is 2.999...
+        (0.12, 0.33, 0.11, 1, 3),
+        (0.2, 1.1, 0.05, 4, 22),  # 1.1 / 0.05 is a rounding above 22
+    ],
+)
+def test_seconds_are_told_in_windows(
+    smoothing: float, refractory: float, hop: float, together: int, apart: int
+) -> None:
+    settings = dataclasses.replace(POINT, smoothing=smoothing, refractory=refractory)
+    detector = Detector(LABELS, settings, window=1.0, hop=hop)
+    assert (detector.hop, detector.together, detector.apart) == (hop, together, apart)
+
+
+def test_scores_hold_a_word_that_is_listened_for_from_its_threshold_on() -> None:
+    labels = ["yes", "no", "_silence_"]  # other speech is not known, so a score is what counts
+    detector = Detector(labels, dataclasses.replace(POINT, threshold=0.5), window=1.0, hop=0.1, words=["no"])
+    for scores, holds in {(0.0, 0.49, 0.5): False, (0.0, 0.5, 0.5): True, (0.0, 0.75, 0.2): True}.items():
+        assert detector.holds(np.array(scores, np.float32)) is holds
+    assert not detector.holds(np.array([0.9, 0.1, 0.0], np.float32))
+
+
+def test_no_word_begins_before_the_sound() -> None:
+    detector = Detector(LABELS, POINT, window=1.0, hop=0.1)
+    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [0.5])
+    assert (event.start, event.end, event.time) == (0.0, 0.5, 0.5)
+
+
+def test_an_event_is_a_value_of_which_the_sound_is_no_part() -> None:
+    event = Event("yes", 0.9, 0.1, 0.5, 1.0)
+    with_sound = dataclasses.replace(event, sound=np.zeros(16_000, np.float32))
+    assert {event, with_sound} == {event}
+    assert repr(with_sound) == repr(event)
+
+
+def test_who_asks_for_what_is_no_word_is_told_the_words() -> None:
+    with pytest.raises(sv.ConfigError, match="'maybe' is no word") as caught:
+        Detector(LABELS, POINT, window=1.0, hop=0.1, words=["yes", "maybe"])
+    assert caught.value.hint == "it listens for yes, no"
+    with pytest.raises(sv.ConfigError) as caught:
+        Detector(["_silence_", "_unknown_"], POINT, window=1.0, hop=0.1, words=["yes"])
+    assert caught.value.hint == "it listens for none"
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("threshold", 0.0),
