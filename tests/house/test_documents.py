@@ -30,6 +30,7 @@ NOT_RUN = {
     "make coverage": "runs all tests",
     "make sanitize": "takes minutes; tests/inference/engines/test_generated_networks.py runs a slice",
     "make fuzz": "takes minutes; tests/robustness tries a slice of it",
+    "make mutants": "takes an hour; tests/mutants tries what it is made of",
     "make release": "builds and installs for minutes; tests/release does parts of it",
     "python -m tests.release": "writes a version; tests/release does, into copies",
     "make words": "tests/training/clips/test_words.py does; here a smaller set stands in for it",

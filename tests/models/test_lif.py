@@ -54,6 +54,16 @@ def test_a_membrane_at_the_threshold_does_not_fire() -> None:
     assert spk.item() == 0.0
 
 
+@pytest.mark.parametrize(("beta", "used"), [(-0.4, 0.0), (0.0, 0.0), (1.0, 1.0), (1.7, 1.0)])
+@pytest.mark.parametrize("reset", RESETS)
+def test_beta_is_used_within_its_bounds(beta: float, used: float, reset: str) -> None:
+    given, threshold = tensors(beta, 9.0)
+    _, mem = lif_step(
+        torch.ones(1), torch.full((1,), 4.0), given, threshold, reset=reset, spike_grad=HEAVISIDE
+    )
+    assert mem.item() == used * 4 + 1
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.9, 1.0, 1.7, -0.4])
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
 def test_subtract_equals_snntorch(beta: float, threshold: float) -> None:

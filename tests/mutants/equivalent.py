@@ -8,8 +8,18 @@ from typing import Final
 def change(diff: str) -> str:
     """What a mutant changes, in one line: `before -> after`."""
     lines = [line for line in diff.split("\n") if line[:3] not in ("---", "+++")]
-    before, after = (" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")
-    return f"{before} -> {after}"
+    before, after = (" ".join(line[1:] for line in lines if line[:1] == sign).split() for sign in "-+")
+    return f"{' '.join(before)} -> {' '.join(after)}"
 
 
-EQUIVALENT: Final[dict[str, dict[str, str]]] = {}
+_STATIC: Final = "PyTorch looks it up in the class, where a function is the same without it"
+
+EQUIVALENT: Final[dict[str, dict[str, str]]] = {
+    "lif": {
+        "@staticmethod -> ": _STATIC,
+    },
+    "detector": {
+        "return bool((self._shares(scores[np.newaxis])[0] >= self._thresholds).any()) -> "
+        "return bool((self._shares(scores[np.newaxis])[ -1] >= self._thresholds).any())": "there is one row",
+    },
+}

@@ -146,6 +146,12 @@ def test_no_word_begins_before_the_sound() -> None:
     assert (event.start, event.end, event.time) == (0.0, 0.5, 0.5)
 
 
+def test_begin_and_end_are_told_in_microseconds() -> None:
+    detector = Detector(LABELS, POINT, window=1.0, hop=0.1)
+    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [1.50000049])
+    assert (event.start, event.end) == (0.7, 1.5)
+
+
 def test_an_event_is_a_value_of_which_the_sound_is_no_part() -> None:
     event = Event("yes", 0.9, 0.1, 0.5, 1.0)
     with_sound = dataclasses.replace(event, sound=np.zeros(16_000, np.float32))
