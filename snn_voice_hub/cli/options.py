@@ -38,3 +38,8 @@ Token: TypeAlias = Annotated[
     str | None, typer.Option(help="Hub token.", show_default="that of `hf auth login`")
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def names(text: str | None) -> list[str]:
+    """The names in an option, with commas or spaces between."""
+    return (text or "").replace(",", " ").split()

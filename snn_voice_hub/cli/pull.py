@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from snn_voice_hub.cli.options import Quiet, Token
+from snn_voice_hub.cli.options import Quiet, Token, names
 from snn_voice_hub.cli.output import say
 
 
@@ -18,6 +18,14 @@ def pull(
     filename: Annotated[str | None, typer.Option(help="File of weights, where there are several.")] = None,
     num_steps: Annotated[
         int | None, typer.Option(help="Of a Lightning checkpoint that does not say it.", min=1)
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Bring it in these formats, too, with commas: onnx, onnx-int8, lite. `push --formats` lays "
+            "them there.",
+        ),
     ] = None,
     token: Token = None,
     quiet: Quiet = False,
@@ -33,13 +41,13 @@ def pull(
     loading = Loading(
         revision=revision, subfolder=subfolder, filename=filename, num_steps=num_steps, token=token
     )
-    folder = pull_folder(repo_id, out, loading, quiet=quiet)
+    folder = pull_folder(repo_id, out, loading, formats=names(formats), quiet=quiet)
     say(folder)
     if quiet:
         return
     name, _ = split_revision(repo_id)
     cached, converted = disk_space(name)
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     told = f"{_megabytes(size)} in {folder}, {_megabytes(cached)} of {name} in the Hub's cache"
     if converted:
         told += f", {_megabytes(converted)} converted from it for later loads, which need no more than that"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from snn_voice_hub.cli.options import Quiet, Token
+from snn_voice_hub.cli.options import Quiet, Token, names
 from snn_voice_hub.cli.output import say
 
 
@@ -82,4 +82,4 @@ def _written(path: Path, folder: Path, formats: str) -> dict[str, Path]:
 
     voice = SnnVoice.from_pretrained(path, engine="torch")
     assert isinstance(voice.network, Network), "a checkpoint of another one can't be opened"
-    return write_formats(voice.network, voice.config, folder, formats.replace(",", " ").split())
+    return write_formats(voice.network, voice.config, folder, names(formats))

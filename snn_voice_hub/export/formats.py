@@ -7,18 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from snn_voice_hub.config import VoiceConfig, check_choice
-from snn_voice_hub.errors import ConfigError
+from snn_voice_hub.config import VoiceConfig
 from snn_voice_hub.export.lite import export_lite
 from snn_voice_hub.export.whole import export_onnx
+from snn_voice_hub.hub.beside import places_of
 from snn_voice_hub.models.base import Network
 from snn_voice_hub.writing import writing_into
 
-# Name -> place in the repository, of `hub.beside.PLACES`, and what writes it.
-_FORMATS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
-    "onnx": ("onnx/model.onnx", export_onnx),
-    "onnx-int8": ("onnx/model_int8.onnx", partial(export_onnx, int8=True)),
-    "lite": ("lite/model.onnx", export_lite),
+# What writes each of `hub.beside.FORMATS`.
+_WRITERS: Final[dict[str, Callable[..., Any]]] = {
+    "onnx": export_onnx,
+    "onnx-int8": partial(export_onnx, int8=True),
+    "lite": export_lite,
 }
 
 
@@ -42,16 +42,11 @@ def write_formats(
         SnnVoiceError: The model can't be exported, a file does not answer as PyTorch does, or it can't be
             written.
     """
-    if isinstance(formats, str):
-        raise ConfigError(f"formats={formats!r} is no list", hint=f"formats=[{formats!r}]")
-    for name in formats:
-        check_choice("formats", name, tuple(_FORMATS))
     found = {}
-    for name in dict.fromkeys(formats):
-        place, write = _FORMATS[name]
+    for name, place in places_of(formats).items():
         path = folder / place
         with writing_into(folder, "make room, or name another folder in TMPDIR"):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write(network, config, path)
+        _WRITERS[name](network, config, path)
         found[place] = path
     return found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,16 +16,16 @@ from snn_voice_lite.visible import module_logger, visible
 
 from snn_voice_hub.config import LIBRARY_NAME, VoiceConfig
 from snn_voice_hub.errors import CheckpointError, ConfigError
-from snn_voice_hub.hub.beside import PLACES
+from snn_voice_hub.hub.beside import FORMATS, PLACES, places_of
 from snn_voice_hub.hub.cards.page import has_own_words, make_card, update_card
 from snn_voice_hub.hub.checkpoints import Checkpoint, read_config, resolve, split_revision
 from snn_voice_hub.hub.choice import CONFIG_FILE, WEIGHTS_FILE
 from snn_voice_hub.hub.endpoint import endpoint_files
 from snn_voice_hub.hub.loading import USUAL, Loading
 from snn_voice_hub.hub.local import exists, named_path
-from snn_voice_hub.hub.remote.cache import RepoCache
+from snn_voice_hub.hub.remote.cache import RepoCache, git_checksum
 from snn_voice_hub.hub.remote.listing import COMMIT, Listed, Listing, is_revision, list_repository
-from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained, progress
+from snn_voice_hub.hub.remote.refusals import NO_ANSWER, Talk, explained, progress, refused
 from snn_voice_hub.hub.remote.wire import Meter, ask, attend, bounded, hiding, secret_of
 from snn_voice_hub.hub.weights import not_finite, stored_tensors
 from snn_voice_hub.writing import replacing, write_together
@@ -36,6 +37,7 @@ CARD_FILE = "README.md"
 _LEGAL = re.compile(r"(LICEN[CS]E|NOTICE)(\.(md|txt))?", re.IGNORECASE)
 # Seconds until a repository has been made.
 _PATIENCE = 30.0
+_NOT_TOLD: tuple[type[Exception], ...] = (CheckpointError, *NO_ANSWER)
 _NO_CARD: tuple[type[Exception], ...] = (EntryNotFoundError, HfHubHTTPError, *NO_ANSWER)
 
 
@@ -135,16 +137,48 @@ def push_folder(
         if older := sorted(set(PLACES) & set(there.files) - set(beside)):
             what = "of the weights that were there before: push them anew, or delete them there"
             logger.warning("%s keeps %s, %s", repo_id, ", ".join(older), what)
-        commit: CommitInfo = api.create_commit(
-            repo_id,
-            additions,
-            commit_message=commit_message,
-            revision=branch,
-            create_pr=create_pr,
-            # What was read above decides what is written, so nothing may change in between.
-            parent_commit=there.commit,
-        )
+        talk = dataclasses.replace(talk, repo_id=repo_id, begun=True)
+        return _commit(api, talk, additions, there, commit_message)
+
+
+def _commit(api: HfApi, talk: Talk, additions: list[CommitOperationAdd], there: Listing, message: str) -> str:
+    """Upload files and make a commit of them; the URL of it or of its pull request."""
+    with explained(talk):
+        try:
+            commit: CommitInfo = api.create_commit(
+                talk.repo_id,
+                additions,
+                commit_message=message,
+                revision=talk.revision,
+                create_pr=talk.create_pr,
+                # What was read before decides what is written, so nothing may change in between.
+                parent_commit=there.commit,
+            )
+        except Exception as error:
+            # Where the answer was lost, what it would have told of may be there.
+            now = None if talk.create_pr or refused(error) else _arrived(api, talk, additions, there)
+            if now is None:
+                raise
+            logger.info("the answer to the commit was lost (%s); it is there", type(error).__name__)
+            return f"{constants.ENDPOINT}/{talk.repo_id}/commit/{now}"
     return str(commit.pr_url or commit.commit_url)
+
+
+def _arrived(api: HfApi, talk: Talk, additions: list[CommitOperationAdd], before: Listing) -> str | None:
+    """The newest commit, if it holds what was pushed; None where it does not, or the Hub does not say."""
+    try:
+        now = list_repository(talk.repo_id, talk.repo_id, revision=talk.revision, token=api.token)
+    except _NOT_TOLD:
+        return None
+    if now.commit == before.commit:
+        return None
+    for addition in additions:
+        listed = now.files.get(addition.path_in_repo, Listed())
+        with addition.as_file() as file:
+            own = addition.upload_info.sha256.hex() if listed.sha256 else git_checksum(file)
+        if listed.checksum != own:
+            return None
+    return now.commit
 
 
 def _check_repo_id(repo_id: str) -> None:
@@ -240,7 +274,14 @@ def _remote_file(repo_id: str, there: Listing, name: str, token: str | bool | No
 # --- the way back ---------------------------------------------------------------------------------
 
 
-def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quiet: bool = False) -> Path:
+def pull_folder(
+    repo_id: str,
+    out: str | Path,
+    loading: Loading = USUAL,
+    *,
+    formats: Sequence[str] = (),
+    quiet: bool = False,
+) -> Path:
     """Copy a checkpoint of the Hub to a plain folder, with its card.
 
     A Lightning checkpoint arrives converted.
@@ -249,15 +290,19 @@ def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quie
         repo_id: Whatever `from_pretrained` takes.
         out: The folder; it must be empty or not exist.
         loading: How it is loaded.
+        formats: Formats, of `hub.beside.FORMATS`, in which it lies there too, and is to come along.
         quiet: No progress bars.
 
     Returns:
         The folder.
 
     Raises:
-        CheckpointError: No such checkpoint, or the folder is not empty or can't be written.
-        ConfigError: The checkpoint's `config.json` is not legal, or says itself what `num_steps` is.
+        CheckpointError: No such checkpoint, or not in these formats, or the folder is not empty or can't be
+            written.
+        ConfigError: The checkpoint's `config.json` is not legal, or says itself what `num_steps` is; or there
+            is no such format.
     """
+    places = list(places_of(formats).values())
     out = named_path(out)
     if exists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise CheckpointError(
@@ -271,12 +316,14 @@ def pull_folder(repo_id: str, out: str | Path, loading: Loading = USUAL, *, quie
         config = read_config(found)
         repo_id, _ = split_revision(repo_id, loading.revision)
         card = _card_beside(found, repo_id, loading)
+        beside = _bring_beside(found, repo_id, loading, places) if places else {}
     text = card if card is not None else str(make_card(config, repo_id if "/" in repo_id else None))
     try:
         out.mkdir(parents=True, exist_ok=True)
         # The configuration comes last: a folder without it is no checkpoint to anybody.
         write_together({out / CARD_FILE: text})
-        for source, name in ((found.weights, WEIGHTS_FILE), (found.config, CONFIG_FILE)):
+        for source, name in (*beside.items(), (found.weights, WEIGHTS_FILE), (found.config, CONFIG_FILE)):
+            (out / name).parent.mkdir(exist_ok=True)
             with replacing(out / name) as part:
                 shutil.copyfile(source, part)
     except OSError as error:
@@ -291,16 +338,13 @@ def _card_beside(found: Checkpoint, repo_id: str, loading: Loading) -> str | Non
     folder = found.config.parent
     if (card := read_card(folder / CARD_FILE)) is not None:
         return card
-    parts = folder.parts
-    at = max((i for i, part in enumerate(parts) if part == "snapshots"), default=len(parts))
-    commit, inside = "".join(parts[at + 1 : at + 2]), parts[at + 2 :]
-    if not COMMIT.fullmatch(commit):
+    commit, inside = _in_cache(folder)
+    if commit is None:
         return None
     cache, name = RepoCache.of(repo_id, loading.cache_dir), "/".join((*inside, CARD_FILE))
     if loading.local_files_only:
         return read_card(cache.pointer(commit, name))
-    doing, place = "downloading the card of", loading.cache_dir or constants.HF_HUB_CACHE
-    with explained(Talk(doing=doing, repo_id=repo_id, where=repo_id, folder=place)), hiding(loading.token):
+    with explained(_getting("the card", repo_id, loading)), hiding(loading.token):
         try:
             path = cache.bring(commit, name, Listed(), repo_id, token=loading.token)
         except _NO_CARD as error:
@@ -308,3 +352,41 @@ def _card_beside(found: Checkpoint, repo_id: str, loading: Loading) -> str | Non
             logger.info("no card of %s: %s", repo_id, type(error).__name__)
             return None
     return read_card(path)
+
+
+def _bring_beside(found: Checkpoint, repo_id: str, loading: Loading, places: list[str]) -> dict[Path, str]:
+    """The files of other formats beside a checkpoint: where each lies on this disk -> its place."""
+    commit, inside = _in_cache(found.config.parent)
+    if commit is None or inside:
+        raise CheckpointError(
+            f"{visible(repo_id)} has no other formats beside it: it is no repository of this library",
+            hint="`snn-voice export` writes them",
+            code="no_format",
+        )
+    with explained(_getting("other formats", repo_id, loading)), hiding(loading.token):
+        there = list_repository(repo_id, repo_id, revision=commit, token=loading.token)
+        if missing := [place for place in places if place not in there.files]:
+            others = ", ".join(name for name, place in FORMATS.items() if place in there.files) or "none"
+            raise CheckpointError(
+                f"{repo_id} has no {', '.join(missing)}",
+                hint=f"formats there: {others}; `snn-voice export` writes all",
+                code="no_format",
+            )
+        cache = RepoCache.of(repo_id, loading.cache_dir)
+        return {
+            cache.bring(commit, place, there.files[place], repo_id, token=loading.token): place
+            for place in places
+        }
+
+
+def _getting(what: str, repo_id: str, loading: Loading) -> Talk:
+    doing, place = f"downloading {what} of", loading.cache_dir or constants.HF_HUB_CACHE
+    return Talk(doing=doing, repo_id=repo_id, where=repo_id, folder=place, begun=True)
+
+
+def _in_cache(folder: Path) -> tuple[str | None, tuple[str, ...]]:
+    """The commit that a folder of the Hub's cache is of, and where in it; None where it is none of it."""
+    parts = folder.parts
+    at = max((i for i, part in enumerate(parts) if part == "snapshots"), default=len(parts))
+    commit = "".join(parts[at + 1 : at + 2])
+    return (commit, parts[at + 2 :]) if COMMIT.fullmatch(commit) else (None, ())

@@ -174,13 +174,16 @@ export class Voice {
 async function fetched(source) {
   const hint = "the address of a file of `snn-voice export`, on a host that lets this page read it";
   let answer;
+  let bytes;
   try {
     answer = await fetch(source);
+    // A connection may also end in the middle of the file.
+    bytes = answer.ok ? await answer.arrayBuffer() : null;
   } catch (cause) {
     throw new SnnVoiceError(`${source} can't be fetched`, { code: "not_found", hint, cause });
   }
-  if (!answer.ok) throw new SnnVoiceError(`${source} answers ${answer.status}`, { code: "not_found", hint });
-  return new Uint8Array(await answer.arrayBuffer());
+  if (!bytes) throw new SnnVoiceError(`${source} answers ${answer.status}`, { code: "not_found", hint });
+  return new Uint8Array(bytes);
 }
 
 /**

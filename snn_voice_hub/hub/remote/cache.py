@@ -37,6 +37,8 @@ logger = module_logger(__name__)
 
 CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ETAG = re.compile(r'(W/)?"?[\w.:+=-]{0,128}"?', re.ASCII)
+# What may be as long as weights; all else is text.
+_LONG = (WEIGHTS_SUFFIX, LIGHTNING_SUFFIX, ".onnx")
 # Of a file of weights; 300 times the largest that there is of this library.
 _MAX_WEIGHTS = 4 << 30
 # Seconds without a byte, and bytes a second after that, until a download counts as broken off.
@@ -134,7 +136,7 @@ class RepoCache:
 
     def _download(self, commit: str, name: str, listed: Listed, where: str, token: str | bool | None) -> Path:
         """A file of the Hub among the blobs, by its checksum."""
-        most = _MAX_WEIGHTS if name.endswith((WEIGHTS_SUFFIX, LIGHTNING_SUFFIX)) else MAX_TEXT
+        most = _MAX_WEIGHTS if name.endswith(_LONG) else MAX_TEXT
         if (listed.size or 0) > most:
             raise _too_large(name, where, most)
         if (listed.size or 0) > shutil.disk_usage(self.folder).free:
@@ -155,7 +157,8 @@ class RepoCache:
                 attend(getting.run, Meter(_PATIENCE, _SLOWEST), where)
             if not _is(part, listed):
                 raise _damaged(name, where, "its checksum is not the Hub's")
-            blob = part.with_name(listed.checksum or _git_checksum(part))
+            with part.open("rb") as whole:
+                blob = part.with_name(listed.checksum or git_checksum(whole))
             part.replace(blob)
         finally:
             part.unlink(missing_ok=True)
@@ -254,18 +257,20 @@ def _is(path: Path, listed: Listed) -> bool:
     """Whether a file is the listed one; true of any where the Hub says nothing of it."""
     if listed.size is not None and path.stat().st_size != listed.size:
         return False
-    if listed.sha256:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
-    return not listed.git or _git_checksum(path) == listed.git
-
-
-def _git_checksum(path: Path) -> str:
-    # https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode())
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        if listed.sha256:
+            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
+        return not listed.git or git_checksum(file) == listed.git
+
+
+def git_checksum(file: BinaryIO) -> str:
+    """What Git calls a content by; it is read to its end."""
+    # https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    digest = hashlib.sha1(f"blob {size}\0".encode())
+    while piece := file.read(1 << 20):
+        digest.update(piece)
     return digest.hexdigest()
 
 

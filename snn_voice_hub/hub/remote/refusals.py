@@ -99,6 +99,13 @@ def explained(talk: Talk) -> Iterator[None]:
         raise said from error
 
 
+def refused(error: Exception) -> bool:
+    """Whether the Hub has said no; otherwise what was asked for may have been done all the same."""
+    return isinstance(error, CheckpointError) or (
+        isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+    )
+
+
 def _told(error: Exception, talk: Talk) -> CheckpointError | None:
     """What to say of an error; None where it is none of the Hub's."""
     match error:
@@ -145,7 +152,17 @@ def _told(error: Exception, talk: Talk) -> CheckpointError | None:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             message = f"{talk} failed: {lines[0] if lines else type(error).__name__}"
             return CheckpointError(message, hint="try again", code=talk.code)
+        case RuntimeError(__cause__=Exception() as cause) if type(error) is RuntimeError and talk.writes:
+            return _not_uploaded(error, cause, talk)
     return _client_told(error, talk) if talk.writes else None
+
+
+def _not_uploaded(error: Exception, cause: Exception, talk: Talk) -> CheckpointError | None:
+    """What to say of a large file that has not arrived: the client names it, and not what was wrong."""
+    if not isinstance(cause, HfHubHTTPError) or cause.response.status_code == 429:
+        return _told(cause, talk)
+    message = f"{talk} failed: {str(error).rstrip('.')} (status {cause.response.status_code})"
+    return CheckpointError(message, hint="push again; nothing of it is there yet", code=talk.code)
 
 
 def _client_told(error: Exception, talk: Talk) -> CheckpointError | None:
@@ -154,22 +171,29 @@ def _client_told(error: Exception, talk: Talk) -> CheckpointError | None:
         # Of answers in another form than the Hub's.
         case (
             json.JSONDecodeError()
+            | UnicodeDecodeError()
             | KeyError()
             | TypeError()
             | AttributeError()
             | IndexError()
             | RecursionError()
         ):
-            return CheckpointError(
-                f"{talk} failed: the answer is none of a Hub ({type(error).__name__})",
-                hint=f"is {constants.ENDPOINT} one? HF_ENDPOINT chooses it",
-                code="bad_answer",
-            )
+            return _none_of_a_hub(type(error).__name__, talk)
+        case ValueError() if "README.md" not in str(error):
+            return _none_of_a_hub(" ".join(str(error).split()), talk)
         case ValueError():
             # It validates the card with the Hub before it uploads anything.
             message = f"{talk} failed: {' '.join(str(error).split())}"
             return CheckpointError(message, hint="mend README.md", code="bad_card")
     return None
+
+
+def _none_of_a_hub(what: str, talk: Talk) -> CheckpointError:
+    return CheckpointError(
+        f"{talk} failed: the answer is none of a Hub ({what})",
+        hint=f"is {constants.ENDPOINT} one? HF_ENDPOINT chooses it",
+        code="bad_answer",
+    )
 
 
 def _refused(error: HfHubHTTPError, talk: Talk) -> CheckpointError:

@@ -38,6 +38,10 @@ MAX_ANSWER = 8 << 20
 # Of a text that goes with a checkpoint: config.json, README.md.
 MAX_TEXT = 4 << 20
 _MOST_REDIRECTS = 10
+# Seconds without a byte, and of an answer, when the Hub client asks; a commit of many files takes some.
+SILENCE = 60.0
+# Seconds of a `Retry-After` that are waited for in a push.
+_LONGEST_WAIT = 60
 # What an error is made of; the rest of what a server says with one is not looked at.
 _TOLD = ("X-Error-Code", "X-Error-Message", "Retry-After", "ratelimit")
 # Those that log what they send and get.
@@ -311,10 +315,10 @@ def ask_json(
 
 @contextmanager
 def bounded(where: str) -> Iterator[None]:
-    """Around what the Hub client asks of the API by itself: no answer is longer than `MAX_ANSWER`.
+    """Around what the Hub client asks by itself: neither endless answers nor endless silence.
 
-    Its session is that of the process, so this looks at the answers to others too, who ask meanwhile; they
-    are no longer on a Hub.
+    The client sets no limits, and waits as long as a `Retry-After` says. Its session is that of the process,
+    so this looks at the requests of others too, who ask meanwhile; their answers are no longer on a Hub.
 
     Args:
         where: How messages name what it is about.
@@ -324,13 +328,19 @@ def bounded(where: str) -> Iterator[None]:
         path: str = request.url.path
         return path.startswith("/api/") or path.endswith("/info/lfs/objects/batch")
 
-    def plain(request: Any) -> None:
+    def prepared(request: Any) -> None:
+        # Of each packet that is sent or received; uploads go to other addresses than the API's.
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), SILENCE)
         if api(request):
             request.headers["Accept-Encoding"] = "identity"
 
     def measured(response: Any) -> None:
+        wait = response.headers.get("Retry-After", "")
+        if response.status_code == 429 and wait.isdecimal() and int(wait) > _LONGEST_WAIT:
+            hf_raise_for_status(response)
         if not api(response.request):
             return
+        began = time.monotonic()
         if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
             raise odd_answer(where, "it is packed, which was not asked for")
         pieces, close = iter(response.stream), response.stream.close
@@ -343,6 +353,8 @@ def bounded(where: str) -> Iterator[None]:
                     count += len(piece)
                     if count > MAX_ANSWER:
                         raise odd_answer(where, f"it is longer than {MAX_ANSWER >> 20} MiB")
+                    if time.monotonic() - began > SILENCE:
+                        raise TimeoutError(f"{count:,} bytes came in time")
                     yield piece
 
             def close(self) -> None:
@@ -351,10 +363,10 @@ def bounded(where: str) -> Iterator[None]:
         response.stream = Measured()
 
     hooks = get_session().event_hooks
-    hooks["request"].append(plain)
+    hooks["request"].append(prepared)
     hooks["response"].append(measured)
     try:
         yield
     finally:
-        hooks["request"].remove(plain)
+        hooks["request"].remove(prepared)
         hooks["response"].remove(measured)
