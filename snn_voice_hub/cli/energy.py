@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,12 +140,13 @@ def _files(data: Sequence[Path], most: int, voice: SnnVoice, failures: Failures)
 def _is_corpus(path: Path) -> bool:
     """Whether it is what `evaluate` reads: a corpus by name, a manifest, a tar, a folder of folders."""
     from snn_voice_hub.folders import is_sound
+    from snn_voice_hub.training.clips.items import is_tar
     from snn_voice_hub.training.clips.tables import is_table
 
     if path.is_dir():
         return not any(is_sound(inside.name) and inside.is_file() for inside in path.iterdir())
     if path.is_file() and not is_table(path):
-        return not is_sound(path.name) and tarfile.is_tarfile(path)
+        return not is_sound(path.name) and is_tar(path)
     return not is_sound(path.name)
 
 

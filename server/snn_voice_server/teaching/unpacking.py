@@ -14,14 +14,12 @@ from typing import Final
 from snn_voice_hub.audio import load
 from snn_voice_hub.errors import AudioError
 from snn_voice_hub.folders import is_litter, is_sound
-from snn_voice_hub.zips import ZIP_ERRORS
+from snn_voice_hub.zips import METHODS, ZIP_ERRORS
 from snn_voice_server.failures import RequestError
 from snn_voice_server.teaching.lessons import TeachLimits, check_number_of_words, check_word, told
 
 # What the list at the end of a zip begins each of its lines with.
 _LISTED: Final = b"PK\x01\x02"
-# zlib unpacks with little memory; LZMA takes as much as the file says.
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
 _MOST_SECONDS: Final = 10.0
 _LONGEST_NAME: Final = 120  # bytes: a name of other letters than ours has several each, and disks count those
@@ -112,7 +110,7 @@ def _clips(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str, str
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int) -> bytes:
     """The bytes of a file, of which never more are unpacked than there is room for."""
-    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
+    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in METHODS:
         raise RequestError(
             f"{told(entry.filename)} is packed in a way that is not read",
             hint="an ordinary zip, without a password",

@@ -12,15 +12,22 @@ import unicodedata
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from snn_voice_hub import audio
 from snn_voice_hub.errors import SnnVoiceError
 from snn_voice_hub.folders import is_litter, is_sound, walk
 from snn_voice_hub.training.clips.corpus import LISTS
+from snn_voice_hub.zips import room
 
 _HINT = "a folder of folders word/clip.wav, a tar of one, or a manifest such as clips.csv"
-_BROKEN_TAR = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# RecursionError: of headers that each announce another one.
+_BROKEN_TAR = (
+    *(tarfile.TarError, EOFError, RecursionError),
+    *(zlib.error, lzma.LZMAError, gzip.BadGzipFile),
+)
+# Bytes that are read of a tar at once. Longer than that is no name, which `tarfile` would read at any length.
+_PIECE = 1 << 20
 
 
 class Item(NamedTuple):
@@ -152,7 +159,7 @@ def _identity(path: str) -> object:
 def _tar(source: Path, lists: Collection[str]) -> Iterator[tuple[str, bytes | str]]:
     owners: dict[str, str] = {}
     try:
-        with tarfile.open(source) as archive:
+        with source.open("rb") as packed, _Tar.open(fileobj=packed) as archive:
             for member in archive:
                 name = _member_name(member.name)
                 if member.isdir() or not _wanted(name, lists):
@@ -164,17 +171,61 @@ def _tar(source: Path, lists: Collection[str]) -> Iterator[tuple[str, bytes | st
                     owner = target if _wanted(target, lists) else owners.setdefault(target, name)
                     content = content if owner == name else f"the same file as {owner}"
                 yield name, content
+    except _TooMuchError as error:
+        what = (
+            f"it is more than {room(source.stat().st_size) >> 20:,} MB, unpacked, far too much for its size"
+        )
+        raise SnnVoiceError(
+            f"{source} is refused: {what}", hint="its folder, or a tar of its clips"
+        ) from error
     except FileNotFoundError as error:
         raise SnnVoiceError(f"{source} does not exist", hint=_HINT) from error
     except tarfile.ReadError as error:
         # Both "no tar at all" and "cut off" are a ReadError; what begins like a tar is a damaged one.
-        if _begins_like_a_tar(source):
+        if is_tar(source):
             raise SnnVoiceError(f"{source} is damaged or cut off", hint="copy or make it again") from error
         raise SnnVoiceError(f"{source} is neither a folder nor a tar file", hint=_HINT) from error
     except _BROKEN_TAR as error:
         raise SnnVoiceError(f"{source} is damaged or cut off", hint="copy or make it again") from error
     except OSError as error:
         raise SnnVoiceError(f"{source} can't be read: {error.strerror or error}") from error
+
+
+class _TooMuchError(Exception):
+    """A tar unpacks to more than there is room for."""
+
+
+class _Bounded:
+    """The file of a tar, unpacked, of which no more is read than there is room for."""
+
+    def __init__(self, file: IO[bytes], packed: int) -> None:
+        self._file, self._room = file, room(packed)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _PIECE:
+            raise tarfile.ReadError("a header that is longer than any name")
+        self._check(self._file.tell() + size)
+        return self._file.read(size)
+
+    def seek(self, place: int) -> int:
+        self._check(place)
+        return self._file.seek(place)
+
+    def _check(self, place: int) -> None:
+        if place > self._room + tarfile.RECORDSIZE:
+            raise _TooMuchError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Tar(tarfile.TarFile):
+    """A tar whose reading takes no more memory than a clip, and no more time than recordings."""
+
+    def __init__(self, name: Any = None, mode: Any = "r", fileobj: Any = None, **options: Any) -> None:
+        # In a compressed one, this is what unpacks the file.
+        under = getattr(fileobj, "fileobj", None) or getattr(fileobj, "_fp", None) or fileobj
+        super().__init__(name, mode, _Bounded(fileobj, os.fstat(under.fileno()).st_size), **options)
 
 
 def _member_name(name: str) -> str:
@@ -196,18 +247,22 @@ def _link_target(member: tarfile.TarInfo) -> str:
 
 
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str:
-    if member.size > audio.MAX_ENCODED_BYTES:
+    # Of a sparse one the zeros are not in the tar.
+    if member.size > (room(0) if member.issparse() else audio.MAX_ENCODED_BYTES):
         return "too large"
     try:
         stream = archive.extractfile(member)  # follows links inside the tar
+        if stream is None:
+            return "not a file"
+        return b"".join(iter(lambda: stream.read(_PIECE), b""))
     except (KeyError, RecursionError):  # a link to nothing, or to itself
         return "a link to what is not in the tar"
-    return "not a file" if stream is None else stream.read()
 
 
-def _begins_like_a_tar(source: Path) -> bool:
+def is_tar(path: Path) -> bool:
+    """Whether a file begins like a tar, compressed or not; it takes no more memory than a long name."""
     try:
-        with tarfile.open(source) as archive:
+        with path.open("rb") as packed, _Tar.open(fileobj=packed) as archive:
             return archive.next() is not None
-    except (OSError, *_BROKEN_TAR):
+    except (OSError, _TooMuchError, *_BROKEN_TAR):
         return False

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +27,15 @@ from snn_voice_hub.training.clips.data import Clips
 from snn_voice_hub.training.clips.splits import clip_key
 from snn_voice_hub.training.fitting.teaching import TrainedModel
 from snn_voice_hub.writing import write_whole
+from snn_voice_hub.zips import what_is_wrong
 
 SUFFIX = ".npz"
 
 _FORMAT = "arrays names [n], labels [C] and log_probs [n, C]"
+_ARRAYS = ("names", "labels", "log_probs", "teacher")
+# Unpacked; those of a million clips and a hundred words are a quarter of it.
+_MOST_BYTES = 1 << 30
+_MOST_CLIPS = 5_000_000
 # No mass; finite, so that a mean of log-scores is one too.
 _NEVER = -100.0
 
@@ -62,8 +68,11 @@ class Answers:
             SnnVoiceError: It can't be read, or holds something else; the message says what.
         """
         try:
+            _check_size(path)
             with np.load(path, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in arrays.files}
+                found = {name: arrays[name] for name in _ARRAYS if name in arrays.files}
+        except SnnVoiceError:
+            raise
         except OSError as error:
             raise SnnVoiceError(f"{path} can't be read: {error.strerror or error}") from error
         # For a damaged header NumPy raises nearly anything, of its own tokenizer, too.
@@ -210,6 +219,19 @@ def agreed(live: Sequence[Tensor], answers: Tensor | None) -> tuple[Tensor, Tens
     return torch.where(asked[:, None], together, heard.mean(0)), torch.ones_like(asked)
 
 
+def _check_size(path: Path) -> None:
+    """See that a file does not become more than there is room for; NumPy does not ask.
+
+    Raises:
+        SnnVoiceError: It does.
+        OSError: It can't be read, or is no zip.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename.removesuffix(".npy") in _ARRAYS]
+    if wrong := what_is_wrong(entries, path.stat().st_size, _MOST_BYTES):
+        raise SnnVoiceError(f"{path} is refused: {wrong}", hint=f"a .npz with {_FORMAT}")
+
+
 def _is_text(array: object) -> bool:
     """Whether Python has a character for each number of an array of texts; NumPy reads any."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != "U":
@@ -232,6 +254,8 @@ def _check(path: Path, found: dict[str, npt.NDArray[Any]]) -> None:
         if not isinstance(found.get(name), np.ndarray):  # what is no array comes as bytes
             raise refuse(f"it has no {name}")
     names, labels, scores = found["names"], found["labels"], found["log_probs"]
+    if max(names.size, labels.size) > _MOST_CLIPS:
+        raise refuse(f"{max(names.size, labels.size):,} names are more than {_MOST_CLIPS:,}")
     for name, texts in (("names", names), ("labels", labels)):
         if not _is_text(texts) or texts.ndim != 1:
             raise refuse(f"{name} is no list of texts")

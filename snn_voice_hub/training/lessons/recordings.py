@@ -18,7 +18,7 @@ from snn_voice_hub.folders import is_litter, is_sound, no_sound, walk
 from snn_voice_hub.notation import some
 from snn_voice_hub.spoken import extent
 from snn_voice_hub.training.clips.data import Clips, Wave16, as_int16
-from snn_voice_hub.zips import ZIP_ERRORS
+from snn_voice_hub.zips import ZIP_ERRORS, what_is_wrong
 
 # Of a recording, seconds; whoever says one word needs no more.
 _LONGEST: Final = 30.0
@@ -71,49 +71,63 @@ def read_recordings(
     return Clips(waveforms, labels, names, skipped)
 
 
-def _files(source: Path) -> list[tuple[PurePosixPath, str | bytes]]:
-    """The sound files of a source by their paths in it: where they lie, or what they hold."""
-    found: list[tuple[PurePosixPath, str | bytes]] = []
+def _files(source: Path) -> Iterator[tuple[PurePosixPath, str | bytes]]:
+    """The sound files of a source by their paths in it: where they lie, or what they hold, one at a time."""
+    empty = True
     if source.is_dir():
         for file in walk(source):
             path = PurePosixPath(Path(file.path).relative_to(source).as_posix())
             if not file.problem:
-                found.append((path, file.path))
+                empty = False
+                yield path, file.path
             elif not file.lossless:
                 raise SnnVoiceError(f"{file.path}: {file.problem}")
-        if not found:
+        if empty:
             raise no_sound(source)
-        return found
+        return
     if not source.is_file():
         what = "is no file and no folder" if source.exists() else "does not exist"
         raise SnnVoiceError(f"{source} {what}", hint=_LAYOUT)
-    try:
-        with zipfile.ZipFile(source) as archive:
-            found = list(_zipped(archive, source))
-    except ZIP_ERRORS as error:
-        raise SnnVoiceError(f"{source} is no zip that can be read: {error}", hint=_LAYOUT) from error
-    if not found:
+    zipped = _zipped(source)
+    while True:
+        # What is done with a clip may raise the same errors, so only the reading stands in here.
+        try:
+            path, content = next(zipped)
+        except StopIteration:
+            break
+        except ZIP_ERRORS as error:
+            raise SnnVoiceError(f"{source} is no zip that can be read: {error}", hint=_LAYOUT) from error
+        empty = False
+        yield path, content
+    if empty:
         raise SnnVoiceError(f"{source} holds no sound files", hint=_LAYOUT)
-    return found
 
 
-def _zipped(archive: zipfile.ZipFile, source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _zipped(source: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Nothing is unpacked onto the disk, so names can lead nowhere."""
+    with zipfile.ZipFile(source) as archive:
+        for info in _inside(archive, source):
+            with archive.open(info) as file:
+                # One that is too long is read as far as its decoder needs to say so.
+                yield (
+                    PurePosixPath(info.filename),
+                    file.read(min(info.file_size, audio.MAX_ENCODED_BYTES + 1)),
+                )
+
+
+def _inside(archive: zipfile.ZipFile, source: Path) -> list[zipfile.ZipInfo]:
+    """The sound files of a zip, which are not too much."""
     inside = [
         info
         for info in archive.infolist()
         if is_sound(PurePosixPath(info.filename).name)
         and not any(is_litter(part) for part in _parts(PurePosixPath(info.filename)))
     ]
-    if len(inside) > _MOST_FILES or sum(info.file_size for info in inside) > _MOST_BYTES:
-        raise SnnVoiceError(
-            f"{source} is too large: {len(inside)} files, unpacked",
-            hint=f"at most {_MOST_FILES} files and {_MOST_BYTES >> 20} MB",
-        )
-    for info in inside:
-        with archive.open(info) as file:
-            # What a header says of its size need not be true.
-            yield PurePosixPath(info.filename), file.read(info.file_size)
+    if len(inside) > _MOST_FILES:
+        raise SnnVoiceError(f"{source} holds {len(inside):,} sound files", hint=f"at most {_MOST_FILES:,}")
+    if wrong := what_is_wrong(inside, source.stat().st_size, _MOST_BYTES):
+        raise SnnVoiceError(f"{source} is refused: {wrong}", hint=_LAYOUT)
+    return inside
 
 
 def _word_of(path: PurePosixPath, words: Sequence[str], source: Path) -> str:
