@@ -18,6 +18,7 @@ from tests.places import ROOT
 from tests.release import installs, versions
 from tests.release.building import PYTHON, ReleaseError, build_python, pack_npm, run
 from tests.release.contents import PRODUCTS, Archive, licences, opened
+from tests.release.description import dead_links, repository, with_addresses
 
 PARTS = ("lite", "web", "hub")
 
@@ -32,9 +33,14 @@ def built(out: Path) -> dict[str, Archive]:
     for product in PRODUCTS.values():
         for old in out.glob(product.pattern):
             old.unlink()
+    address = repository()
     for name in PYTHON:
         _say(f"building {name}")
-        build_python(name, out)
+        readme = None
+        if address and PYTHON[name] == ROOT:
+            text = (ROOT / "README.md").read_text("utf-8")
+            readme = with_addresses(text, address, f"v{versions.current()}")
+        build_python(name, out, readme)
     _say("packing @snn-voice/web")
     pack_npm(out)
     found = {}
@@ -59,7 +65,7 @@ def looked_into(archives: dict[str, Archive]) -> list[str]:
     return wrong
 
 
-def hindrances() -> Iterator[str]:
+def hindrances(archives: dict[str, Archive]) -> Iterator[str]:
     """Why what was built is a rehearsal."""
     if reason := versions.unreleased():
         yield reason
@@ -68,8 +74,11 @@ def hindrances() -> Iterator[str]:
     )
     if changed.stdout:
         yield f"{len(changed.stdout.splitlines())} files differ from the newest commit"
-    if "Repository = " not in (ROOT / "pyproject.toml").read_text("utf-8"):
+    if repository() is None:
         yield "[project.urls] in pyproject.toml names no Repository: its owner knows where that is"
+    for name in ("hub wheel", "lite wheel", "npm package"):
+        if name in archives and (dead := dead_links(archives[name])):
+            yield f"of the {name}'s description {len(dead)} links lead nowhere: {', '.join(dead[:3])}, …"
 
 
 def tried(archives: dict[str, Archive], parts: list[str], place: Path, python: str) -> None:
@@ -105,7 +114,7 @@ def main() -> int:
     except ReleaseError as error:
         _say(f"error: {error}")
         return 1
-    if left := [*hindrances(), *([] if set(given.install) == set(PARTS) else ["not all were tried"])]:
+    if left := [*hindrances(archives), *([] if set(given.install) == set(PARTS) else ["not all were tried"])]:
         _say("\n- ".join(["A rehearsal. Before it is published:", *left]))
         return 0
     names = " ".join(os.path.relpath(path) for path in wheels)

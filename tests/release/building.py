@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.places import ROOT
@@ -58,10 +59,23 @@ def build_wheel(name: str, out: Path) -> Path:
     return made
 
 
-def build_python(name: str, out: Path) -> list[Path]:
-    """Source distribution and, out of that alone, the wheel, in an environment of their own."""
+def build_python(name: str, out: Path, readme: str | None = None) -> list[Path]:
+    """Source distribution and, out of that alone, the wheel, in an environment of their own.
+
+    Args:
+        name: The package.
+        out: Where they go.
+        readme: What its README.md is to say there, in place of what it says in the clone.
+    """
     before = set(out.iterdir())
-    run(sys.executable, "-m", "build", "--outdir", out, PYTHON[name])
+    with tempfile.TemporaryDirectory() as place:
+        source = PYTHON[name]
+        if readme is not None:
+            source = Path(place) / name
+            # Hidden files, too: the builder reads .gitignore.
+            run("git", "checkout-index", "--all", f"--prefix={source}/", cwd=ROOT)
+            (source / "README.md").write_text(readme, "utf-8")
+        run(sys.executable, "-m", "build", "--outdir", out, source)
     return sorted(set(out.iterdir()) - before)
 
 

@@ -44,7 +44,7 @@ def test_it_says_what_is_left_to_do(go: Go) -> None:
 
 
 def test_it_says_how_to_publish(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "hindrances", lambda: iter(()))
+    monkeypatch.setattr(program, "hindrances", lambda archives: iter(()))
     code, said = go()
     assert code == 0
     assert "To publish: git tag v" in said
