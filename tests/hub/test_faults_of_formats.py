@@ -11,6 +11,7 @@ import pytest
 from snn_voice_hub.hub.beside import FORMATS
 from tests.hub.publishing import PUSH, command, files, folder, heads, one_line
 from tests.sandbox.helpers import Sandbox
+from tests.slowness import mostly_slow
 
 __all__ = ["folder"]
 
@@ -106,7 +107,7 @@ def whole(hub: Sandbox, repo_id: str) -> None:
     assert len(heads(hub, repo_id)) == 2, "the first one of a repository, and the push"
 
 
-@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("refusal", mostly_slow(list(REFUSALS), "403", "cut answer"))
 def test_a_push_is_done_or_refused_in_our_words(
     hub: Sandbox, folder: Path, tmp_path: Path, refusal: str
 ) -> None:
@@ -141,7 +142,7 @@ print(json.dumps(found))
         whole(hub, f"me/to-{request}")
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", mostly_slow(list(PASSING), "cut"))
 def test_what_passes_is_outlived(hub: Sandbox, folder: Path, tmp_path: Path, fault: str) -> None:
     program = """
 for request, settings in FAULTS.items():
@@ -179,6 +180,7 @@ print(json.dumps(refusal(lambda: pushed("me/raced"))))
     assert files(hub, "me/raced") == ["other.txt"]
 
 
+@pytest.mark.slow
 def test_the_command_leaves_nothing_in_the_temporary_folder(
     hub: Sandbox, folder: Path, tmp_path: Path
 ) -> None:
@@ -212,7 +214,7 @@ PULLING: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("place", FORMATS.values())
+@pytest.mark.parametrize("place", mostly_slow(list(FORMATS.values()), FORMATS["lite"]))
 def test_a_pull_is_right_or_refused_and_leaves_nothing(
     hub: Sandbox, folder: Path, tmp_path: Path, place: str
 ) -> None:
