@@ -110,13 +110,31 @@ def append_line(path: Path, line: str) -> None:
     with path.open("a+b", buffering=0) as file:
         size = _whole_lines(file)
         file.truncate(size)
-        try:
-            if file.write(content) != len(content):  # the disk took a part, and has no room for the rest
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            with suppress(OSError):
-                file.truncate(size)
-            raise
+        _add(file, size, content)
+
+
+def append_whole(path: Path, content: bytes) -> None:
+    """Add to a file; where it can't be written, the file is as it was.
+
+    Args:
+        path: The file; made if missing, its folder is there.
+        content: What is added.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    with path.open("ab", buffering=0) as file:
+        _add(file, file.seek(0, os.SEEK_END), content)
+
+
+def _add(file: RawIOBase, size: int, content: bytes) -> None:
+    try:
+        if file.write(content) != len(content):  # the disk took a part, and has no room for the rest
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def _whole_lines(file: RawIOBase) -> int:

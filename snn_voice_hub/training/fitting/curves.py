@@ -6,11 +6,14 @@ import csv
 import importlib.util
 import io
 import json
+import socket
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 from snn_voice_hub.training.fitting.folder import GO_ON, LOG, TABLE
-from snn_voice_hub.writing import write_whole, writing_into
+from snn_voice_hub.writing import append_whole, write_whole, writing_into
 
 Row = dict[str, float]
 
@@ -33,26 +36,29 @@ class Curves:
     def __init__(self, out: Path) -> None:
         self.rows: list[Row] = []
         self._out = out
-        self._board: Any = None
+        self._board: _Board | None = None
 
     def add(self, row: Row) -> None:
-        """Add a row, to show it on TensorBoard at once."""
+        """Add a row, to show it on TensorBoard at once.
+
+        Raises:
+            SnnVoiceError: TensorBoard's file can't be written.
+        """
         self.rows.append(row)
         if self._board is not None:
-            for name, value in row.items():
-                if name != "step":
-                    self._board.add_scalar(name, value, int(row["step"]))
+            self._board.add(row)
 
     def open(self, steps: int) -> None:
         """Begin to write.
 
         Args:
             steps: That were taken before; what TensorBoard was told of later ones does not count.
+
+        Raises:
+            SnnVoiceError: TensorBoard's file can't be written.
         """
         if importlib.util.find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(self._out / _BOARD, purge_step=steps)
+            self._board = _Board(self._out / _BOARD, steps)
 
     def write(self, history: list[Row]) -> None:
         """Write all files.
@@ -73,12 +79,39 @@ class Curves:
         table.writerows(self.rows)
         write_whole(target, text.getvalue(), hint=GO_ON)
         write_whole(self._out / LOG, "".join(f"{json.dumps(line)}\n" for line in history), hint=GO_ON)
-        if self._board is not None:
-            with writing_into(self._out / _BOARD, GO_ON):
-                self._board.flush()
 
     def close(self) -> None:
         """End writing."""
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        self._board = None
+
+
+class _Board:
+    """A file of TensorBoard's, written here: its own writer is a thread, whose errors nobody can catch."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        from tensorboard.compat.proto import event_pb2
+
+        self._folder = folder
+        self._file = (
+            folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{uuid.uuid4().hex}"
+        )
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        with writing_into(folder, GO_ON):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._write([{"file_version": "brain.Event:2"}, {"step": steps, "session_log": start}])
+
+    def add(self, row: Row) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=name, simple_value=row[name]) for name in row if name != "step"]
+        self._write([{"step": int(row["step"]), "summary": Summary(value=values)}])
+
+    def _write(self, events: list[dict[str, Any]]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        records = io.BytesIO()
+        for event in events:
+            RecordWriter(records).write(Event(wall_time=time.time(), **event).SerializeToString())
+        with writing_into(self._folder, GO_ON):
+            append_whole(self._file, records.getvalue())
