@@ -154,10 +154,10 @@ def main() -> None:
                 return SnnVoice.from_pretrained(learn(way, folder, small, given.runs / name, 0).folder)
 
             found[way, size] = [kept(name, train, hears=True)]
-    _tell(given, found, pool, test)
+    _tell(given, found, test)
 
 
-def _tell(given: Any, found: dict[tuple[str, int], list[dict[str, Any]]], pool: Clips, test: Clips) -> None:
+def _tell(given: Any, found: dict[tuple[str, int], list[dict[str, Any]]], test: Clips) -> None:
     words = sorted(set(test.labels))
     report = Report("enrolling", "New words at once", given.out)
     speakers = len(set(speakers_of(test.names, [""] * len(test))))

@@ -116,12 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         if not len(clips):
             stop(f"{recordings} holds no clip that can be used")
-        if given.noise is not None:
-            noises = [
-                wave.numpy() for wave in load_recordings(given.noise, sample_rate=c.sample_rate)[0].values()
-            ]
-        else:
-            noises = [as_floats(sound.wave) for sound in computed_noises(c.sample_rate, _SEED)]
+        noises = _noises(given.noise, c.sample_rate)
         speech = read_negatives(given.speech, sample_rate=c.sample_rate)
         shares, alarms, hours = measured(voice, clips, noises, speech)
         point = voice.config.detection or UNTUNED

@@ -91,6 +91,7 @@ class ScannedPass(Pass):
         self, name: str, lif: Lif, x: Tensor, then: OverBatch | None = None, *, steps: int | None = None
     ) -> Tensor:
         """See `Pass.fire`."""
+        # PyTorch has no public name for it, up to 2.14, and `torch.onnx` makes a Scan of nothing else.
         from torch._higher_order_ops.scan import scan
 
         if type(lif) is not Lif or len(x) < 2 or len(x) != (self.num_steps if steps is None else steps):

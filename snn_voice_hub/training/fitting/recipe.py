@@ -131,9 +131,6 @@ class Mixture:
             )
 
 
-_OF_STREAMS = ("between", "running", "along")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one checkpoint is trained.
