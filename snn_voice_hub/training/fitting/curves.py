@@ -92,9 +92,9 @@ class _Board:
         from tensorboard.compat.proto import event_pb2
 
         self._folder = folder
-        self._file = (
-            folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{uuid.uuid4().hex}"
-        )
+        # They are read in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{uuid.uuid4().hex}"
+        self._file = folder / name
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         with writing_into(folder, GO_ON):
             folder.mkdir(parents=True, exist_ok=True)
