@@ -41,7 +41,7 @@ _MAX_INPUT = 2**23
 # The encoding of spiking networks whose time steps are those of the sound; and how many frames of the front
 # end a step hears, in those of this library and in their twins, which have no encoding.
 FRAMES = "frames"
-FRAMES_PER_STEP = {"TempoCNN": 2, "TempoSNN": 2, "MicroCNN": 2, "MicroSNN": 2}
+FRAMES_PER_STEP = {"TempoCNN": 2, "TempoSNN": 2, "MicroCNN": 1, "MicroSNN": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
