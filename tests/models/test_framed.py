@@ -41,8 +41,9 @@ def test_a_clip_in_pieces_is_the_clip_at_once(name: str) -> None:
     network = framed(name)
     x = network.encoded(spectrograms())
     whole = network.forward_steps(spectrograms())
-    assert whole.shape == (50, 2, 7)
-    for cuts in ((1,) * 50, (3, 1, 30, 16), (49, 1)):
+    steps = 100 // network.frames_per_step
+    assert whole.shape == (steps, 2, 7)
+    for cuts in ((1,) * steps, (3, 1, 30, steps - 34), (steps - 1, 1)):
         state, outputs = None, []
         for part in torch.split(x, cuts):
             out, state = network.advance(part, state)
@@ -57,7 +58,7 @@ def test_the_answer_is_the_sum_of_the_newest_outputs(name: str) -> None:
     network = framed(name)
     longer = spectrograms(frames=181)
     outputs = network.forward_steps(longer)
-    assert len(outputs) == 90
+    assert len(outputs) == 180 // network.frames_per_step
     torch.testing.assert_close(network(longer), outputs[-50:].sum(0))
     # What is heard now and what was heard before differ from what is heard alone.
     alone = network(longer[..., -101:])
@@ -198,7 +199,7 @@ def test_micro_fits_a_microcontroller() -> None:
     for name in ("MicroCNN", "MicroSNN"):
         network = framed(name)
         assert sum(p.numel() for p in network.parameters()) < 100_000
-        assert network.state_size() < 4_000
+        assert network.state_size() < 8_000
     # What the last layer looks back at: a second.
     assert isinstance(network, TempoSNN)
     blocks = sum(2 * (shape.dilation1 + shape.dilation2) for shape in network.block_shapes)
