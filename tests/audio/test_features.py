@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from itertools import cycle, islice
 
+import numpy as np
 import pytest
 import torch
 import torchaudio
@@ -126,6 +128,58 @@ def test_clip_normalisation_standardises() -> None:
     x = Features(PAPER_WAVE)(loud_and_quiet())
     assert torch.allclose(x.mean(-1), torch.zeros(4, 1), atol=1e-5)
     assert torch.allclose(x.std(-1), torch.ones(4, 1), atol=1e-3)
+
+
+@pytest.mark.parametrize("normalization", ["clip", "batch"])
+@pytest.mark.parametrize("ignore_below", [None, -2.0])
+@pytest.mark.parametrize("zero_below", [None, -1.0])
+def test_bands_are_standardised_over_what_is_no_silence(
+    normalization: str, ignore_below: float | None, zero_below: float | None
+) -> None:
+    config = sv.FeatureConfig(
+        kind="logmel", normalization=normalization, ignore_below=ignore_below, zero_below=zero_below
+    )
+    power = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(1)) ** 3
+    power[1] /= 1000  # silence, but for one value
+    power[1, 2, 3] = 0.5
+    found = Features(config).of_power(power, 1e-3)[:, 0].numpy()
+    x = np.log(power.double().numpy() + 1e-3)
+    kept = x > (-np.inf if ignore_below is None else ignore_below)
+    if normalization == "batch":
+        wanted = (x - x[kept].mean()) / x[kept].std(ddof=1)
+    else:
+        clips = list(zip(x, kept, strict=True))
+        wanted = np.stack([(c - c[k].mean()) / max(float(c[k].std()), 0.01) for c, k in clips])
+    if zero_below is not None:
+        assert (wanted < zero_below).any()
+        wanted[wanted < zero_below] = 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("normalization", ["clip", "batch"])
+def test_where_all_is_silence_the_bands_are_finite(normalization: str) -> None:
+    config = sv.FeatureConfig(kind="logmel", normalization=normalization, ignore_below=0.0)
+    found = Features(config).of_power(torch.rand(2, 4, 5) / 100, 1e-3)
+    assert torch.isfinite(found).all()
+
+
+def test_a_batch_is_standardised_as_a_whole_however_quiet() -> None:
+    waves = loud_and_quiet() * 1e-3
+    x = Features(sv.FeatureConfig(kind="waveform", normalization="batch", feature_rate=16_000))(waves)
+    assert x.mean().abs() < 1e-5
+    assert x.std().item() == pytest.approx(1)
+
+
+def test_columns_of_a_log_mel_are_those_of_their_frames() -> None:
+    config = dataclasses.replace(OURS, waveform_mean=0.1, waveform_std=0.5, zero_below=1.0)
+    features, wave = Features(config), waveform(0)
+    whole = features(wave.unsqueeze(0))[0, 0]
+    around = config.n_fft // 2
+    padded = torch.nn.functional.pad(wave.view(1, -1), (around, around), mode="reflect")[0]
+    columns = features.of_frames(padded.unfold(0, config.n_fft, config.hop_length))
+    assert columns.shape == whole.shape
+    assert (columns - whole).abs().max() < 1e-5
+    assert (columns == 0).any()
 
 
 @pytest.mark.parametrize("kind", ["waveform", "logmel"])

@@ -18,6 +18,15 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     "lif": {
         "@staticmethod -> ": _STATIC,
     },
+    "features": {
+        "frames = functional.pad(x, (r.width, r.width + step)).unfold(-1, r.kernel.shape[-1], step) -> "
+        "frames = functional.pad(x, (r.width, r.width * step)).unfold(-1, r.kernel.shape[-1], step)": (
+            "more zeros behind the sound, and what is made of them is cut off"
+        ),
+    },
+    "batching": {
+        "fail(batch[0].job, error) -> fail(batch[ -1].job, error)": "one window is of one request",
+    },
     "detector": {
         "return bool((self._shares(scores[np.newaxis])[0] >= self._thresholds).any()) -> "
         "return bool((self._shares(scores[np.newaxis])[ -1] >= self._thresholds).any())": "there is one row",

@@ -212,7 +212,7 @@ def test_batches_grow_again_after_a_minute() -> None:
     async def scene() -> None:
         async with running(model) as batcher:
             await ask(batcher, 0, 32)
-            await asyncio.sleep(50)
+            await asyncio.sleep(59.9)
             del model.batches[:]
             await ask(batcher, 1, 16)
             assert model.sizes == [4] * 4  # not yet
@@ -221,7 +221,7 @@ def test_batches_grow_again_after_a_minute() -> None:
             await ask(batcher, 2, 16)
             assert model.sizes == [4, 8, 4, 4, 4]  # tried, and too large still
             model.memory = math.inf
-            await asyncio.sleep(61)
+            await asyncio.sleep(60.1)
             del model.batches[:]
             await ask(batcher, 3, 100)
             assert model.sizes == [4, 8, 16, 32, 32, 8]
