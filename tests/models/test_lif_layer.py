@@ -65,7 +65,7 @@ CONSTANTS = {
 @pytest.mark.parametrize("constants", CONSTANTS)
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("then", [None, nn.MaxPool1d(2)], ids=repr)
-@pytest.mark.parametrize("size", [10, 42, 1 << 16])  # a channel or two, two clips, all
+@pytest.mark.parametrize("size", [10, 63, 1 << 16])  # parts of one channel; of three clips, and two; all
 @pytest.mark.parametrize(("one_current", "rests"), [(True, False), (False, True), (False, False)])
 def test_spikes_and_gradients_are_those_of_the_scan(
     constants: str,
@@ -101,6 +101,13 @@ def test_spikes_and_gradients_are_those_of_the_scan(
     assert len(grads) == len(wanted_grads) == (3 if rests else 4)
     for one, other in zip(grads, wanted_grads, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_each_of_two_clips_and_channels_has_its_own_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lif_layer, "_PART", 1)
+    x, beta, threshold = torch.randn(STEPS, 2, 2, 9) * 1.5, torch.rand(2, 2, 1), torch.rand(2, 2, 1) + 0.5
+    spk, _ = lif_scan(x, None, beta, threshold, num_steps=STEPS, spike_grad=SURROGATES["atan"]())
+    assert torch.equal(lif_spikes(x, None, beta, threshold, num_steps=STEPS), spk)
 
 
 def test_only_the_gradients_that_are_wanted_are_made() -> None:

@@ -155,18 +155,23 @@ def test_hooks_of_every_kind_are_called(listen: Any, part: str) -> None:
 
 
 @pytest.mark.parametrize("learns", ["nothing", "beta", "threshold", "sound"])
-def test_a_gradient_is_made_for_whatever_learns(learns: str) -> None:
+def test_a_gradient_is_made_for_whatever_learns(learns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = []
+    own = Lif.train_spikes
+    monkeypatch.setattr(Lif, "train_spikes", lambda *given: trained.append(1) or own(*given))
     network = small(learn_beta=learns == "beta", learn_threshold=learns == "threshold")
     network.fc.requires_grad_(False)
     x = features().requires_grad_(learns == "sound")
     out = network(x)
-    assert out.requires_grad == (learns != "nothing")
+    assert out.requires_grad == bool(trained) == (learns != "nothing")
     if learns != "nothing":
         out.sum().backward()
         leaf = x if learns == "sound" else getattr(network.first, learns)
         assert leaf.grad is not None
+    trained.clear()
     with torch.no_grad():
         assert not network(x).requires_grad
+    assert not trained  # it takes more time and memory
 
 
 def test_neurons_have_the_settings_of_their_network() -> None:

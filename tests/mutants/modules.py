@@ -24,16 +24,11 @@ TARGETS: Final = {
     "lif_layer": Target(
         "snn_voice_hub/models/lif_layer.py",
         (
-            *(
-                "tests/models/test_lif_layer.py",
-                "tests/models/test_lif.py",
-                "tests/models/test_beta_per_channel.py",
-            ),
-            "tests/native/test_lif.py",
-            *(
-                "-k",
-                "(by_parts and atan) or by_hand or snntorch or state or a_layer_equals or left_to_pytorch",
-            ),
+            *("tests/models/test_lif_layer.py", "tests/models/test_lif.py"),
+            *("tests/models/test_beta_per_channel.py", "tests/native/test_lif.py"),
+            "-k",
+            "test_lif_layer or (by_parts and atan) or by_hand or snntorch or state or a_layer_equals "
+            "or left_to_pytorch",
         ),
     ),
     "network": Target(
