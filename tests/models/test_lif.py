@@ -161,6 +161,7 @@ def test_what_exporters_see_is_the_scan(
     reset: str, one_current: bool, rests: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = torch.randn(1 if one_current else 5, 4, 7) * 1.5
+    x.requires_grad_()
     mem = None if rests else torch.rand(4, 7) * 2
     beta, threshold = tensors(0.8, 0.9)
     found = []
@@ -171,6 +172,9 @@ def test_what_exporters_see_is_the_scan(
     assert 0 < spk.mean() < 1
     assert torch.equal(seen_spk, spk)
     assert torch.equal(seen_mems, mems)
+    # Autograd is given one operation, which keeps one tensor a step; exporters see the steps themselves.
+    assert spk.grad_fn is mems.grad_fn
+    assert seen_spk.grad_fn is not seen_mems.grad_fn
 
 
 @pytest.mark.parametrize("reset", RESETS)
