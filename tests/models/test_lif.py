@@ -196,6 +196,14 @@ def test_a_gradient_is_the_same_whatever_else_is_wanted(reset: str) -> None:
         assert sum(grad is not None for grad in alone) == 1
 
 
+def test_a_gradient_of_a_gradient_is_refused() -> None:
+    x = torch.ones(3, 2, requires_grad=True)
+    spk, _ = lif_scan(x, None, *tensors(0.5, 0.9), num_steps=3, spike_grad=SURROGATES["atan"]())
+    (grad,) = torch.autograd.grad(spk.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
 def test_membrane_and_constants_may_be_broadcast_to_a_step() -> None:
     x = torch.randn(3, 2, 5) * 2
     mem, beta, threshold = torch.rand(5) * 2, torch.rand(2, 1), torch.rand(5) + 0.5

@@ -18,6 +18,11 @@ _SPEED: Final = "the size of the parts decides about time alone"
 EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     "lif": {
         "@staticmethod -> ": _STATIC,
+        "mem = torch.zeros_like(x[0]) if mem is None else mem -> "
+        "mem = torch.zeros_like(x[ -1]) if mem is None else mem": "all steps have one shape",
+        "ctx.set_materialize_grads(False) -> ctx.set_materialize_grads(True)": (
+            "zeros are made where there is no gradient, which takes time alone"
+        ),
     },
     "lif_layer": {
         "for t, w in zip(inputs, wanted, strict=True) -> "

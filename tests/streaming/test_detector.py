@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from snn_voice_lite.streaming.detector import Detector, Event
+from snn_voice_lite.streaming.detector import UNTUNED, Detector, Event
 
 import snn_voice_hub as sv
 from snn_voice_hub.config import DetectionConfig
@@ -142,14 +142,20 @@ def test_scores_hold_a_word_that_is_listened_for_from_its_threshold_on() -> None
 
 def test_no_word_begins_before_the_sound() -> None:
     detector = Detector(LABELS, POINT, window=1.0, hop=0.1)
-    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [0.5])
-    assert (event.start, event.end, event.time) == (0.0, 0.5, 0.5)
+    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [0.4])
+    assert (event.start, event.end, event.time) == (0.0, 0.4, 0.4)
 
 
 def test_begin_and_end_are_told_in_microseconds() -> None:
     detector = Detector(LABELS, POINT, window=1.0, hop=0.1)
-    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [1.50000049])
-    assert (event.start, event.end) == (0.7, 1.5)
+    (event,) = detector.feed(np.array([[0.9, 0.0, 0.0, 0.0]], np.float32), [1.50000149])
+    assert (event.start, event.end) == (0.700001, 1.500001)
+
+
+def test_where_nobody_chose_a_point_a_word_has_to_be_sure_for_a_while() -> None:
+    assert heard([[0.95, 0.0, 0.0, 0.05]] * 2, UNTUNED) == []
+    assert heard([[0.85, 0.0, 0.0, 0.15]] * 9, UNTUNED) == []
+    assert [event.label for event in heard([[0.95, 0.0, 0.0, 0.05]] * 3, UNTUNED)] == ["yes"]
 
 
 def test_an_event_is_a_value_of_which_the_sound_is_no_part() -> None:
