@@ -72,7 +72,6 @@ RECIPES: dict[str, Recipe] = {
     "micro-cnn": dataclasses.replace(
         _OPEN,
         architecture="MicroCNN",
-        network={"num_steps": 100},
         description="Causal residual CNN of 94,000 parameters: twin of the network for microcontrollers",
         epochs=25,
         lr=4e-3,
@@ -83,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
     "micro-snn": dataclasses.replace(
         _SPIKING,
         architecture="MicroSNN",
-        network={"num_steps": 100, "learn_beta": True, "beta_per_channel": True},
+        network={"learn_beta": True, "beta_per_channel": True},
         description="Spiking network of 94,000 parameters for microcontrollers: for streams",
         along=1.0,
         **_STREAMED,
