@@ -73,7 +73,7 @@ def test_a_folder_of_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ("export", "mine", "--to", "c", "--out", "small", "--int8")
     made = invoke(*small).stdout
     assert re.match(
-        r"small: 1\d\d kB of tables, 10\.\d kB of RAM; its README\.md says how to build it\n", made
+        r"small: 1\d\d kB of tables, 11\.\d kB of RAM; its README\.md says how to build it\n", made
     )
     assert re.search(r"\nweights: 16 bits in the first \d of 10 layers, 8 in the others\n", made)
     made = invoke(*small, "--wide-layers", "0").stdout
