@@ -2,8 +2,8 @@
 
 Requests come at a fixed rate, and streams are open beside them. Some clients hang up in the middle, some send
 what is no sound, and every now and then the models are loaded again. The rate is a share of what was measured
-just before, with the streams open. It ends with status 1 where the service holds 5 % more memory in the end
-than after `--settle` minutes, or where an error was seen that nobody asked for.
+just before, with the streams open and the models loaded again twice. It ends with status 1 where the service
+holds 5 % more memory in the end than after `--settle` minutes, or where an error was seen that nobody asked for.
 """
 
 from __future__ import annotations
@@ -304,9 +304,12 @@ async def soak(
     """
     clients = Soak(server.host, server.port, clips, given.seed, given.minute)
     seconds = 60 * given.minutes
-    warm = asyncio.create_task(clients.streams(given.streams, given.measure))
+    beside = asyncio.gather(
+        clients.streams(given.streams, given.measure),
+        clients.reloads(server, given.measure / 3, given.measure),
+    )
     capacity = await clients.capacity(given.measure, given.clients)
-    await warm
+    await beside
     clients.seen.asked.clear()
     rate = given.rate or given.share * capacity
     clients.begin()
@@ -372,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, help="requests a second, in place of a share")
     parser.add_argument("--streams", type=int, default=4)
     parser.add_argument("--clients", type=int, default=16, help="while the capacity is measured")
-    parser.add_argument("--measure", type=float, default=15.0, help="seconds of that")
+    parser.add_argument("--measure", type=float, default=60.0, help="seconds of that")
     parser.add_argument("--reload", type=float, default=2.0, help="minutes until the models are loaded again")
     parser.add_argument("--minute", type=float, default=60.0, help=argparse.SUPPRESS)
     parser.add_argument("--model", default="resmel-snn")

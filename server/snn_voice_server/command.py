@@ -52,7 +52,10 @@ def _serve(arguments: Sequence[str]) -> None:
             opened = _here
     with closing(bind(settings.host, settings.port)) as listener, opened(settings) as (app, where):
         service: Service = app.state.service
-        service.on_loaded = settle
+
+        async def start() -> None:
+            await service.start()
+            settle()
 
         url = url_of(listener)
         greeting = (
@@ -62,7 +65,7 @@ def _serve(arguments: Sequence[str]) -> None:
         life = Life(
             limits=settings.door,
             watcher=service.metrics,
-            on_start=service.start,
+            on_start=start,
             on_stop=service.begin_to_stop,
             on_drain=service.end_streams,
             on_end=service.stop,

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
     max_batch_size: int = Field(32, ge=1, description="Windows that run together.")
     max_batch_audio_seconds: float = Field(64.0, gt=0, description="Sound that runs together, in seconds.")
-    max_queue: int = Field(256, ge=1, description="Windows that wait; more are refused with 503.")
+    max_queue: int = Field(512, ge=1, description="Windows that wait; more are refused with 503.")
     key_share: float | None = Field(
         None,
         gt=0,

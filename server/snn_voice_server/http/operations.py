@@ -111,6 +111,4 @@ async def reload_models(service: Service) -> list[str]:
         logger.error("the models were not reloaded: %s", error)
         raise NotReady.because("a model can't be loaded; the ones in use go on", 30) from error
     logger.warning("reloaded %s", ", ".join(names))
-    if service.on_loaded is not None:
-        service.on_loaded()
     return names

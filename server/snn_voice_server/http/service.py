@@ -73,7 +73,6 @@ class Service:
 
     Attributes:
         draining: Whether the service is about to end: `/ready` says no, requests are still taken.
-        on_loaded: Called when models have been loaded at the start, or again.
         bodies: Memory for the bodies of requests.
         streams: Those that are open.
         teacher: Who trains new models; None where the settings do not allow it.
@@ -85,7 +84,6 @@ class Service:
         self.keys = keys
         self.metrics = metrics
         self.draining = False
-        self.on_loaded: Callable[[], None] | None = None
         self.bodies = BodyRoom(
             settings.max_body_bytes, int(settings.max_body_memory_mb * 1e6), settings.body_timeout
         )
@@ -108,8 +106,6 @@ class Service:
             SnnVoiceError: The model can't be used.
         """
         await self.models.start()
-        if self.on_loaded is not None:
-            self.on_loaded()
 
     def begin_to_stop(self) -> None:
         """Say no to `/ready`, and end a training; requests are still taken. For signal handlers, too."""
@@ -215,8 +211,6 @@ class _NewModels:
         except BaseException:
             await service.models.forget(name)
             raise
-        if service.on_loaded is not None:
-            service.on_loaded()
 
     async def forget(self, name: str) -> None:
         await self._service.models.forget(name)

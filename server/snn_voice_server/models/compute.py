@@ -170,12 +170,12 @@ def resolve_devices(text: str) -> list[str]:
 
 
 def settle() -> None:
-    """Keep the garbage collector away from what has been loaded; for the process that serves.
+    """Keep the garbage collector away from what is there at the start; for the process that serves.
 
-    PyTorch's modules are so many objects that looking at all of them holds up every request for a tenth of a
-    second, again and again.
+    PyTorch's modules are so many objects that looking at all of them holds up every request for a fifth of a
+    second, again and again. What is loaded later is little beside them: a model is some thousand objects, and
+    goes with its last reference.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

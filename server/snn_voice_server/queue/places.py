@@ -40,7 +40,7 @@ class Limits:
 
     batch_windows: int = 32
     batch_seconds: float = math.inf
-    queue_windows: int = 256
+    queue_windows: int = 512
     share: float = 1.0
 
 

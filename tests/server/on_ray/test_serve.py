@@ -272,7 +272,7 @@ def test_application_has_a_deployment_for_each_model() -> None:
     names = {model._bound_deployment.name: model._bound_deployment for model in ingress.init_args}
     assert list(names) == ["model-resmel-snn", "model-m5-snn"]
     model = names["model-m5-snn"]
-    assert model.max_queued_requests == 256
+    assert model.max_queued_requests == 512
     assert model._deployment_config.autoscaling_config.min_replicas == 2
     assert deployment_name("me/words") == "model-me--words"
 
