@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import soak
-from benchmarks.soak import Sample, Soaked
+from benchmarks.soak.__main__ import main
+from benchmarks.soak.seen import Sample, Soaked
 
 pytest.importorskip("matplotlib")
 
@@ -46,7 +46,7 @@ def test_rows_are_minutes() -> None:
 def test_a_short_soak_of_a_real_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ("--minutes", "0.15", "--settle", "0.05", "--minute", "3", "--reload", "0.06", "--measure", "1")
     light = ("--rate", "10", "--streams", "2", "--clients", "2", "--model", "tcy-snn")
-    code = soak.main([*short, *light, "--seed", "3", "--write", "--out", str(tmp_path)])
+    code = main([*short, *light, "--seed", "3", "--write", "--out", str(tmp_path)])
     told = capsys.readouterr().out
     assert "the models were loaded again" in told
     # In seconds memory has not settled; everything else has to be as it is in half an hour.

@@ -24,6 +24,17 @@ def config_of(network: sv.Network, labels: list[str] = LABELS) -> VoiceConfig:
     return sv.SnnVoice(network, labels=labels, engine="torch").config
 
 
+def parts(network: sv.Network) -> tuple[sv.Network, VoiceConfig]:
+    """A network of seven classes, and its configuration."""
+    return network, config_of(network, [f"word {i}" for i in range(7)])
+
+
+def features_of(network: sv.Network) -> Tensor:
+    """What it hears of the recordings."""
+    with torch.no_grad():
+        return sv.SnnVoice(network, labels=[f"word {i}" for i in range(7)]).features(recordings())
+
+
 def recordings() -> Tensor:
     """The repository's clips at 16 kHz, `[8, 16000]`, and quieter and later ones made of them."""
     rows = []

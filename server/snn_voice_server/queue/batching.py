@@ -58,9 +58,11 @@ class Batcher(Queue[W, R]):
         # Before the workers end: what a run does with its cancellation concerns no client.
         for job in list(self._place_of):
             fail(job, Stopped.now())
-        for worker in self._workers:
+        # An ended worker holds its frame, and that this queue and its model: they would keep each other alive.
+        workers, self._workers = self._workers, []
+        for worker in workers:
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*workers, return_exceptions=True)
 
     async def _answer(self, place: Place[W, R], windows: Sequence[W], seconds: float) -> Outcome[R]:
         place.ask(len(windows))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import weakref
+from typing import Any
 
 import pytest
+import torch
 from snn_voice_server.failures import NotReady
+from snn_voice_server.models.compute import Device, load_voice
+from snn_voice_server.models.library import Library
 from snn_voice_server.models.naming import Source
 from snn_voice_server.models.work import LOGITS
 from snn_voice_server.queue.places import Limits
 
-from snn_voice_hub import CheckpointError
+from snn_voice_hub import CheckpointError, SnnVoice
 from tests.server.models.helpers import MARKS, FakeVoice, Watch, answer, by_mark, library_of, play, until
 
 # --- room -----------------------------------------------------------------------------------------
@@ -160,6 +166,43 @@ def test_a_reload_that_fails_changes_nothing() -> None:
         await library.close()
 
     play(scene())
+
+
+@pytest.mark.parametrize("engine", ["loop", "torch", "auto"])
+def test_what_was_exchanged_goes_with_its_last_reference(engine: str) -> None:
+    """The collector would not find it: it is kept away from what was there at the start."""
+    networks: list[weakref.ref[Any]] = []
+
+    def load(spec: str, device: str) -> SnnVoice:
+        voice = load_voice(spec, device, engine, "float32")
+        networks.append(weakref.ref(voice.network))
+        return voice
+
+    async def scene() -> None:
+        library = Library(
+            [Source("a", "tcy-snn")],
+            [Device("cpu")],
+            load,
+            Limits(),
+            max_megabytes=100,
+            watcher=Watch(by_mark),
+        )
+        entry = await library.get()
+        entry.stream(sample_rate=16_000).feed(torch.zeros(32_000))
+        with entry.admit(LOGITS, seconds=30) as place:
+            await place.run([torch.zeros(entry.config.features.num_samples)], 1.0)
+        del entry, place
+        await library.reload()
+        await until(lambda: networks[0]() is None)
+        assert [network() is not None for network in networks] == [False, True]
+        await library.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        play(scene())
+    finally:
+        gc.enable()
 
 
 def test_reload_of_nothing() -> None:

@@ -209,11 +209,12 @@ async def running(
     """A queue before a model, which must be left with nothing in it."""
     batcher = Batcher(runs or model.runs(), model.limits, notes)
     batcher.start()
+    workers = list(batcher._workers)
     yield batcher
     await batcher.close()
     check_empty(batcher)
     assert not model.broken
-    assert all(worker.done() for worker in batcher._workers)
+    assert all(worker.done() for worker in workers)
 
 
 async def ask(

@@ -105,6 +105,7 @@ class World:
         self.notes = Notes(raises=self.observer_raises)
         self.batcher = Batcher(self.model.runs(), self.model.limits, self.notes)
         self.batcher.start()
+        workers = list(self.batcher._workers)
         arrivals = itertools.accumulate(plan.arrives for plan in self.plans)
         clients = [
             asyncio.create_task(self._client(self.first + index, plan, arrival))
@@ -122,7 +123,7 @@ class World:
         check_empty(self.batcher)
         if self.end is None:
             await self.batcher.close()
-        assert all(worker.done() for worker in self.batcher._workers)
+        assert all(worker.done() for worker in workers)
         for index, (client, plan) in enumerate(zip(clients, self.plans, strict=True)):
             self._check(self.first + index, plan, client)
         self._check_notes()
