@@ -47,6 +47,16 @@ def test_each_word_may_have_its_own_threshold() -> None:
     assert [event.label for event in heard(rows, settings)] == ["no"]
 
 
+@pytest.mark.parametrize("threshold", [1e-308, 1e-46, 1e-40])
+def test_what_has_no_share_at_all_is_no_word(threshold: float) -> None:
+    """Smaller thresholds than float32 has are none."""
+    settings = dataclasses.replace(POINT, threshold=threshold, smoothing=0.3)
+    assert heard([[0.0] * 4] * 9, settings) == []
+    assert not Detector(LABELS, settings, window=1.0, hop=0.1).holds(np.zeros(4, dtype=np.float32))
+    (event,) = heard([[0.1, 0.0, 0.9, 0.0]] * 4, settings)
+    assert 0 < event.start < event.end <= event.time
+
+
 def test_only_the_words_that_are_asked_for() -> None:
     rows = [[0.9, 0.0, 0.0, 0.0], [0.0, 0.9, 0.0, 0.0]]
     assert [event.label for event in heard(rows, words=["no"])] == ["no"]

@@ -9,6 +9,8 @@ import { f32, roundEven, roundTime } from "./numbers.js";
 // The first window that is sure of a word ends so many seconds before the word, in the median: its end is known
 // without it.
 const EARLY = 0.2;
+/** The smallest number above 0 in float32. */
+const LEAST = 2 ** -149;
 const ROUNDING = 1e-6;
 
 /**
@@ -59,7 +61,10 @@ export class Detector {
     this.#knowsOthers = labels.includes(UNKNOWN);
     this.#words = labels.filter(isWord);
     // A word that is not listened for makes no event, but it may be what was said.
-    this.#limits = this.#words.map((word) => (Object.hasOwn(this.thresholds, word) ? f32(this.thresholds[word]) : Infinity));
+    // What has no share at all is no word, however small a threshold is: some vanish in float32.
+    this.#limits = this.#words.map((word) =>
+      Object.hasOwn(this.thresholds, word) ? Math.max(f32(this.thresholds[word]), LEAST) : Infinity,
+    );
     this.#refractory = settings.refractory;
     this.#window = window;
     /** Windows in a row in which a word has to reach its threshold. */

@@ -50,3 +50,13 @@ test("a word that the model does not know is refused", () => {
     assert.throws(() => new Detector(["yes", "_silence_"], settings, { ...listening, words }), { code });
   }
 });
+
+test("what has no share at all is no word, however small the threshold is", () => {
+  for (const threshold of [1e-308, 1e-46, 1e-40]) {
+    const settings = { threshold, thresholds: {}, smoothing: 0, refractory: 1, hop: 0.1 };
+    const detector = new Detector(["yes", "_silence_"], settings, { window: 1, hop: 0.1 });
+    assert.equal(detector.holds(new Float32Array(2)), false);
+    assert.equal(detector.feed(new Float32Array(2), 1), null);
+    assert.equal(detector.feed(Float32Array.of(0.5, 0.5), 1.1)?.label, "yes");
+  }
+});

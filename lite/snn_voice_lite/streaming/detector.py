@@ -137,7 +137,9 @@ class Detector:
         self._knows_others = UNKNOWN in labels
         self._words = [label for label in labels if is_word(label)]
         # A word that is not listened for makes no event, but it may be what was said.
-        self._thresholds = np.array([self.thresholds.get(word, np.inf) for word in self._words], np.float32)
+        limits = np.array([self.thresholds.get(word, np.inf) for word in self._words], np.float32)
+        # What has no share at all is no word, however small a threshold is: some vanish in float32.
+        self._thresholds = np.maximum(limits, np.finfo(np.float32).smallest_subnormal)
         self._refractory = settings.refractory
         self._window = window
         self.together = max(1, round(settings.smoothing / hop))

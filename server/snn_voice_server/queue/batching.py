@@ -58,7 +58,7 @@ class Batcher(Queue[W, R]):
         # Before the workers end: what a run does with its cancellation concerns no client.
         for job in list(self._place_of):
             fail(job, Stopped.now())
-        # An ended worker holds its frame, and that this queue and its model: they would keep each other alive.
+        # An ended worker holds its frame, and so this queue and its model, which would keep each other alive.
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.cancel()
