@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tomllib
@@ -40,7 +41,9 @@ def test_they_are_those_of_the_bundled_checkpoints(name: str) -> None:
     assert said[MADE_FROM] == source_of(voice.network, voice.config), "make lite-models"
     assert {"labels", "sample_rate", "num_samples", "temperature", "license", "made_by"} <= said.keys()
     config = LiteConfig.read(said[KEY])
-    assert config == told(voice.network, voice.config)
+    # Versions come and go while the weights stay.
+    assert re.fullmatch(r"snn-voice-hub \d+\.\d+\.\d+", config.made_by)
+    assert config == dataclasses.replace(told(voice.network, voice.config), made_by=config.made_by)
     assert config.detection == voice.config.detection
     assert 0.5 < config.metrics["top1"] < 1
     assert Voice(name).labels == voice.labels
