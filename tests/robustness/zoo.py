@@ -42,13 +42,13 @@ _LOSS: Final = {
     **dict.fromkeys(("NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "GSM610"), 0.2),
     **dict.fromkeys(("VORBIS", "OPUS", "MPEG_LAYER_III"), 0.2),
 }
-# Samples of the file's own rate that an encoding in blocks may leave behind the last.
-_BLOCK: Final = 2_100
+# Samples of the file's own rate that an encoding in blocks may leave behind: IMA's has that many at 44.1 kHz.
+_BLOCK: Final = 4_089
 _SECONDS: Final = 0.2
 # 13 and 16 kbit/s at 8 kHz: what is left of a word may be another one.
 COARSE: Final = ("GSM610", "NMS_ADPCM_16")
-# Bytes by which a length may be off: recorders count their own header in.
-HEADER: Final = 128
+# Bytes by which a length may be off: recorders count their own header in. The longest is that of W64.
+HEADER: Final = 136
 _LIES: Final = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FF0000000000000)
 
 Wave = npt.NDArray[np.float32]
@@ -115,6 +115,8 @@ class Lie(NamedTuple):
 def encoded(sound: Wave, rate: int, fmt: str, subtype: str) -> bytes | None:
     """Sound `[samples, channels]` as a file; None where libsndfile does not write it."""
     file = io.BytesIO()
+    if subtype == "VOX_ADPCM":  # two samples a byte, and libsndfile says that it has written one fewer
+        sound = sound[: len(sound) // 2 * 2]
     try:
         with sf.SoundFile(file, "w", rate, sound.shape[1], subtype, format=fmt) as written:
             written.write(sound)
