@@ -9,8 +9,8 @@ import { f32, roundEven, roundTime } from "./numbers.js";
 // The first window that is sure of a word ends so many seconds before the word, in the median: its end is known
 // without it.
 const EARLY = 0.2;
-/** The smallest number above 0 in float32. */
-const LEAST = 2 ** -149;
+/** Smaller numbers have few digits in float32, and some processors take them for 0. */
+const LEAST = 2 ** -126;
 const ROUNDING = 1e-6;
 
 /**

@@ -138,8 +138,9 @@ class Detector:
         self._words = [label for label in labels if is_word(label)]
         # A word that is not listened for makes no event, but it may be what was said.
         limits = np.array([self.thresholds.get(word, np.inf) for word in self._words], np.float32)
-        # What has no share at all is no word, however small a threshold is: some vanish in float32.
-        self._thresholds = np.maximum(limits, np.finfo(np.float32).smallest_subnormal)
+        # What has no share at all is no word, however small a threshold is. Below this number float32 has few
+        # digits, and some processors take what is left for 0.
+        self._thresholds = np.maximum(limits, np.finfo(np.float32).tiny)
         self._refractory = settings.refractory
         self._window = window
         self.together = max(1, round(settings.smoothing / hop))
